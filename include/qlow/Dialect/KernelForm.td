@@ -1,0 +1,41 @@
+//===- KernelForm.td - matmuls after the split into parts -----------------===//
+
+#ifndef QLOW_KERNEL_FORM_TD
+#define QLOW_KERNEL_FORM_TD
+
+include "qlow/Dialect/TensorOps.td"
+include "mlir/Interfaces/DestinationStyleOpInterface.td"
+
+def Qlow_MatmulKernelOp : Op<Qlow_Dialect, "matmul_kernel", [
+    AttrSizedOperandSegments, DestinationStyleOpInterface, DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+  let summary = "qlow.matmul in destination style, its tensors split into parts";
+  let description = [{
+    Computes what the `qlow.matmul` it came from computes. `lhs` and `rhs` are the parts of the operands, whose types as
+    tensors are `lhs_type` and `rhs_type`; a `packed_rhs` is instead the one `tensor<Bxi8>` that `Layout::of(recipe,
+    rhs_type)` describes. `out` takes what the epilogue yields. `scratch` is memory the schedule may use: slot i, of the
+    size the family states, belongs to task i.
+
+    Lives on tensors until bufferization and on memrefs after it. The `slots` attribute is the number of tasks at most,
+    0 for the entry's width.
+  }];
+  let arguments = (ins Variadic<AnyShaped>:$lhs, Variadic<AnyShaped>:$rhs, Variadic<AnyShaped>:$extras,
+                       AnyShaped:$out, Optional<AnyShaped>:$scratch,
+                       TypeAttr:$lhs_type, TypeAttr:$rhs_type, UnitAttr:$transpose_lhs, UnitAttr:$transpose_rhs,
+                       UnitAttr:$packed_rhs, AffineMapArrayAttr:$extra_maps, Qlow_RecipesAttr:$recipes);
+  let regions = (region SizedRegion<1>:$epilogue);
+  let results = (outs Variadic<AnyRankedTensor>:$results);
+  let assemblyFormat = [{
+    (`transpose_lhs` $transpose_lhs^)? (`transpose_rhs` $transpose_rhs^)? (`packed_rhs` $packed_rhs^)?
+    `lhs` `(` $lhs `:` type($lhs) `)` `as` $lhs_type `rhs` `(` $rhs `:` type($rhs) `)` `as` $rhs_type
+    (`extras` `(` $extras^ `:` type($extras) `)`)? `maps` $extra_maps `outs` `(` $out `:` type($out) `)`
+    (`scratch` `(` $scratch^ `:` type($scratch) `)`)?
+    `epilogue` $epilogue `recipes` $recipes attr-dict (`->` type($results)^)?
+  }];
+  let extraClassDeclaration = [{
+    ::mlir::MutableOperandRange getDpsInitsMutable() { return getOutMutable(); }
+    /// Type of the sum, the first argument of the epilogue.
+    ::mlir::Type getAccumulatorType() { return getEpilogue().front().getArgument(0).getType(); }
+  }];
+}
+
+#endif // QLOW_KERNEL_FORM_TD

@@ -1,0 +1,3 @@
+//===- Qlow.td - the whole dialect, for TableGen ----------------------------===//
+
+include "qlow/Dialect/KernelForm.td"

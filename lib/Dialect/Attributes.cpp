@@ -1,0 +1,101 @@
+//===- Attributes.cpp - recipes ---------------------------------------------===//
+//
+// Syntax and shape of recipes. Whether their words exist and fit is for the target to say.
+//
+//===----------------------------------------------------------------------===//
+
+#include "qlow/Dialect/Dialect.h"
+
+#include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace qlow;
+
+FailureOr<std::string> qlow::parseWord(AsmParser &parser) {
+  std::string word;
+  if (parser.parseKeywordOrString(&word))
+    return failure();
+  return word;
+}
+
+#include "qlow/Dialect/Enums.cpp.inc"
+#define GET_ATTRDEF_CLASSES
+#include "qlow/Dialect/Attributes.cpp.inc"
+
+void QlowDialect::registerAttributes() {
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "qlow/Dialect/Attributes.cpp.inc"
+      >();
+}
+
+ArrayRef<int64_t> RecipeAttr::getTile(StringRef at) const {
+  for (LevelAttr level : getTiles())
+    if (level.getAt() == at)
+      return level.getTile();
+  return {};
+}
+
+LogicalResult RecipeAttr::verify(function_ref<InFlightDiagnostic()> emitError, StringRef unit,
+                                 ArrayRef<LevelAttr> tiles, ArrayRef<HopAttr> lhs, ArrayRef<HopAttr> rhs,
+                                 StringRef rescale, bool swap, int64_t splitK) {
+  for (LevelAttr level : tiles)
+    if (level.getTile().size() != 3 || llvm::any_of(level.getTile(), [](int64_t size) { return size < 1; }))
+      return emitError() << "the tile at level '" << level.getAt() << "' must be three sizes [m, n, k] of at least 1";
+  if (lhs.empty() || rhs.empty())
+    return emitError() << "each operand needs at least one hop";
+  if (rescale != "fold" && rescale != "block" && rescale != "end")
+    return emitError() << "expected rescale = fold, block or end, found '" << rescale << "'";
+  if (splitK < 1)
+    return emitError() << "expected split_k of at least 1, found " << splitK;
+  return success();
+}
+
+LogicalResult RecipesAttr::verify(function_ref<InFlightDiagnostic()> emitError, ArrayRef<int64_t> bounds,
+                                  ArrayRef<RecipeAttr> recipes) {
+  if (recipes.empty() || bounds.size() + 1 != recipes.size())
+    return emitError() << "expected one recipe more than bounds, found " << recipes.size() << " and " << bounds.size();
+  if (!llvm::is_sorted(bounds, [](int64_t a, int64_t b) { return a <= b; }))
+    return emitError() << "the bounds on m must ascend";
+  return success();
+}
+
+RecipeAttr RecipesAttr::lookup(int64_t m) const {
+  const auto *bound = llvm::lower_bound(getBounds(), m);
+  return getRecipes()[bound - getBounds().begin()];
+}
+
+Attribute RecipesAttr::parse(AsmParser &parser, Type) {
+  SmallVector<int64_t> bounds;
+  SmallVector<RecipeAttr> recipes;
+  SMLoc loc = parser.getCurrentLocation();
+  bool sawLast = false;
+  auto parseEntry = [&]() -> ParseResult {
+    if (sawLast)
+      return parser.emitError(parser.getCurrentLocation(), "only the last recipe may be without a bound on m");
+    if (succeeded(parser.parseOptionalKeyword("m"))) {
+      if (parser.parseKeyword("to") || parser.parseInteger(bounds.emplace_back()) || parser.parseColon())
+        return failure();
+    } else {
+      sawLast = true;
+    }
+    return parser.parseAttribute(recipes.emplace_back());
+  };
+  if (parser.parseLess() || parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, parseEntry) ||
+      parser.parseGreater())
+    return {};
+  return parser.getChecked<RecipesAttr>(loc, parser.getContext(), bounds, recipes);
+}
+
+void RecipesAttr::print(AsmPrinter &printer) const {
+  printer << "<[";
+  for (auto [index, recipe] : llvm::enumerate(getRecipes())) {
+    if (index)
+      printer << ", ";
+    if (index < getBounds().size())
+      printer << "m to " << getBounds()[index] << " : ";
+    printer << recipe;
+  }
+  printer << "]>";
+}

@@ -1,0 +1,280 @@
+//===- Types.cpp - the quantized element type -------------------------------===//
+//
+// Syntax, parts and constraints of !qlow.q. Constraint numbers T1 to T6 are those of docs/Semantics.md.
+//
+//===----------------------------------------------------------------------===//
+
+#include "qlow/Dialect/Dialect.h"
+
+#include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace qlow;
+
+#define GET_TYPEDEF_CLASSES
+#include "qlow/Dialect/Types.cpp.inc"
+
+void QlowDialect::registerTypes() {
+  addTypes<
+#define GET_TYPEDEF_LIST
+#include "qlow/Dialect/Types.cpp.inc"
+      >();
+}
+
+QType qlow::getQuantizedElement(Type type) {
+  auto shaped = dyn_cast<ShapedType>(type);
+  return shaped ? dyn_cast<QType>(shaped.getElementType()) : QType();
+}
+
+const Format *qlow::getScaleFormat(Type type) {
+  return TypeSwitch<Type, const Format *>(type)
+      .Case([](Float32Type) { return findScaleFormat("f32"); })
+      .Case([](Float16Type) { return findScaleFormat("f16"); })
+      .Case([](BFloat16Type) { return findScaleFormat("bf16"); })
+      .Case([](Float8E8M0FNUType) { return findScaleFormat("f8E8M0FNU"); })
+      .Case([](Float8E4M3FNType) { return findScaleFormat("f8E4M3FN"); })
+      .Default([](Type) { return nullptr; });
+}
+
+//===----------------------------------------------------------------------===//
+// Syntax
+//===----------------------------------------------------------------------===//
+
+static FailureOr<const Format *> parseFormat(AsmParser &parser) {
+  StringRef name;
+  SMLoc loc = parser.getCurrentLocation();
+  if (parser.parseKeyword(&name))
+    return failure();
+  if (const Format *format = findCodeFormat(std::string_view(name.data(), name.size())))
+    return format;
+  InFlightDiagnostic diagnostic = parser.emitError(loc) << "unknown code format '" << name << "'; known:";
+  for (const Format &format : codeFormats())
+    diagnostic << " " << StringRef(format.name);
+  return failure();
+}
+
+static ParseResult parseBlock(AsmParser &parser, SmallVectorImpl<int64_t> &block) {
+  return parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, [&]() -> ParseResult {
+    if (succeeded(parser.parseOptionalStar())) {
+      block.push_back(QType::kWhole);
+      return success();
+    }
+    SMLoc loc = parser.getCurrentLocation();
+    if (parser.parseInteger(block.emplace_back()))
+      return failure();
+    if (block.back() <= 0)
+      return parser.emitError(loc) << "expected a block size of at least 1, or *, found " << block.back();
+    return success();
+  });
+}
+
+Type QType::parse(AsmParser &parser) {
+  SMLoc loc = parser.getCurrentLocation();
+  if (parser.parseLess())
+    return {};
+  FailureOr<const Format *> format = parseFormat(parser);
+  Type scale, offset;
+  const Format *zero = nullptr;
+  SmallVector<int64_t> block;
+  if (failed(format) || parser.parseColon() || parser.parseType(scale))
+    return {};
+  while (succeeded(parser.parseOptionalComma())) {
+    StringRef field;
+    SMLoc fieldLoc = parser.getCurrentLocation();
+    if (parser.parseKeyword(&field) || parser.parseEqual())
+      return {};
+    bool repeated = (field == "zero" && zero) || (field == "offset" && offset) || (field == "block" && !block.empty());
+    if (repeated) {
+      parser.emitError(fieldLoc) << "field '" << field << "' is given twice";
+      return {};
+    }
+    if (field == "zero") {
+      FailureOr<const Format *> parsed = parseFormat(parser);
+      if (failed(parsed))
+        return {};
+      zero = *parsed;
+    } else if (field == "offset") {
+      if (parser.parseType(offset))
+        return {};
+    } else if (field == "block") {
+      if (parseBlock(parser, block))
+        return {};
+    } else {
+      parser.emitError(fieldLoc) << "unknown field '" << field << "'; known: zero, offset, block";
+      return {};
+    }
+  }
+  if (parser.parseGreater())
+    return {};
+  return parser.getChecked<QType>(loc, parser.getContext(), *format, scale, zero, offset, block);
+}
+
+static void printBlock(llvm::raw_ostream &os, ArrayRef<int64_t> block) {
+  os << "[";
+  llvm::interleaveComma(block, os, [&](int64_t size) {
+    if (size == QType::kWhole)
+      os << "*";
+    else
+      os << size;
+  });
+  os << "]";
+}
+
+void QType::print(AsmPrinter &printer) const {
+  printer << "<" << StringRef(getFormat()->name) << " : " << getScale();
+  if (getZero())
+    printer << ", zero = " << StringRef(getZero()->name);
+  if (getOffset())
+    printer << ", offset = " << getOffset();
+  if (!getBlock().empty()) {
+    printer << ", block = ";
+    printBlock(printer.getStream(), getBlock());
+  }
+  printer << ">";
+}
+
+//===----------------------------------------------------------------------===//
+// Parts
+//===----------------------------------------------------------------------===//
+
+static int64_t ceilDiv(int64_t a, int64_t b) { return a / b + (a % b != 0); }
+
+SmallVector<int64_t> QType::getScaleShape(ArrayRef<int64_t> shape) const {
+  SmallVector<int64_t> result;
+  for (auto [size, block] : llvm::zip(shape, getBlock())) {
+    if (block == kWhole)
+      result.push_back(1);
+    else
+      result.push_back(ShapedType::isDynamic(size) ? ShapedType::kDynamic : ceilDiv(size, block));
+  }
+  return result;
+}
+
+SmallVector<int64_t> QType::getStorageShape(const Format &format, ArrayRef<int64_t> shape) {
+  SmallVector<int64_t> result(shape);
+  if (result.empty())
+    result.push_back(1);
+  if (!ShapedType::isDynamic(result.back()))
+    result.back() = format.rowBytes(result.back());
+  return result;
+}
+
+static void appendParts(Type element, ArrayRef<int64_t> shape, SmallVectorImpl<Type> &parts) {
+  auto quantized = dyn_cast<QType>(element);
+  if (!quantized) {
+    parts.push_back(RankedTensorType::get(shape, element));
+    return;
+  }
+  auto byte = IntegerType::get(element.getContext(), 8);
+  parts.push_back(RankedTensorType::get(QType::getStorageShape(*quantized.getFormat(), shape), byte));
+  SmallVector<int64_t> scales = quantized.getScaleShape(shape);
+  appendParts(quantized.getScale(), scales, parts);
+  if (quantized.getZero())
+    parts.push_back(RankedTensorType::get(QType::getStorageShape(*quantized.getZero(), scales), byte));
+  if (quantized.getOffset())
+    appendParts(quantized.getOffset(), scales, parts);
+}
+
+SmallVector<Type> QType::getParts(ArrayRef<int64_t> shape) const {
+  SmallVector<Type> parts;
+  appendParts(*this, shape, parts);
+  return parts;
+}
+
+unsigned QType::getNumParts(Type type) {
+  auto quantized = dyn_cast<QType>(type);
+  if (!quantized)
+    return 1;
+  return 1 + getNumParts(quantized.getScale()) + (quantized.getZero() ? 1 : 0) +
+         (quantized.getOffset() ? getNumParts(quantized.getOffset()) : 0);
+}
+
+bool QType::isConstantAlong(unsigned dim, unsigned rank) const {
+  assert(dim < rank && "no such dimension");
+  return getBlock().empty() || getBlock()[dim] == kWhole;
+}
+
+//===----------------------------------------------------------------------===//
+// Constraints
+//===----------------------------------------------------------------------===//
+
+static LogicalResult verifyScaleType(function_ref<InFlightDiagnostic()> emitError, StringRef what, Type type) {
+  if (isa<QType>(type) || getScaleFormat(type))
+    return success();
+  return emitError() << "expected " << what << " of type f32, f16, bf16, f8E8M0FNU, f8E4M3FN or !qlow.q, found "
+                     << type;
+}
+
+LogicalResult QType::verify(function_ref<InFlightDiagnostic()> emitError, const Format *format, Type scale,
+                            const Format *zero, Type offset, ArrayRef<int64_t> block) {
+  // T1
+  if (failed(verifyScaleType(emitError, "a scale", scale)))
+    return failure();
+  if (offset && failed(verifyScaleType(emitError, "an offset", offset)))
+    return failure();
+  // T2
+  if (zero && zero->kind != DecodeKind::Integer)
+    return emitError() << "expected a zero point of an integer format such as " << StringRef(format->name)
+                       << " or u8, found " << StringRef(zero->name);
+  // T3
+  if (!block.empty() && llvm::all_of(block, [](int64_t size) { return size == kWhole; })) {
+    InFlightDiagnostic diagnostic = emitError() << "block = ";
+    std::string text;
+    llvm::raw_string_ostream os(text);
+    printBlock(os, block);
+    return diagnostic << text << " means one scale for the tensor: leave block out";
+  }
+  return success();
+}
+
+/// One spelling for one meaning: the block that `block` should be written as for a tensor of `shape`.
+static SmallVector<int64_t> canonicalBlock(ArrayRef<int64_t> shape, ArrayRef<int64_t> block) {
+  SmallVector<int64_t> result(block);
+  for (auto [size, entry] : llvm::zip(shape, result)) {
+    if (ShapedType::isDynamic(size))
+      continue;
+    if (size == 1)
+      entry = 1;
+    else if (entry > 1 && entry >= size)
+      entry = QType::kWhole;
+  }
+  return result;
+}
+
+static LogicalResult verifyElement(function_ref<InFlightDiagnostic()> emitError, Type element,
+                                   ArrayRef<int64_t> shape) {
+  auto quantized = dyn_cast<QType>(element);
+  if (!quantized)
+    return success();
+  const Format &format = *quantized.getFormat();
+  ArrayRef<int64_t> block = quantized.getBlock();
+  // T4
+  if (!block.empty() && block.size() != shape.size())
+    return emitError() << "block of " << quantized << " has " << block.size() << " dimensions, its tensor has "
+                       << shape.size();
+  // T5
+  SmallVector<int64_t> canonical = canonicalBlock(shape, block);
+  if (ArrayRef<int64_t>(canonical) != block) {
+    std::string text;
+    llvm::raw_string_ostream os(text);
+    printBlock(os, canonical);
+    return emitError() << "block of " << quantized << " on a tensor of this shape is written block = " << text;
+  }
+  // T6
+  if (!shape.empty() && ShapedType::isDynamic(shape.back()) && format.codesPerGroup != 1)
+    return emitError() << "the last dimension of a tensor of " << quantized
+                       << " must be static: its codes do not fill whole bytes";
+  SmallVector<int64_t> scales = quantized.getScaleShape(shape);
+  if (failed(verifyElement(emitError, quantized.getScale(), scales)))
+    return failure();
+  if (!quantized.getOffset())
+    return success();
+  return verifyElement(emitError, quantized.getOffset(), scales);
+}
+
+LogicalResult QType::verifyTensor(function_ref<InFlightDiagnostic()> emitError, Type type) {
+  if (auto ranked = dyn_cast<RankedTensorType>(type))
+    return verifyElement(emitError, ranked.getElementType(), ranked.getShape());
+  return success();
+}
