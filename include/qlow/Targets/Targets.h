@@ -1,0 +1,151 @@
+//===- Targets.h - machines, instruction rows and families ------*- C++ -*-===//
+//
+// A target is a machine (a JSON description: facts about one chip), the rows of its family (facts about instructions) and
+// the family's schedules (loop nests). Availability is derived: a row is there when the machine has its features.
+// Nothing here knows a number format by name or an op's meaning.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef QLOW_TARGETS_TARGETS_H
+#define QLOW_TARGETS_TARGETS_H
+
+#include "qlow/Dialect/Dialect.h"
+
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/PatternMatch.h"
+#include "llvm/ADT/SmallVector.h"
+#include "llvm/ADT/StringRef.h"
+#include "llvm/Support/Error.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace qlow {
+
+//===----------------------------------------------------------------------===//
+// Machines
+//===----------------------------------------------------------------------===//
+
+/// What costs are counted in. Capacities are uses per cycle of one core; bytes per cycle for Memory and L2.
+enum class Resource { Memory, L2, Load, Multiply, Alu, Shuffle };
+constexpr unsigned kNumResources = 6;
+llvm::StringRef resourceName(Resource resource);
+
+/// Uses of each resource class.
+using ResourceVector = std::array<double, kNumResources>;
+
+/// One chip, as its JSON file in lib/Targets/Machines (or the user's) describes it.
+struct Machine {
+  std::string name;
+  std::string description;
+  std::string family;                ///< which rows and schedules apply
+  std::string triple;                ///< of LLVM
+  std::string tune;                  ///< LLVM processor name for instruction scheduling; decides no feature
+  std::vector<std::string> features; ///< LLVM feature names the code may use, sorted
+  double clockGHz = 0;
+  int64_t vectorBits = 0, vectorRegisters = 0;
+  struct Level {
+    std::string name;
+    int64_t bytes; ///< of one core; 0: not a cache
+  };
+  std::vector<Level> levels; ///< from the registers outwards; recipes name them
+  ResourceVector capacity{}; ///< 0: the machine lacks it
+
+  bool hasFeature(llvm::StringRef feature) const;
+  int64_t levelBytes(llvm::StringRef level) const;
+};
+
+/// Reads and checks a description. `lookup` finds the text of an inherited machine; errors carry file and line.
+llvm::Expected<Machine> parseMachine(llvm::StringRef text, llvm::StringRef fileName,
+                                     llvm::function_ref<llvm::Expected<std::string>(llvm::StringRef)> lookup);
+/// The description as JSON with everything inherited filled in.
+std::string printMachine(const Machine &machine);
+
+//===----------------------------------------------------------------------===//
+// Rows
+//===----------------------------------------------------------------------===//
+
+/// What a multiply instruction reads.
+enum class Element { U8, S8, S16, S32, F32 };
+unsigned elementBytes(Element element);
+
+/// One way to multiply: D[m, n] += sum_k A[m, k] * B[k, n] on vectors of n accumulators.
+struct MultiplyRow {
+  llvm::StringRef id;          ///< <isa>_<M>x<N>x<K>_<acc>_<lhs>_<rhs>[_via_<what>]
+  llvm::StringRef instruction; ///< as a disassembler prints it
+  int64_t m, n, k;
+  Element lhs, rhs;             ///< the values it takes
+  Element storedLhs, storedRhs; ///< how operands lie in memory, the k of one n together; rhs is widened when loaded
+  int32_t lhsOffset, rhsOffset; ///< stored value = value - offset: one signedness computed by another, exactly
+  bool isFloat;                 ///< accumulates f32, else i32 wrapping mod 2^32
+  std::vector<llvm::StringRef> features; ///< all of them needed
+  unsigned temporaries;                  ///< registers it needs beside accumulators and operands
+  ResourceVector uses;                   ///< of one instruction
+  /// acc; lhs and rhs as vectors of n * k elements of storedLhs (S16 and S32 rows widen rhs first).
+  mlir::Value (*emit)(mlir::OpBuilder &, mlir::Location, mlir::Value acc, mlir::Value lhs, mlir::Value rhs);
+
+  /// Whether the arithmetic itself is emulated, by the same instruction on shifted values.
+  bool isVirtual() const { return lhsOffset || rhsOffset; }
+};
+/// Least and greatest integer of an element.
+std::pair<int32_t, int32_t> elementRange(Element element);
+
+/// A processor feature that compiled code checks before it runs; `state`: bits of XCR0 the system must have set.
+struct CpuidBit {
+  llvm::StringRef feature;
+  uint32_t leaf, subleaf;
+  enum Register { Eax, Ebx, Ecx, Edx } reg;
+  unsigned bit;
+  uint32_t state;
+};
+
+//===----------------------------------------------------------------------===//
+// Families and targets
+//===----------------------------------------------------------------------===//
+
+/// Instruction rows and schedules of one kind of machine.
+class Family {
+public:
+  virtual ~Family() = default;
+  virtual llvm::StringRef name() const = 0;
+  virtual llvm::ArrayRef<MultiplyRow> rows() const = 0;
+  /// Bytes of scratch that one task of the kernel needs, as an index value computed from the kernel's sizes; a multiple
+  /// of 64. The builder stands before the kernel.
+  virtual mlir::Value emitSlotBytes(mlir::OpBuilder &builder, MatmulKernelOp kernel, const Machine &machine) const = 0;
+  /// Replaces a bufferized kernel by loops; its scratch holds one slot for each task it may start.
+  virtual mlir::LogicalResult schedule(mlir::RewriterBase &rewriter, MatmulKernelOp kernel,
+                                       const Machine &machine) const = 0;
+  /// Feature checks for the entry; empty where the family's code runs on any machine of the triple.
+  virtual std::vector<CpuidBit> cpuidBits(const Machine &machine) const { return {}; }
+};
+
+/// The families, one exported function each.
+const Family &genericFamily();
+const Family &x86Family();
+
+class Target {
+public:
+  /// By registered name or by path of a JSON file (anything that ends in .json).
+  static llvm::Expected<std::shared_ptr<const Target>> find(llvm::StringRef nameOrPath);
+  /// Registered names, in documentation order.
+  static std::vector<llvm::StringRef> names();
+
+  const Machine &machine() const { return description; }
+  const Family &family() const { return *kind; }
+  /// Every family's rows this target could have: its own, then the generic ones that close every list.
+  std::vector<const MultiplyRow *> rows() const;
+  bool hasFeature(llvm::StringRef feature) const { return description.hasFeature(feature); }
+  /// Which feature the row needs and the machine lacks; empty if none.
+  std::string missing(const MultiplyRow &row) const;
+  /// The row of that id, or null.
+  const MultiplyRow *findRow(llvm::StringRef id) const;
+
+private:
+  Machine description;
+  const Family *kind = nullptr;
+};
+
+} // namespace qlow
+
+#endif // QLOW_TARGETS_TARGETS_H
