@@ -1,0 +1,27 @@
+//===- Accepted.h - the closed list of accepted operations ------*- C++ -*-===//
+//
+// Around its quantized ops a program may compute with a published list of upstream ops on a published list of element
+// types: docs/Semantics.md, "Float work". Import rejects the rest, the reference evaluator computes all of it, and
+// every pipeline lowers all of it.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef QLOW_DIALECT_ACCEPTED_H
+#define QLOW_DIALECT_ACCEPTED_H
+
+#include "mlir/IR/Operation.h"
+
+namespace qlow {
+
+/// Whether `op` is on the list. Says nothing about its types.
+bool isAcceptedOp(mlir::Operation *op);
+/// Whether a value may have this type: index, i1, i8, i16, i32, i64, f16, bf16, f32, f64, and ranked tensors of these,
+/// of `!qlow.q`, and of the scale types f8E8M0FNU and f8E4M3FN.
+bool isAcceptedType(mlir::Type type);
+/// Both of the above for `op`, its results and its blocks' arguments; math ops compute in at most 32 bits. Emits a
+/// located error that names what is not accepted.
+mlir::LogicalResult verifyAccepted(mlir::Operation *op);
+
+} // namespace qlow
+
+#endif // QLOW_DIALECT_ACCEPTED_H
