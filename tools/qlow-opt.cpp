@@ -1,6 +1,7 @@
 //===- qlow-opt.cpp - run passes one by one ---------------------------------===//
 
 #include "qlow/Dialect/Dialect.h"
+#include "qlow/Import/Import.h"
 
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
@@ -13,5 +14,6 @@ int main(int argc, char **argv) {
   mlir::registerAllExtensions(registry);
   mlir::registerAllPasses();
   registry.insert<qlow::QlowDialect>();
+  qlow::registerQlowImportPasses();
   return mlir::failed(mlir::MlirOptMain(argc, argv, "qlow optimizer\n", registry));
 }
