@@ -37,12 +37,22 @@ ArrayRef<int64_t> RecipeAttr::getTile(StringRef at) const {
   return {};
 }
 
+LogicalResult HopAttr::verify(function_ref<InFlightDiagnostic()> emitError, StringRef to, StringRef by, int64_t stages,
+                              int64_t swizzle) {
+  if (stages < 1 || swizzle < 0)
+    return emitError() << "expected stages of at least 1 and a swizzle of at least 0, found " << stages << " and "
+                       << swizzle;
+  return success();
+}
+
 LogicalResult RecipeAttr::verify(function_ref<InFlightDiagnostic()> emitError, StringRef unit,
                                  ArrayRef<LevelAttr> tiles, ArrayRef<HopAttr> lhs, ArrayRef<HopAttr> rhs,
                                  StringRef rescale, bool swap, int64_t splitK) {
   for (LevelAttr level : tiles)
     if (level.getTile().size() != 3 || llvm::any_of(level.getTile(), [](int64_t size) { return size < 1; }))
       return emitError() << "the tile at level '" << level.getAt() << "' must be three sizes [m, n, k] of at least 1";
+  if (tiles.empty())
+    return emitError() << "expected the tile of at least one level";
   if (lhs.empty() || rhs.empty())
     return emitError() << "each operand needs at least one hop";
   if (rescale != "fold" && rescale != "block" && rescale != "end")
@@ -58,6 +68,8 @@ LogicalResult RecipesAttr::verify(function_ref<InFlightDiagnostic()> emitError, 
     return emitError() << "expected one recipe more than bounds, found " << recipes.size() << " and " << bounds.size();
   if (!llvm::is_sorted(bounds, [](int64_t a, int64_t b) { return a <= b; }))
     return emitError() << "the bounds on m must ascend";
+  if (!bounds.empty() && bounds.front() < 1)
+    return emitError() << "expected bounds on m of at least 1, found " << bounds.front();
   return success();
 }
 

@@ -1,6 +1,6 @@
 //===- Types.cpp - the quantized element type -------------------------------===//
 //
-// Syntax, parts and constraints of !qlow.q. Constraint numbers T1 to T6 are those of docs/Semantics.md.
+// Syntax, parts and constraints of !qlow.q. Constraint numbers T1 to T7 are those of docs/Semantics.md.
 //
 //===----------------------------------------------------------------------===//
 
@@ -8,6 +8,7 @@
 
 #include "mlir/IR/DialectImplementation.h"
 #include "llvm/ADT/TypeSwitch.h"
+#include "llvm/Support/CheckedArithmetic.h"
 
 using namespace mlir;
 using namespace qlow;
@@ -55,7 +56,8 @@ static FailureOr<const Format *> parseFormat(AsmParser &parser) {
 }
 
 static ParseResult parseBlock(AsmParser &parser, SmallVectorImpl<int64_t> &block) {
-  return parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, [&]() -> ParseResult {
+  SMLoc start = parser.getCurrentLocation();
+  ParseResult result = parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, [&]() -> ParseResult {
     if (succeeded(parser.parseOptionalStar())) {
       block.push_back(QType::kWhole);
       return success();
@@ -67,6 +69,9 @@ static ParseResult parseBlock(AsmParser &parser, SmallVectorImpl<int64_t> &block
       return parser.emitError(loc) << "expected a block size of at least 1, or *, found " << block.back();
     return success();
   });
+  if (succeeded(result) && block.empty())
+    return parser.emitError(start) << "expected a block size for each dimension: one scale for the tensor has no block";
+  return result;
 }
 
 Type QType::parse(AsmParser &parser) {
@@ -190,16 +195,28 @@ unsigned QType::getNumParts(Type type) {
          (quantized.getOffset() ? getNumParts(quantized.getOffset()) : 0);
 }
 
-bool QType::isConstantAlong(unsigned dim, unsigned rank) const {
-  assert(dim < rank && "no such dimension");
-  return getBlock().empty() || getBlock()[dim] == kWhole;
+bool QType::isConstantAlong(unsigned dim, ArrayRef<int64_t> shape) const {
+  assert(dim < shape.size() && "no such dimension");
+  // The block of a dimension of size 1 is spelled 1 (T5).
+  return getBlock().empty() || getBlock()[dim] == kWhole || shape[dim] == 1;
 }
 
 //===----------------------------------------------------------------------===//
 // Constraints
 //===----------------------------------------------------------------------===//
 
+/// Doubly quantized scales need 2; the limit keeps the number of parts, up to 2^depth, small.
+static constexpr unsigned kMaxDepth = 4;
+
+static unsigned depthOf(Type type) {
+  auto quantized = dyn_cast_or_null<QType>(type);
+  return quantized ? 1 + std::max(depthOf(quantized.getScale()), depthOf(quantized.getOffset())) : 0;
+}
+
 static LogicalResult verifyScaleType(function_ref<InFlightDiagnostic()> emitError, StringRef what, Type type) {
+  if (isa<QType>(type) && depthOf(type) >= kMaxDepth)
+    return emitError() << "expected quantized scales at most " << kMaxDepth - 1 << " deep, found " << what << " of "
+                       << type;
   if (isa<QType>(type) || getScaleFormat(type))
     return success();
   return emitError() << "expected " << what << " of type f32, f16, bf16, f8E8M0FNU, f8E4M3FN or !qlow.q, found "
@@ -215,8 +232,9 @@ LogicalResult QType::verify(function_ref<InFlightDiagnostic()> emitError, const 
     return failure();
   // T2
   if (zero && zero->kind != DecodeKind::Integer)
-    return emitError() << "expected a zero point of an integer format such as " << StringRef(format->name)
-                       << " or u8, found " << StringRef(zero->name);
+    return emitError() << "expected a zero point of an integer format such as u8, found " << StringRef(zero->name);
+  if (zero && format->kind != DecodeKind::Integer)
+    return emitError() << "has a zero point, which only integer codes have; codes are " << StringRef(format->name);
   // T3
   if (!block.empty() && llvm::all_of(block, [](int64_t size) { return size == kWhole; })) {
     InFlightDiagnostic diagnostic = emitError() << "block = ";
@@ -242,34 +260,59 @@ static SmallVector<int64_t> canonicalBlock(ArrayRef<int64_t> shape, ArrayRef<int
   return result;
 }
 
-static LogicalResult verifyElement(function_ref<InFlightDiagnostic()> emitError, Type element,
-                                   ArrayRef<int64_t> shape) {
-  auto quantized = dyn_cast<QType>(element);
-  if (!quantized)
-    return success();
-  const Format &format = *quantized.getFormat();
+/// Codes of `format` for a tensor of `shape`, and their bytes, count at most 2^63 - 1; unknown sizes and 0 count as 1.
+static bool isAddressable(const Format &format, ArrayRef<int64_t> shape) {
+  std::optional<int64_t> count = format.codesPerGroup == 1 ? format.bytesPerGroup : 1;
+  for (int64_t size : shape)
+    if (count && size > 1)
+      count = llvm::checkedMul(*count, size);
+  return count.has_value();
+}
+
+// T4, T5
+static LogicalResult verifyBlock(function_ref<InFlightDiagnostic()> emitError, QType quantized,
+                                 ArrayRef<int64_t> shape) {
   ArrayRef<int64_t> block = quantized.getBlock();
-  // T4
-  if (!block.empty() && block.size() != shape.size())
+  if (block.empty())
+    return success();
+  if (block.size() != shape.size())
     return emitError() << "block of " << quantized << " has " << block.size() << " dimensions, its tensor has "
                        << shape.size();
-  // T5
   SmallVector<int64_t> canonical = canonicalBlock(shape, block);
-  if (ArrayRef<int64_t>(canonical) != block) {
-    std::string text;
-    llvm::raw_string_ostream os(text);
-    printBlock(os, canonical);
-    return emitError() << "block of " << quantized << " on a tensor of this shape is written block = " << text;
-  }
+  if (ArrayRef<int64_t>(canonical) == block)
+    return success();
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  printBlock(os, canonical);
+  InFlightDiagnostic diagnostic = emitError() << "block of " << quantized << " on a tensor of this shape is ";
+  if (llvm::all_of(canonical, [](int64_t size) { return size == QType::kWhole; }))
+    return diagnostic << "left out: it means one scale for the tensor";
+  return diagnostic << "written block = " << text;
+}
+
+static LogicalResult verifyElement(function_ref<InFlightDiagnostic()> emitError, Type element,
+                                   ArrayRef<int64_t> shape) {
+  auto quantized = dyn_cast_or_null<QType>(element);
+  if (!quantized)
+    return success();
+  if (failed(verifyBlock(emitError, quantized, shape)))
+    return failure();
+  SmallVector<int64_t> scales = quantized.getScaleShape(shape);
   // T6
-  if (!shape.empty() && ShapedType::isDynamic(shape.back()) && format.codesPerGroup != 1)
+  auto isPacked = [](const Format &format, ArrayRef<int64_t> shape) {
+    return !shape.empty() && ShapedType::isDynamic(shape.back()) && format.codesPerGroup != 1;
+  };
+  if (isPacked(*quantized.getFormat(), shape))
     return emitError() << "the last dimension of a tensor of " << quantized
                        << " must be static: its codes do not fill whole bytes";
-  SmallVector<int64_t> scales = quantized.getScaleShape(shape);
+  if (quantized.getZero() && isPacked(*quantized.getZero(), scales))
+    return emitError() << "the last dimension of a tensor of " << quantized
+                       << " must be static: its zero points do not fill whole bytes";
+  // T7. A zero point has as many codes as its scale, and a scale's floats take at most 4 bytes.
+  if (!isAddressable(*quantized.getFormat(), shape) || !isAddressable(*findScaleFormat("f32"), scales))
+    return emitError() << "a tensor of " << quantized << " of this shape has more than 2^63 - 1 codes or bytes";
   if (failed(verifyElement(emitError, quantized.getScale(), scales)))
     return failure();
-  if (!quantized.getOffset())
-    return success();
   return verifyElement(emitError, quantized.getOffset(), scales);
 }
 

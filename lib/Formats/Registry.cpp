@@ -114,7 +114,11 @@ const Format *findScaleFormat(std::string_view name) { return find(scaleFormatTa
 
 uint64_t Format::numCodes() const { return kind == DecodeKind::Trit ? 3 : uint64_t(1) << bits; }
 
-int64_t Format::rowBytes(int64_t codes) const { return (codes * bytesPerGroup + codesPerGroup - 1) / codesPerGroup; }
+int64_t Format::rowBytes(int64_t codes) const {
+  // Whole groups first: codes * bytesPerGroup may overflow where the bytes do not.
+  int64_t rest = codes % codesPerGroup * bytesPerGroup;
+  return codes / codesPerGroup * bytesPerGroup + (rest + codesPerGroup - 1) / codesPerGroup;
+}
 
 // The bytes that hold the code at `firstBit`, as one little-endian number; a code of 3 bits may straddle two.
 static uint64_t loadBytes(const uint8_t *row, int64_t firstBit, unsigned bits) {

@@ -51,6 +51,9 @@ public:
 QType getQuantizedElement(mlir::Type type);
 /// A scale's element type as a format: f32, f16, bf16, f8E8M0FNU, f8E4M3FN; null for any other.
 const Format *getScaleFormat(mlir::Type type);
+/// Whether the product of these tensors is summed exactly in i32 (the law's integer path): small integer images on both
+/// sides, each under one scale along K.
+bool hasExactSum(mlir::RankedTensorType lhs, bool transposeLhs, mlir::RankedTensorType rhs, bool transposeRhs);
 } // namespace qlow
 
 #define GET_OP_CLASSES

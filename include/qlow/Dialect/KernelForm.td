@@ -7,16 +7,16 @@ include "qlow/Dialect/TensorOps.td"
 include "mlir/Interfaces/DestinationStyleOpInterface.td"
 
 def Qlow_MatmulKernelOp : Op<Qlow_Dialect, "matmul_kernel", [
-    AttrSizedOperandSegments, DestinationStyleOpInterface, DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+    AttrSizedOperandSegments, IsolatedFromAbove, DestinationStyleOpInterface, DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
   let summary = "qlow.matmul in destination style, its tensors split into parts";
   let description = [{
     Computes what the `qlow.matmul` it came from computes. `lhs` and `rhs` are the parts of the operands, whose types as
-    tensors are `lhs_type` and `rhs_type`; a `packed_rhs` is instead the one `tensor<Bxi8>` that `Layout::of(recipe,
-    rhs_type)` describes. `out` takes what the epilogue yields. `scratch` is memory the schedule may use: slot i, of the
-    size the family states, belongs to task i.
+    tensors are `lhs_type` and `rhs_type`, ranked tensors of `!qlow.q` or float; a `packed_rhs` is instead the one
+    `tensor<Bxi8>` that `Layout::of(recipe, rhs_type)` describes (C14). `out` is [batch..., M, N] and takes what the
+    epilogue yields (C7, C10, C11). `scratch`, bytes, is memory the schedule may use: slot i, of the size the family states,
+    belongs to task i (C15).
 
-    Lives on tensors until bufferization and on memrefs after it. The `slots` attribute is the number of tasks at most,
-    0 for the entry's width.
+    Lives on tensors until bufferization and on memrefs after it.
   }];
   let arguments = (ins Variadic<AnyShaped>:$lhs, Variadic<AnyShaped>:$rhs, Variadic<AnyShaped>:$extras,
                        AnyShaped:$out, Optional<AnyShaped>:$scratch,
@@ -31,6 +31,8 @@ def Qlow_MatmulKernelOp : Op<Qlow_Dialect, "matmul_kernel", [
     (`scratch` `(` $scratch^ `:` type($scratch) `)`)?
     `epilogue` $epilogue `recipes` $recipes attr-dict (`->` type($results)^)?
   }];
+  let hasVerifier = 1;
+  let hasRegionVerifier = 1;
   let extraClassDeclaration = [{
     ::mlir::MutableOperandRange getDpsInitsMutable() { return getOutMutable(); }
     /// Type of the sum, the first argument of the epilogue.

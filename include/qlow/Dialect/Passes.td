@@ -8,11 +8,19 @@ include "mlir/Pass/PassBase.td"
 def VerifyQuantized : Pass<"qlow-verify", "::mlir::ModuleOp"> {
   let summary = "Check what types and single ops can not";
   let description = [{
-    Precondition: none; the first pass of every pipeline. Checks on every function signature and value that blocks fit
-    their tensors (T1 to T6), that quantized tensors pass only through qlow ops, `func`, `scf.for/if/while/index_switch`
-    and `arith.select` (V1), that tensors are ranked (V2), that resource blobs are there, large enough and aligned (V3),
-    that no quantized tensor is a constant (V4), that no shape overflows 2^63 - 1 bytes (V5), and warns where a sum over K
-    can exceed i32 (V6).
+    Precondition: none; the first pass of every pipeline. Reports every violation, located, of:
+
+    * (T1) to (T7) of `!qlow.q`, on every function signature and value.
+    * (V1) Quantized tensors pass only through qlow ops, `func.func/call/return`, `scf.for/if/while/index_switch` with
+      their terminators, and `arith.select`; `!qlow.q` is nothing but an element of ranked tensors.
+    * (V2) Tensors are ranked.
+    * (V3) The blob of a resource is there, has exactly the bytes of its type, and is aligned to its elements.
+    * (V4) No quantized tensor is a constant: its parts are.
+    * (V5) No tensor is larger than 2^63 - 1 bytes, sizes of 0 and unknown sizes counted as 1.
+    * (V6) Warning: the sum over K of a matmul can leave i32, where `K * max|a - za| * max|b - zb|` exceeds 2^31 - 1 for
+      the formats' codes and zero points (constant zero points count as they are). An unknown K gives no warning.
+    * (V7) No function calls itself, directly or through others.
+    * (V8) Elements of tensors, and scalars, are of the accepted types.
 
     Does not change the IR.
   }];

@@ -37,6 +37,7 @@ def Qlow_HopAttr : AttrDef<Qlow_Dialect, "Hop"> {
                         DefaultValuedParameter<"int64_t", "1">:$stages,
                         DefaultValuedParameter<"int64_t", "0">:$swizzle);
   let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
 }
 
 def Qlow_RecipeAttr : AttrDef<Qlow_Dialect, "Recipe"> {

@@ -30,7 +30,16 @@ def Qlow_QType : TypeDef<Qlow_Dialect, "Q"> {
 
     The type is an element of tensors only: it is no vector and no memref element, so nothing can vectorize or bufferize
     a quantized tensor before it is split into its parts. It can not see its tensor's shape; `verifyTensor` does, for
-    every value and function signature (constraints T1 to T6).
+    every value and function signature. Constraints:
+
+    * (T1) A scale or offset is one of the floats above or again quantized, at most 4 deep.
+    * (T2) A zero point is of an integer format, and only integer codes have one.
+    * (T3) One spelling for one meaning: a block of `*` only is no block.
+    * (T4) A block has as many dimensions as its tensor; the block of a scale counts the dimensions of the scales.
+    * (T5) One spelling for one meaning: the block of a dimension of size 1 is 1, and a block above 1 that reaches its
+      static dimension is `*`.
+    * (T6) The last dimension is static unless codes are whole bytes; so is the last dimension of zero points.
+    * (T7) No part has more than 2^63 - 1 codes or bytes.
   }];
   let parameters = (ins Qlow_FormatParameter:$format,
                         "::mlir::Type":$scale,
@@ -56,8 +65,8 @@ def Qlow_QType : TypeDef<Qlow_Dialect, "Q"> {
     /// Checks the constraints that need the tensor's shape; `type` may be any type.
     static ::llvm::LogicalResult verifyTensor(::llvm::function_ref<::mlir::InFlightDiagnostic()> emitError,
                                               ::mlir::Type type);
-    /// Whether one scale (and zero, offset) holds along the whole of dimension `dim` of a tensor of `rank`.
-    bool isConstantAlong(unsigned dim, unsigned rank) const;
+    /// Whether one scale (and zero, offset) holds along the whole of dimension `dim` of a tensor of `shape`.
+    bool isConstantAlong(unsigned dim, ::llvm::ArrayRef<int64_t> shape) const;
   }];
 }
 

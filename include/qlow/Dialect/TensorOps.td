@@ -147,7 +147,8 @@ def Qlow_RequantizeOp : Qlow_Op<"requantize", [Pure, Qlow_ReifyShapes, AttrSized
 // Arithmetic
 //===----------------------------------------------------------------------===//
 
-def Qlow_MatmulOp : Qlow_Op<"matmul", [Pure, Qlow_ReifyShapes, AttrSizedOperandSegments]> {
+def Qlow_MatmulOp : Qlow_Op<"matmul", [
+    Pure, Qlow_ReifyShapes, AttrSizedOperandSegments, IsolatedFromAbove]> {
   let summary = "Batched matrix product of quantized or float tensors";
   let description = [{
     `lhs` is [batch..., M, K], or [batch..., K, M] with `transpose_lhs`; `rhs` is [batch..., K, N], or [batch..., N, K] with
@@ -157,19 +158,19 @@ def Qlow_MatmulOp : Qlow_Op<"matmul", [Pure, Qlow_ReifyShapes, AttrSizedOperandS
 
     ```
     acc[m, n] = sum_k (a[m, k] - za[m]) * (b[k, n] - zb[n])     i32, wrapping mod 2^32
-    i32 result:       acc                                        integer codes only, scales do not matter (C8)
+    i32 result:       acc                                        images of step 1 only, scales do not matter (C8)
     float result:     f32(acc) * (sa[m] * sb[n]) + bias[n]
     quantized result: saturate(round_half_even(f32(acc + bias[n]) * ((sa[m] * sb[n]) / sy)) + zy)
     ```
 
-    with the f32 operations in this order, each rounded once. The bias is i32 for i32 and quantized results, else f32
-    (C9). Otherwise both sides are dequantized to f32 and summed in any order within the law's bound. `parts` are a
-    quantized result's parts without its codes (C1).
+    with the f32 operations in this order, each rounded once. Otherwise both sides are dequantized to f32 and summed in
+    any order within the law's bound. The bias is i32 where an exact sum has an i32 or quantized result, else f32 (C9).
+    `parts` are a quantized result's parts without its codes (C1); it has no offset (C8).
 
     With an epilogue region the result is what the region yields for each element: its arguments are the sum (i32 where
     the sum is exact, else f32) and one scalar for each of `extras`, read through `extra_maps` from (batch..., m, n) (C10).
-    Its ops are scalar and elementwise (C11); a quantized result takes i8 codes from it. Fusion writes regions, selection
-    writes recipes; both are kept when given.
+    Its ops are scalar and elementwise and use nothing from outside, constants included (C11); a quantized result takes
+    i8 codes from it. Fusion writes regions, selection writes recipes; both are kept when given.
 
     ```mlir
     %y = qlow.matmul %a, %b bias(%bias : tensor<64xf32>)
@@ -189,6 +190,7 @@ def Qlow_MatmulOp : Qlow_Op<"matmul", [Pure, Qlow_ReifyShapes, AttrSizedOperandS
     (`recipes` $recipes^)? attr-dict `:` type($lhs) `,` type($rhs) `->` type($result)
   }];
   let hasVerifier = 1;
+  let hasRegionVerifier = 1;
   let builders = [OpBuilder<(ins "::mlir::Type":$result, "::mlir::Value":$lhs, "::mlir::Value":$rhs,
                                  CArg<"bool", "false">:$transposeLhs, CArg<"bool", "false">:$transposeRhs,
                                  CArg<"::mlir::Value", "{}">:$bias, CArg<"::mlir::ValueRange", "{}">:$parts)>];
@@ -219,6 +221,8 @@ def Qlow_WeightOp : Op<Qlow_Dialect, "weight", [Symbol]> {
     Declares constant bytes: `source` is the constant as the model gave it, `source_type` the tensor it is a part of. With
     `recipe` the bytes are stored as the packed right-hand side of a matmul: the layout is a function of the recipe, the
     type and `transposed`. Without it they are stored as they are. The bytes are not touched before they are streamed.
+    `source` has elements of whole bytes and static shape, `source_type` is a ranked tensor, and `bytes` is the size of
+    what is stored: the source's own where it is stored as it is (C13).
 
     ```mlir
     qlow.weight private @w0 dense_resource<w0> : tensor<128x64xi8> as tensor<128x64x!qlow.q<i8 : f32>> bytes 8448 recipe #r
@@ -230,6 +234,7 @@ def Qlow_WeightOp : Op<Qlow_Dialect, "weight", [Symbol]> {
     custom<Visibility>($sym_visibility) $sym_name $source `as` $source_type `bytes` $bytes
     (`transposed` $transposed^)? (`recipe` $recipe^)? attr-dict
   }];
+  let hasVerifier = 1;
 }
 
 def Qlow_GetWeightOp : Op<Qlow_Dialect, "get_weight", [Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {

@@ -1,0 +1,314 @@
+//===- Matmul.cpp - the matrix product on tensors and in kernel form --------===//
+//
+// Verifiers and shapes of qlow.matmul and qlow.matmul_kernel, which obey the same constraints: one product, once with
+// whole operands and once with their parts. Constraint numbers are those of docs/Semantics.md.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Constraints.h"
+
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+using namespace mlir;
+using namespace qlow;
+using namespace qlow::constraints;
+
+//===----------------------------------------------------------------------===//
+// Exact sums
+//===----------------------------------------------------------------------===//
+
+/// Whether a side's codes are small integers (i8 or u8 at most) under one scale along K.
+static bool hasIntegerSum(RankedTensorType side, unsigned kDim) {
+  auto type = dyn_cast<QType>(side.getElementType());
+  if (!type || type.getOffset())
+    return false;
+  std::optional<IntegerImage> image = type.getFormat()->integerImage();
+  return image && image->min >= -128 && image->max <= 255 && type.isConstantAlong(kDim, side.getShape());
+}
+
+bool qlow::hasExactSum(RankedTensorType lhs, bool transposeLhs, RankedTensorType rhs, bool transposeRhs) {
+  return hasIntegerSum(lhs, lhs.getRank() - (transposeLhs ? 2 : 1)) &&
+         hasIntegerSum(rhs, rhs.getRank() - (transposeRhs ? 1 : 2));
+}
+
+static Type sumType(MLIRContext *context, bool isExact) {
+  return isExact ? Type(IntegerType::get(context, 32)) : Type(Float32Type::get(context));
+}
+
+//===----------------------------------------------------------------------===//
+// Checks of both forms
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// A product, whichever op computes it; operands as they were before they were split.
+struct Product {
+  Operation *op;
+  RankedTensorType lhs, rhs;
+  ShapedType result;
+  bool transposeLhs, transposeRhs;
+};
+} // namespace
+
+static Product productOf(MatmulOp op) {
+  return {op,
+          cast<RankedTensorType>(op.getLhs().getType()),
+          cast<RankedTensorType>(op.getRhs().getType()),
+          cast<ShapedType>(op.getType()),
+          op.getTransposeLhs(),
+          op.getTransposeRhs()};
+}
+
+/// The operands' types must have been checked to be ranked tensors.
+static Product productOf(MatmulKernelOp op) {
+  return {op,
+          cast<RankedTensorType>(op.getLhsType()),
+          cast<RankedTensorType>(op.getRhsType()),
+          cast<ShapedType>(op.getOut().getType()),
+          op.getTransposeLhs(),
+          op.getTransposeRhs()};
+}
+
+static bool sizesAgree(int64_t a, int64_t b) { return a == b || ShapedType::isDynamic(a) || ShapedType::isDynamic(b); }
+
+// C7
+static LogicalResult verifyShapes(const Product &product) {
+  auto [op, lhs, rhs, result, transposeLhs, transposeRhs] = product;
+  int64_t rank = lhs.getRank();
+  if (rank < 2 || rhs.getRank() != rank || !result.hasRank() || result.getRank() != rank)
+    return op->emitOpError() << "expected operands and result of one rank of at least 2, found " << lhs << ", " << rhs
+                             << " and " << result;
+  SmallVector<int64_t> m(lhs.getShape()), n(rhs.getShape());
+  if (transposeLhs)
+    std::swap(m[rank - 1], m[rank - 2]);
+  if (transposeRhs)
+    std::swap(n[rank - 1], n[rank - 2]);
+  if (!sizesAgree(m[rank - 1], n[rank - 2]))
+    return op->emitOpError() << "expected both sides to agree on K, found " << m[rank - 1] << " in " << lhs << " and "
+                             << n[rank - 2] << " in " << rhs;
+  for (int64_t dim = 0; dim < rank; ++dim) {
+    bool isBatch = dim < rank - 2;
+    int64_t expected = dim == rank - 1 ? n[dim] : m[dim];
+    if (!sizesAgree(expected, result.getDimSize(dim)) ||
+        (isBatch && (!sizesAgree(m[dim], n[dim]) || !sizesAgree(n[dim], result.getDimSize(dim)))))
+      return op->emitOpError() << "expected a result of " << (isBatch ? "the operands' batch sizes" : "size M x N")
+                               << ", found " << result << " for " << lhs << " and " << rhs;
+  }
+  return success();
+}
+
+// C10
+static LogicalResult verifyExtra(const Product &product, unsigned index, ShapedType type, AffineMap map,
+                                 Type argument) {
+  auto fits = [&] {
+    if (!type.hasRank() || map.getNumDims() != unsigned(product.result.getRank()) ||
+        map.getNumResults() != type.getRank() || !map.isProjectedPermutation(/*allowZeroInResults=*/true))
+      return false;
+    for (auto [size, expr] : llvm::zip(type.getShape(), map.getResults())) {
+      auto dim = dyn_cast<AffineDimExpr>(expr);
+      if (dim ? !sizesAgree(size, product.result.getDimSize(dim.getPosition())) : size == 0)
+        return false;
+    }
+    return type.getElementType() == argument;
+  };
+  if (fits())
+    return success();
+  return product.op->emitOpError() << "extra " << index << " of type " << type << " does not fit its map "
+                                   << AffineMapAttr::get(map) << " from (batch..., m, n) of " << product.result
+                                   << " or the epilogue's argument of " << argument;
+}
+
+// C11
+static LogicalResult verifyEpilogueOps(Block &block) {
+  auto isScalar = [](Type type) { return type.isIntOrIndexOrFloat(); };
+  for (Operation &inner : block.without_terminator())
+    if ((!inner.hasTrait<OpTrait::ConstantLike>() && !OpTrait::hasElementwiseMappableTraits(&inner)) ||
+        !llvm::all_of(inner.getResultTypes(), isScalar))
+      return inner.emitOpError() << "is not scalar and elementwise, as all ops of an epilogue must be";
+  if (!isa<YieldOp>(block.getTerminator()))
+    return block.getTerminator()->emitOpError() << "ends an epilogue, which only qlow.yield does";
+  return success();
+}
+
+// C10, C11
+static LogicalResult verifyEpilogue(const Product &product, Block &block, TypeRange extras, ArrayAttr maps,
+                                    Type wanted) {
+  if (block.getNumArguments() != 1 + extras.size() || (maps ? maps.size() : 0) != extras.size())
+    return product.op->emitOpError() << "expected an epilogue of 1 + " << extras.size()
+                                     << " arguments and a map for each extra";
+  Type sum = sumType(product.op->getContext(),
+                     hasExactSum(product.lhs, product.transposeLhs, product.rhs, product.transposeRhs));
+  if (block.getArgument(0).getType() != sum)
+    return product.op->emitOpError() << "expected the epilogue's first argument to be the sum of type " << sum
+                                     << ", found " << block.getArgument(0).getType();
+  for (auto [index, extra] : llvm::enumerate(extras))
+    if (failed(verifyExtra(product, index, cast<ShapedType>(extra), cast<AffineMapAttr>(maps[index]).getValue(),
+                           block.getArgument(index + 1).getType())))
+      return failure();
+  if (failed(verifyEpilogueOps(block)))
+    return failure();
+  Type yielded = cast<YieldOp>(block.getTerminator()).getValue().getType();
+  if (yielded != wanted)
+    return product.op->emitOpError() << "expected the epilogue to yield " << wanted << ", found " << yielded;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// On tensors
+//===----------------------------------------------------------------------===//
+
+void MatmulOp::build(OpBuilder &builder, OperationState &state, Type result, Value lhs, Value rhs, bool transposeLhs,
+                     bool transposeRhs, Value bias, ValueRange parts) {
+  build(builder, state, result, lhs, rhs, bias, parts, ValueRange{}, transposeLhs ? builder.getUnitAttr() : UnitAttr(),
+        transposeRhs ? builder.getUnitAttr() : UnitAttr(), ArrayAttr(), RecipesAttr());
+}
+
+std::array<int64_t, 3> MatmulOp::getProblemShape() {
+  auto lhs = cast<RankedTensorType>(getLhs().getType()).getShape().take_back(2);
+  auto rhs = cast<RankedTensorType>(getRhs().getType()).getShape().take_back(2);
+  int64_t lhsK = lhs[getTransposeLhs() ? 0 : 1], rhsK = rhs[getTransposeRhs() ? 1 : 0];
+  return {lhs[getTransposeLhs() ? 1 : 0], rhs[getTransposeRhs() ? 0 : 1], ShapedType::isDynamic(lhsK) ? rhsK : lhsK};
+}
+
+bool MatmulOp::hasExactSum() {
+  return qlow::hasExactSum(cast<RankedTensorType>(getLhs().getType()), getTransposeLhs(),
+                           cast<RankedTensorType>(getRhs().getType()), getTransposeRhs());
+}
+
+Type MatmulOp::getAccumulatorType() { return sumType(getContext(), hasExactSum()); }
+
+static bool isNumber(Type element) { return isa<QType, Float32Type, Float16Type, BFloat16Type>(element); }
+
+// C8
+static LogicalResult verifyElements(MatmulOp op) {
+  Product product = productOf(op);
+  if (!isNumber(product.lhs.getElementType()) || !isNumber(product.rhs.getElementType()))
+    return op.emitOpError() << "expected operands of !qlow.q, f32, f16 or bf16, found " << product.lhs << " and "
+                            << product.rhs << "; integers become quantized by qlow.compose";
+  Type element = product.result.getElementType();
+  auto quantized = dyn_cast<QType>(element);
+  if (quantized && quantized.getOffset())
+    return op.emitOpError() << "expected a quantized result without offset, found " << quantized;
+  if (op.hasEpilogue())
+    return success();
+  if (!element.isInteger(32))
+    return isNumber(element)
+               ? success()
+               : op.emitOpError() << "expected a result of i32, f32, f16, bf16 or !qlow.q, found " << product.result;
+  auto hasUnitStep = [](RankedTensorType side) {
+    return cast<QType>(side.getElementType()).getFormat()->integerImage()->step == 1.0f;
+  };
+  if (op.hasExactSum() && hasUnitStep(product.lhs) && hasUnitStep(product.rhs))
+    return success();
+  return op.emitOpError() << "an i32 result needs integer codes of at most 8 bits and one scale along K on both sides, "
+                             "found "
+                          << product.lhs << " and " << product.rhs;
+}
+
+// C9
+static LogicalResult verifyBias(MatmulOp op) {
+  if (!op.getBias())
+    return success();
+  auto result = cast<RankedTensorType>(op.getType()), bias = cast<RankedTensorType>(op.getBias().getType());
+  Type element = result.getElementType();
+  if (op.hasEpilogue())
+    return op.emitOpError() << "has an epilogue: the bias belongs into it";
+  bool isInteger = op.hasExactSum() && (element.isInteger(32) || isa<QType>(element));
+  if (bias.getElementType().isInteger(32) == isInteger && shapesAgree(bias.getShape(), result.getShape().take_back()))
+    return success();
+  return op.emitOpError() << "expected a bias of N " << (isInteger ? "i32" : "f32") << " for this result, found "
+                          << bias;
+}
+
+LogicalResult MatmulOp::verify() {
+  auto result = cast<RankedTensorType>(getType());
+  bool isQuantized = isa<QType>(result.getElementType());
+  if (isQuantized && failed(verifyParts(*this, getParts().getTypes(), result, /*withCodes=*/false)))
+    return failure();
+  if (!isQuantized && !getParts().empty())
+    return emitOpError() << "has parts of a quantized result, but the result is " << result;
+  if (failed(verifyShapes(productOf(*this))) || failed(verifyElements(*this)) || failed(verifyBias(*this)))
+    return failure();
+  // C10
+  if (!hasEpilogue() && (!getExtras().empty() || getExtraMaps()))
+    return emitOpError() << "has extras but no epilogue to read them";
+  return success();
+}
+
+LogicalResult MatmulOp::verifyRegions() {
+  if (!hasEpilogue())
+    return success();
+  Product product = productOf(*this);
+  Type element = product.result.getElementType();
+  Type wanted = isa<QType>(element) ? Type(IntegerType::get(getContext(), 8)) : element;
+  return verifyEpilogue(product, getEpilogue().front(), getExtras().getTypes(), getExtraMapsAttr(), wanted);
+}
+
+LogicalResult MatmulOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+  SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(builder, getLoc(), getLhs());
+  SmallVector<OpFoldResult> right = tensor::getMixedSizes(builder, getLoc(), getRhs());
+  size_t rank = sizes.size();
+  sizes[rank - 2] = sizes[rank - (getTransposeLhs() ? 1 : 2)];
+  sizes[rank - 1] = right[rank - (getTransposeRhs() ? 2 : 1)];
+  // Where the result's type knows more than the operands' do, it is right.
+  for (auto [size, known] : llvm::zip(sizes, cast<RankedTensorType>(getType()).getShape()))
+    if (!ShapedType::isDynamic(known))
+      size = builder.getIndexAttr(known);
+  shapes.emplace_back(std::move(sizes));
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// In kernel form
+//===----------------------------------------------------------------------===//
+
+// C14
+static LogicalResult verifyOperand(MatmulKernelOp op, StringRef name, TypeRange found, Type type, bool isPacked) {
+  auto tensor = dyn_cast<RankedTensorType>(type);
+  if (!tensor || !isNumber(tensor.getElementType()))
+    return op.emitOpError() << "expected " << name << "_type to be a ranked tensor of !qlow.q, f32, f16 or bf16, found "
+                            << type;
+  if (failed(QType::verifyTensor([&] { return op.emitOpError(); }, tensor)))
+    return failure();
+  if (!isPacked)
+    return verifyParts(op, found, tensor, /*withCodes=*/true);
+  auto bytes = found.size() == 1 ? cast<ShapedType>(found.front()) : ShapedType();
+  if (bytes && bytes.hasRank() && bytes.getRank() == 1 && bytes.getElementType().isInteger(8))
+    return success();
+  return op.emitOpError() << "expected a packed " << name << " of one dimension of i8, found (" << found << ")";
+}
+
+LogicalResult MatmulKernelOp::verify() {
+  if (failed(verifyOperand(*this, "lhs", getLhs().getTypes(), getLhsType(), /*isPacked=*/false)) ||
+      failed(verifyOperand(*this, "rhs", getRhs().getTypes(), getRhsType(), getPackedRhs())))
+    return failure();
+  if (failed(verifyShapes(productOf(*this))))
+    return failure();
+  // C15
+  auto scratch = getScratch() ? cast<ShapedType>(getScratch().getType()) : ShapedType();
+  if (scratch && (!scratch.hasRank() || scratch.getRank() != 1 || !scratch.getElementType().isInteger(8)))
+    return emitOpError() << "expected a scratch of one dimension of i8, found " << scratch;
+  return success();
+}
+
+LogicalResult MatmulKernelOp::verifyRegions() {
+  Product product = productOf(*this);
+  return verifyEpilogue(product, getEpilogue().front(), getExtras().getTypes(), getExtraMaps(),
+                        product.result.getElementType());
+}
+
+void MatmulKernelOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
+  auto add = [&](MutableOperandRange range, bool writes) {
+    for (OpOperand &operand : range) {
+      if (!isa<MemRefType>(operand.get().getType()))
+        continue;
+      effects.emplace_back(MemoryEffects::Read::get(), &operand);
+      if (writes)
+        effects.emplace_back(MemoryEffects::Write::get(), &operand);
+    }
+  };
+  add(getLhsMutable(), false);
+  add(getRhsMutable(), false);
+  add(getExtrasMutable(), false);
+  add(getOutMutable(), true);
+  add(getScratchMutable(), true);
+}
