@@ -1,0 +1,64 @@
+//===- Reference.h - what a program means, computed slowly ------*- C++ -*-===//
+//
+// The reference evaluator runs a module at tensor level as docs/Semantics.md defines it: the oracle for everything the
+// compiler emits. It shares with the compiler only the formats' decode and encode. Arrays cross this interface and the
+// .npy files of qlow-run; quantized values cross it part by part, in the order of `QType::getParts`.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef QLOW_REFERENCE_REFERENCE_H
+#define QLOW_REFERENCE_REFERENCE_H
+
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/SmallVector.h"
+#include "llvm/Support/Error.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace qlow {
+
+/// What the bytes of an array are. I1 is a byte of 0 or 1; BF16 and the F8 types are bit patterns.
+enum class Element { I1, U8, I8, I16, I32, I64, F16, BF16, F32, F64, F8E8M0, F8E4M3 };
+
+/// Bytes of one element.
+unsigned sizeOf(Element element);
+
+/// A dense row-major array.
+struct Array {
+  llvm::SmallVector<int64_t> shape;
+  Element element = Element::U8;
+  std::vector<uint8_t> bytes;
+
+  Array() = default;
+  /// Zeros.
+  Array(llvm::ArrayRef<int64_t> shape, Element element);
+  int64_t size() const;
+  int64_t rank() const { return int64_t(shape.size()); }
+};
+
+/// One array that a function takes or gives: a part of an argument or result. Dynamic sizes are ShapedType::kDynamic.
+struct ArrayType {
+  llvm::SmallVector<int64_t> shape;
+  Element element;
+};
+
+/// The arrays that values of these types are made of, in order. Codes are I8 for codes of format i8, else U8. Fails for
+/// types outside the accepted list.
+mlir::FailureOr<std::vector<ArrayType>> getArrayTypes(mlir::TypeRange types);
+
+/// Runs `function` on `arguments`, one array for each part, and returns one array for each part of its results. Errors
+/// (an op outside the accepted list, arguments that do not fit, an index out of bounds) are diagnostics at the op.
+mlir::FailureOr<std::vector<Array>> evaluate(mlir::ModuleOp module, llvm::StringRef function,
+                                             llvm::ArrayRef<Array> arguments);
+
+/// Reads a .npy file (versions 1 to 3, little endian, C order). An array of wrong type or shape is an error that names
+/// the file, what was expected and what was found. I1 is read from bool or uint8; BF16 from uint16, F8 from uint8;
+/// signless integers from signed or unsigned ones.
+llvm::Expected<Array> readNpy(llvm::StringRef path, const ArrayType &expected);
+/// The .npy bytes of an array, version 1.
+std::vector<uint8_t> encodeNpy(const Array &array);
+
+} // namespace qlow
+
+#endif // QLOW_REFERENCE_REFERENCE_H
