@@ -2,6 +2,7 @@
 
 #include "qlow/Dialect/Dialect.h"
 #include "qlow/Import/Import.h"
+#include "qlow/Transforms/Pipeline.h"
 
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
@@ -14,6 +15,8 @@ int main(int argc, char **argv) {
   mlir::registerAllExtensions(registry);
   mlir::registerAllPasses();
   registry.insert<qlow::QlowDialect>();
+  qlow::registerPlanWorkspace();
+  qlow::registerOutlineParallel();
   qlow::registerQlowImportPasses();
   return mlir::failed(mlir::MlirOptMain(argc, argv, "qlow optimizer\n", registry));
 }

@@ -21,7 +21,37 @@ def SplitQuantized : Pass<"qlow-split-quantized", "::mlir::ModuleOp"> {
 }
 def PlanWorkspace : Pass<"qlow-plan-workspace", "::mlir::ModuleOp"> {
   let summary = "Give every buffer an offset in the caller's workspace";
+  let description = [{
+    Precondition: bufferized public functions of one block, private functions inlined, every size a function of
+    constants and of the inputs' dimensions.
+
+    ```mlir
+    func.func @f(%x: memref<?x8xf32>) -> memref<?x8xf32> {
+      %m = memref.dim %x, %c0
+      %t = memref.alloc(%m) : memref<?x4xf32>
+      %y = memref.alloc(%m) : memref<?x8xf32>                                      // written from %t and returned
+    ```
+    becomes
+    ```mlir
+    func.func @f(%x: memref<?x8xf32>, %y: memref<?x8xf32> {bufferize.result},
+                 %workspace: memref<?xi8>, %width: index, %parallel: !llvm.ptr {qlow.parallel}) {
+      %t = memref.view %workspace[%offset][%m] : memref<?xi8> to memref<?x4xf32>
+    func.func private @f.workspace(%m: index, %width: index) -> index                      // bytes
+    ```
+
+    Results become arguments that are written in place where the returned buffer was allocated here, else copied to at
+    the end. A result with `qlow.updates` is the same memory as an input and is written at the end only. Offsets are
+    multiples of 64; buffers whose lifetimes do not overlap share bytes: static ones by first fit, largest first,
+    dynamic ones in slots of their maximum. The workspace function takes each dynamic dimension of each input in order,
+    then the width, is called before anything is read, and stops at 2^62 instead of wrapping. A matmul kernel without
+    scratch gets one slot of the target's size for each task.
+
+    Does not move buffers out of parallel loops or carry dynamic shapes through loops: these are errors.
+  }];
   let options = [Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect", "::mlir::LLVM::LLVMDialect"];
+  let statistics = [Statistic<"numBuffers", "num-buffers", "Buffers planned">,
+                    Statistic<"numShared", "num-shared", "Buffers that lie where another one lay">];
 }
 def ScheduleKernels : Pass<"qlow-schedule-kernels", "::mlir::ModuleOp"> {
   let summary = "Lower kernel forms to the loops of the target's schedules";
@@ -29,6 +59,27 @@ def ScheduleKernels : Pass<"qlow-schedule-kernels", "::mlir::ModuleOp"> {
 }
 def OutlineParallel : Pass<"qlow-outline-parallel", "::mlir::ModuleOp"> {
   let summary = "Turn parallel loops into tasks for the caller's threads";
+  let description = [{
+    Precondition: functions have been bufferized; the argument marked `qlow.parallel` points to `{run, self, width}` or
+    is null.
+
+    ```mlir
+    scf.parallel (%i) = (%c0) to (%tasks) step (%c1) { ..%i, %x.. }
+    ```
+    becomes
+    ```mlir
+    // store %x to a struct %context on the stack
+    scf.if %parallel_is_null_or_one_task { scf.for %i = %c0 to %tasks step %c1 { call @f.task0(%context, %i) } }
+    else { llvm.call %run(%self, @f.task0, %context, %tasks) }
+    func.func private @f.task0(%context: !llvm.ptr, %i: i64)                   // void (void *, int64_t)
+    ```
+
+    Constants are made again in the task. A task loop inside a task, or in a function without `qlow.parallel`, becomes
+    scf.for. Does not touch loops of other shapes: they run on this thread.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect", "::mlir::func::FuncDialect",
+                           "::mlir::scf::SCFDialect"];
+  let statistics = [Statistic<"numTasks", "num-tasks", "Loops that became task functions">];
 }
 def ExpandMath : Pass<"qlow-expand-math", "::mlir::ModuleOp"> {
   let summary = "Expand math and float conversions that would need a library";

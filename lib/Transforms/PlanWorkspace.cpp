@@ -1,0 +1,475 @@
+//===- PlanWorkspace.cpp - every buffer gets an offset --------------------===//
+//
+// In: public functions after bufferization, private ones inlined. Out: results are written to arguments, every buffer
+// is a view of the caller's workspace, and @NAME.workspace computes its size from the dimensions. Buffers whose
+// lifetimes do not overlap share bytes. Must not allocate, and must not read a dimension that the caller does not pass.
+//
+//===----------------------------------------------------------------------===//
+
+#include "SizeExpressions.h"
+#include "qlow/Transforms/Pipeline.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Bufferization/Transforms/BufferViewFlowAnalysis.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "llvm/ADT/STLExtras.h"
+
+namespace qlow {
+#define GEN_PASS_DEF_PLANWORKSPACE
+#include "qlow/Transforms/Passes.h.inc"
+} // namespace qlow
+
+using namespace mlir;
+using namespace qlow;
+
+/// Offsets are multiples of a cache line, the widest vector and what the C ABI asks of the workspace.
+static constexpr int64_t kAlignment = 64;
+
+namespace {
+/// One allocation while it is planned.
+struct Buffer {
+  Operation *alloc;
+  int64_t first, last;      ///< operations of the function's block that use it, both included
+  int64_t staticBytes = -1; ///< -1: not a constant
+  int64_t offset = 0;       ///< of a static buffer
+  unsigned slot = 0;        ///< of a dynamic buffer
+  bool overlaps(const Buffer &other) const { return first <= other.last && other.first <= last; }
+};
+
+/// Bytes that several dynamic buffers use one after another: as many as the largest of them needs.
+struct Slot {
+  SmallVector<unsigned> buffers;
+};
+
+/// Plans one function.
+class Planner {
+public:
+  /// Bytes of scratch of one task of a kernel, emitted before it.
+  using SlotBytes = std::function<Value(OpBuilder &, MatmulKernelOp)>;
+
+  Planner(func::FuncOp function, SlotBytes slotBytes) : function(function), slotBytes(std::move(slotBytes)) {
+    roots.function = function;
+  }
+  LogicalResult run();
+
+  unsigned numBuffers = 0, numShared = 0;
+
+private:
+  LogicalResult checkForm();
+  void turnResultsIntoArguments();
+  bool writeInPlace(Value returned, BlockArgument argument);
+  LogicalResult fixCarriedBuffers();
+  LogicalResult fixCarried(Operation *loop, ValueRange inits, MutableArrayRef<BlockArgument> arguments,
+                           ResultRange results, OperandRange yielded);
+  void appendArguments();
+  void addScratch();
+  LogicalResult collectBuffers();
+  LogicalResult checkHoistable(Operation *alloc);
+  void placeStatic();
+  void placeDynamic(SizeExpressions &sizes);
+  /// Emits the offset of each slot; returns all bytes.
+  Value emitOffsets(SizeExpressions &sizes, SmallVectorImpl<Value> *offsets);
+  void replaceBuffers(OpBuilder &builder, SizeExpressions &sizes);
+  void createWorkspaceFunction();
+
+  func::FuncOp function;
+  SlotBytes slotBytes;
+  SizeRoots roots;
+  unsigned numInputs = 0;
+  SmallVector<Buffer> buffers;
+  SmallVector<Slot> slots;
+  int64_t staticBytes = 0;
+};
+} // namespace
+
+//===----------------------------------------------------------------------===//
+// Results
+//===----------------------------------------------------------------------===//
+
+LogicalResult Planner::checkForm() {
+  if (!llvm::hasSingleElement(function.getBody()))
+    return function.emitOpError("expected a body of one block, found ")
+           << function.getBody().getBlocks().size() << "; run lift-cf-to-scf first";
+  WalkResult calls = function.walk([&](func::CallOp call) {
+    call.emitOpError("expected no call of a function with buffers, found one of '")
+        << call.getCallee() << "'; private functions are inlined before their buffers are planned";
+    return WalkResult::interrupt();
+  });
+  return failure(calls.wasInterrupted());
+}
+
+/// Lets the buffer that is returned be the caller's from the start: true where it is an allocation of this function
+/// that nothing else claimed.
+bool Planner::writeInPlace(Value returned, BlockArgument argument) {
+  auto alloc = returned.getDefiningOp<memref::AllocOp>();
+  if (!alloc || alloc->getBlock() != &function.front() || alloc.getType() != argument.getType())
+    return false;
+  roots.resultSizes[argument] = llvm::to_vector(alloc.getDynamicSizes());
+  alloc.getResult().replaceAllUsesWith(argument);
+  alloc.erase();
+  return true;
+}
+
+void Planner::turnResultsIntoArguments() {
+  auto terminator = cast<func::ReturnOp>(function.front().getTerminator());
+  numInputs = function.getNumArguments();
+  for (unsigned i = 0; i < function.getNumArguments(); ++i)
+    if (function.getArgAttr(i, "bufferize.result")) {
+      numInputs = std::min(numInputs, i);
+      roots.resultSizes[function.getArgument(i)] = {};
+    }
+  SmallVector<Value> kept;
+  BitVector erased(function.getNumResults());
+  OpBuilder builder(terminator);
+  for (unsigned i = 0, e = terminator.getNumOperands(); i < e; ++i) {
+    Value value = terminator.getOperand(i);
+    if (!isa<MemRefType>(value.getType())) {
+      kept.push_back(value);
+      continue;
+    }
+    erased.set(i);
+    bool updates = function.getResultAttr(i, "qlow.updates") != nullptr;
+    unsigned position = function.getNumArguments();
+    (void)function.insertArgument(
+        position, value.getType(),
+        builder.getDictionaryAttr(builder.getNamedAttr("bufferize.result", builder.getUnitAttr())),
+        terminator.getLoc());
+    BlockArgument argument = function.getArgument(position);
+    // An updated state is the same memory as an input: it may be written only when the input is no longer read.
+    if (updates && isa<BlockArgument>(value))
+      continue;
+    if (!updates && writeInPlace(value, argument))
+      continue;
+    roots.resultSizes[argument] = {};
+    memref::CopyOp::create(builder, terminator.getLoc(), value, argument);
+  }
+  terminator->setOperands(kept);
+  (void)function.eraseResults(erased);
+}
+
+//===----------------------------------------------------------------------===//
+// Buffers carried by loops
+//===----------------------------------------------------------------------===//
+
+/// A loop that yields a buffer would need a new one in each iteration. It gets one buffer that outlives the loop, into
+/// which the end of the body copies:
+///
+///   scf.for iter_args(%a = %init) { ..; yield %b }     =>    copy %init, %p; scf.for { ..%p..; copy %b, %p }
+LogicalResult Planner::fixCarried(Operation *loop, ValueRange inits, MutableArrayRef<BlockArgument> arguments,
+                                  ResultRange results, OperandRange yielded) {
+  Operation *yield = yielded.empty() ? nullptr : yielded.getBase()->getOwner();
+  OpBuilder before(loop);
+  SmallVector<std::pair<Value, Value>> copies;
+  for (auto [i, init] : llvm::enumerate(inits)) {
+    Value next = yielded[i];
+    auto type = dyn_cast<MemRefType>(init.getType());
+    if (!type || next == arguments[i])
+      continue;
+    Location loc = loop->getLoc();
+    if (!type.hasStaticShape())
+      return loop->emitOpError("carries a buffer of dynamic shape ")
+             << type << " that each iteration replaces; expected a static shape, or an update in place";
+    auto plain = MemRefType::get(type.getShape(), type.getElementType());
+    Value buffer = memref::AllocOp::create(before, loc, plain);
+    memref::CopyOp::create(before, loc, init, buffer);
+    if (type != plain)
+      buffer = memref::CastOp::create(before, loc, type, buffer);
+    unsigned position = i;
+    for (OpOperand &operand : loop->getOpOperands())
+      if (operand.get() == init && operand.getOperandNumber() == loop->getNumOperands() - inits.size() + position)
+        operand.set(buffer);
+    arguments[i].replaceAllUsesWith(buffer);
+    if (!results.empty())
+      results[i].replaceAllUsesWith(buffer);
+    // What this body allocated is no other loop-carried buffer, anything else might be: a swap needs a copy of each.
+    OpBuilder end(yield);
+    next = yielded[i];
+    auto fresh = next.getDefiningOp<memref::AllocOp>();
+    if (inits.size() > 1 && !(fresh && loop->isProperAncestor(fresh))) {
+      Value saved = memref::AllocOp::create(end, loc, plain);
+      memref::CopyOp::create(end, loc, next, saved);
+      next = saved;
+    }
+    copies.emplace_back(next, buffer);
+    for (OpOperand &operand : yield->getOpOperands())
+      if (&operand == yielded.getBase() + i)
+        operand.set(buffer);
+  }
+  OpBuilder end = yield ? OpBuilder(yield) : OpBuilder(loop);
+  for (auto [from, to] : copies)
+    memref::CopyOp::create(end, loop->getLoc(), from, to);
+  return success();
+}
+
+LogicalResult Planner::fixCarriedBuffers() {
+  SmallVector<Operation *> loops;
+  function.walk<WalkOrder::PreOrder>([&](Operation *op) {
+    if (isa<scf::ForOp, scf::WhileOp>(op))
+      loops.push_back(op);
+  });
+  for (Operation *op : loops) {
+    if (auto loop = dyn_cast<scf::ForOp>(op)) {
+      SmallVector<BlockArgument> arguments = llvm::to_vector(loop.getRegionIterArgs());
+      if (failed(fixCarried(op, loop.getInitArgs(), arguments, op->getResults(),
+                            cast<scf::YieldOp>(loop.getBody()->getTerminator()).getOperands())))
+        return failure();
+      continue;
+    }
+    // The results of a while are what its condition forwards, so only the way back into the loop is cut.
+    auto loop = cast<scf::WhileOp>(op);
+    SmallVector<BlockArgument> arguments = llvm::to_vector(loop.getBeforeArguments());
+    if (failed(fixCarried(op, loop.getInits(), arguments, op->getResults().take_front(0),
+                          loop.getYieldOp().getOperands())))
+      return failure();
+  }
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Arguments and scratch
+//===----------------------------------------------------------------------===//
+
+void Planner::appendArguments() {
+  Builder builder(function.getContext());
+  auto append = [&](Type type, StringRef attribute) {
+    unsigned position = function.getNumArguments();
+    auto attributes = builder.getDictionaryAttr(builder.getNamedAttr(attribute, builder.getUnitAttr()));
+    (void)function.insertArgument(position, type, attributes, function.getLoc());
+  };
+  append(MemRefType::get({ShapedType::kDynamic}, builder.getI8Type()), "qlow.workspace");
+  append(builder.getIndexType(), "qlow.width");
+  append(LLVM::LLVMPointerType::get(function.getContext()), "qlow.parallel");
+  roots.width = function.getArgument(function.getNumArguments() - 2);
+}
+
+void Planner::addScratch() {
+  function.walk([&](MatmulKernelOp kernel) {
+    if (kernel.getScratch() || !slotBytes)
+      return;
+    OpBuilder builder(kernel);
+    Location loc = kernel.getLoc();
+    Value bytes = arith::MulIOp::create(builder, loc, roots.width, slotBytes(builder, kernel));
+    auto type = MemRefType::get({ShapedType::kDynamic}, builder.getI8Type());
+    kernel.getScratchMutable().assign(memref::AllocOp::create(builder, loc, type, bytes));
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// Lifetimes
+//===----------------------------------------------------------------------===//
+
+LogicalResult Planner::checkHoistable(Operation *alloc) {
+  auto type = cast<MemRefType>(alloc->getResult(0).getType());
+  if (!type.getLayout().isIdentity())
+    return alloc->emitOpError("expected a buffer in row-major order, found ") << type;
+  for (Operation *parent = alloc->getParentOp(); parent != function; parent = parent->getParentOp())
+    if (!isa<scf::ForOp, scf::WhileOp, scf::IfOp, scf::IndexSwitchOp, scf::ExecuteRegionOp>(parent))
+      return alloc->emitOpError("is inside '")
+             << parent->getName() << "', where several could be alive at a time; expected buffers only in scf.for, "
+             << "scf.while, scf.if and scf.index_switch";
+  return success();
+}
+
+LogicalResult Planner::collectBuffers() {
+  SmallVector<Operation *> allocs, deallocs;
+  function.walk([&](Operation *op) {
+    if (isa<memref::AllocOp, memref::AllocaOp>(op))
+      allocs.push_back(op);
+    else if (isa<memref::DeallocOp>(op))
+      deallocs.push_back(op);
+  });
+  for (Operation *dealloc : deallocs)
+    dealloc->erase();
+
+  DenseMap<Operation *, int64_t> position;
+  for (auto [i, op] : llvm::enumerate(function.front()))
+    position[&op] = i;
+  BufferViewFlowAnalysis views(function);
+  for (Operation *alloc : allocs) {
+    if (failed(checkHoistable(alloc)))
+      return failure();
+    Buffer buffer{alloc, std::numeric_limits<int64_t>::max(), -1};
+    for (Value alias : views.resolve(alloc->getResult(0)))
+      for (Operation *user : alias.getUsers()) {
+        int64_t at = position.lookup(function.front().findAncestorOpInBlock(*user));
+        buffer.first = std::min(buffer.first, at);
+        buffer.last = std::max(buffer.last, at);
+      }
+    if (buffer.last < 0) {
+      alloc->erase();
+      continue;
+    }
+    auto type = cast<MemRefType>(alloc->getResult(0).getType());
+    if (type.hasStaticShape())
+      buffer.staticBytes =
+          llvm::alignTo(type.getNumElements() * elementBytes(alloc, type.getElementType()), kAlignment);
+    buffers.push_back(buffer);
+  }
+  numBuffers = buffers.size();
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Placement
+//===----------------------------------------------------------------------===//
+
+/// Largest first, each at the lowest offset that no buffer alive at the same time covers.
+void Planner::placeStatic() {
+  SmallVector<Buffer *> order, placed;
+  for (Buffer &buffer : buffers)
+    if (buffer.staticBytes >= 0)
+      order.push_back(&buffer);
+  llvm::sort(order,
+             [](Buffer *a, Buffer *b) { return std::tuple(-a->staticBytes, a) < std::tuple(-b->staticBytes, b); });
+  for (Buffer *buffer : order) {
+    // `placed` is sorted by offset.
+    for (Buffer *other : placed)
+      if (buffer->overlaps(*other) && buffer->offset < other->offset + other->staticBytes &&
+          other->offset < buffer->offset + buffer->staticBytes)
+        buffer->offset = other->offset + other->staticBytes;
+    bool shares = llvm::any_of(placed, [&](Buffer *other) {
+      return buffer->offset < other->offset + other->staticBytes &&
+             other->offset < buffer->offset + buffer->staticBytes;
+    });
+    numShared += shares;
+    placed.insert(llvm::upper_bound(placed, buffer, [](Buffer *a, Buffer *b) { return a->offset < b->offset; }),
+                  buffer);
+    staticBytes = std::max(staticBytes, buffer->offset + buffer->staticBytes);
+  }
+}
+
+/// In order of their first use, each into a slot that is free again, best one that holds a buffer of its own size.
+void Planner::placeDynamic(SizeExpressions &sizes) {
+  SmallVector<unsigned> order;
+  for (auto [i, buffer] : llvm::enumerate(buffers))
+    if (buffer.staticBytes < 0)
+      order.push_back(i);
+  llvm::sort(order,
+             [&](unsigned a, unsigned b) { return std::tuple(buffers[a].first, a) < std::tuple(buffers[b].first, b); });
+  for (unsigned i : order) {
+    Value bytes = sizes.emitBytes(buffers[i].alloc);
+    std::optional<unsigned> best;
+    for (auto [s, slot] : llvm::enumerate(slots)) {
+      if (llvm::any_of(slot.buffers, [&](unsigned other) { return buffers[i].overlaps(buffers[other]); }))
+        continue;
+      bool sameSize =
+          llvm::any_of(slot.buffers, [&](unsigned other) { return sizes.emitBytes(buffers[other].alloc) == bytes; });
+      if (!best || sameSize)
+        best = s;
+      if (sameSize)
+        break;
+    }
+    numShared += best.has_value();
+    if (!best) {
+      best = slots.size();
+      slots.emplace_back();
+    }
+    buffers[i].slot = *best;
+    slots[*best].buffers.push_back(i);
+  }
+}
+
+Value Planner::emitOffsets(SizeExpressions &sizes, SmallVectorImpl<Value> *offsets) {
+  Value end = sizes.constant(staticBytes);
+  for (Slot &slot : slots) {
+    if (offsets)
+      offsets->push_back(end);
+    Value bytes = sizes.emitBytes(buffers[slot.buffers.front()].alloc);
+    for (unsigned other : ArrayRef(slot.buffers).drop_front())
+      bytes = sizes.maximum(bytes, sizes.emitBytes(buffers[other].alloc));
+    end = sizes.add(end, bytes);
+  }
+  return end;
+}
+
+void Planner::replaceBuffers(OpBuilder &builder, SizeExpressions &sizes) {
+  SmallVector<Value> offsets;
+  emitOffsets(sizes, &offsets);
+  Value workspace = function.getArgument(function.getNumArguments() - 3);
+  SmallVector<std::pair<Operation *, Value>> views;
+  for (Buffer &buffer : buffers) {
+    auto type = cast<MemRefType>(buffer.alloc->getResult(0).getType());
+    Value offset = buffer.staticBytes >= 0 ? sizes.constant(buffer.offset) : offsets[buffer.slot];
+    SmallVector<Value> dims;
+    for (int64_t i = 0; i < type.getRank(); ++i)
+      if (type.isDynamicDim(i))
+        dims.push_back(sizes.emitDim(buffer.alloc->getResult(0), i));
+    views.emplace_back(buffer.alloc,
+                       memref::ViewOp::create(builder, buffer.alloc->getLoc(), type, workspace, offset, dims));
+  }
+  for (auto [alloc, view] : views) {
+    alloc->getResult(0).replaceAllUsesWith(view);
+    alloc->erase();
+  }
+}
+
+void Planner::createWorkspaceFunction() {
+  OpBuilder builder(function.getContext());
+  builder.setInsertionPointAfter(function);
+  Type index = builder.getIndexType();
+  DenseMap<std::pair<unsigned, int64_t>, unsigned> parameter;
+  for (unsigned i = 0; i < numInputs; ++i)
+    if (auto type = dyn_cast<MemRefType>(function.getArgument(i).getType()))
+      for (int64_t d = 0; d < type.getRank(); ++d)
+        if (type.isDynamicDim(d))
+          parameter.try_emplace({i, d}, parameter.size());
+  SmallVector<Type> parameters(parameter.size() + 1, index);
+  auto sizeOf = func::FuncOp::create(builder, function.getLoc(), (function.getName() + ".workspace").str(),
+                                     builder.getFunctionType(parameters, index));
+  sizeOf.setPrivate();
+  Block *body = sizeOf.addEntryBlock();
+  builder.setInsertionPointToStart(body);
+  auto dim = [&](BlockArgument argument, int64_t d) -> Value {
+    return body->getArgument(parameter.at({argument.getArgNumber(), d}));
+  };
+  SizeExpressions sizes(builder, roots, dim, body->getArguments().back(), SizeExpressions::Saturate);
+  Value bytes = emitOffsets(sizes, nullptr);
+  func::ReturnOp::create(builder, function.getLoc(), bytes);
+}
+
+LogicalResult Planner::run() {
+  if (failed(checkForm()))
+    return failure();
+  turnResultsIntoArguments();
+  if (failed(fixCarriedBuffers()))
+    return failure();
+  appendArguments();
+  addScratch();
+  if (failed(collectBuffers()))
+    return failure();
+
+  OpBuilder builder = OpBuilder::atBlockBegin(&function.front());
+  auto dim = [&](BlockArgument argument, int64_t d) -> Value {
+    return memref::DimOp::create(builder, argument.getLoc(), argument, d);
+  };
+  SizeExpressions sizes(builder, roots, dim, roots.width, SizeExpressions::Wrap);
+  for (Buffer &buffer : buffers)
+    if (!sizes.emitBytes(buffer.alloc))
+      return buffer.alloc->emitOpError("has a size that is not known on entry: expected a function of constants, "
+                                       "dimensions of the inputs and the width");
+  placeStatic();
+  placeDynamic(sizes);
+  createWorkspaceFunction();
+  replaceBuffers(builder, sizes);
+  return success();
+}
+
+namespace {
+struct PlanWorkspace : qlow::impl::PlanWorkspaceBase<PlanWorkspace> {
+  using PlanWorkspaceBase::PlanWorkspaceBase;
+  void runOnOperation() override {
+    for (func::FuncOp function : llvm::to_vector(getOperation().getOps<func::FuncOp>())) {
+      if (function.isPrivate() || function.isExternal())
+        continue;
+      Planner planner(function, {});
+      if (failed(planner.run()))
+        return signalPassFailure();
+      numBuffers += planner.numBuffers;
+      numShared += planner.numShared;
+    }
+  }
+};
+} // namespace
