@@ -15,6 +15,7 @@ int main(int argc, char **argv) {
   mlir::registerAllExtensions(registry);
   mlir::registerAllPasses();
   registry.insert<qlow::QlowDialect>();
+  qlow::registerQlowDialectPasses();
   qlow::registerPlanWorkspace();
   qlow::registerOutlineParallel();
   qlow::registerQlowImportPasses();

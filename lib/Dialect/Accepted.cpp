@@ -76,6 +76,8 @@ bool qlow::isAcceptedType(Type type) {
   if (!tensor)
     return isAcceptedScalar(type);
   Type element = tensor.getElementType();
+  if (isa<IndexType>(element))
+    return false;
   return isAcceptedScalar(element) || isa<QType, Float8E8M0FNUType, Float8E4M3FNType>(element);
 }
 

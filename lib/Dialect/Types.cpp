@@ -276,7 +276,7 @@ static LogicalResult verifyBlock(function_ref<InFlightDiagnostic()> emitError, Q
   if (block.empty())
     return success();
   if (block.size() != shape.size())
-    return emitError() << "block of " << quantized << " has " << block.size() << " dimensions, its tensor has "
+    return emitError() << "block of " << quantized << " has rank " << block.size() << ", its tensor has rank "
                        << shape.size();
   SmallVector<int64_t> canonical = canonicalBlock(shape, block);
   if (ArrayRef<int64_t>(canonical) == block)

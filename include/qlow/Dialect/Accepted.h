@@ -15,8 +15,8 @@ namespace qlow {
 
 /// Whether `op` is on the list. Says nothing about its types.
 bool isAcceptedOp(mlir::Operation *op);
-/// Whether a value may have this type: index, i1, i8, i16, i32, i64, f16, bf16, f32, f64, and ranked tensors of these,
-/// of `!qlow.q`, and of the scale types f8E8M0FNU and f8E4M3FN.
+/// Whether a value may have this type: index, i1, i8, i16, i32, i64, f16, bf16, f32, f64, and ranked tensors of these
+/// but index, of `!qlow.q`, and of the scale types f8E8M0FNU and f8E4M3FN.
 bool isAcceptedType(mlir::Type type);
 /// Both of the above for `op`, its results and its blocks' arguments; math ops compute in at most 32 bits. Emits a
 /// located error that names what is not accepted.

@@ -5,7 +5,7 @@
 
 include "mlir/Pass/PassBase.td"
 
-def VerifyQuantized : Pass<"qlow-verify", "::mlir::ModuleOp"> {
+def Verify : Pass<"qlow-verify", "::mlir::ModuleOp"> {
   let summary = "Check what types and single ops can not";
   let description = [{
     Precondition: none; the first pass of every pipeline. Reports every violation, located, of:
