@@ -19,5 +19,6 @@ int main(int argc, char **argv) {
   qlow::registerPlanWorkspace();
   qlow::registerOutlineParallel();
   qlow::registerQlowImportPasses();
+  qlow::registerScheduleKernels();
   return mlir::failed(mlir::MlirOptMain(argc, argv, "qlow optimizer\n", registry));
 }

@@ -271,10 +271,15 @@ static LogicalResult verifyOperand(MatmulKernelOp op, StringRef name, TypeRange 
     return failure();
   if (!isPacked)
     return verifyParts(op, found, tensor, /*withCodes=*/true);
-  auto bytes = found.size() == 1 ? cast<ShapedType>(found.front()) : ShapedType();
-  if (bytes && bytes.hasRank() && bytes.getRank() == 1 && bytes.getElementType().isInteger(8))
+  auto bytes = found.empty() ? ShapedType() : cast<ShapedType>(found.front());
+  if (!bytes || !bytes.hasRank() || bytes.getRank() != 1 || !bytes.getElementType().isInteger(8))
+    return op.emitOpError() << "expected a packed " << name << " to begin with one dimension of i8, found (" << found
+                            << ")";
+  if (isa<QType>(tensor.getElementType()))
+    return verifyParts(op, found.drop_front(), tensor, /*withCodes=*/false);
+  if (found.size() == 1)
     return success();
-  return op.emitOpError() << "expected a packed " << name << " of one dimension of i8, found (" << found << ")";
+  return op.emitOpError() << "expected a packed float " << name << " to be its bytes alone, found (" << found << ")";
 }
 
 LogicalResult MatmulKernelOp::verify() {

@@ -55,7 +55,27 @@ def PlanWorkspace : Pass<"qlow-plan-workspace", "::mlir::ModuleOp"> {
 }
 def ScheduleKernels : Pass<"qlow-schedule-kernels", "::mlir::ModuleOp"> {
   let summary = "Lower kernel forms to the loops of the target's schedules";
+  let description = [{
+    Precondition: kernels are on memrefs, have their scratch and a recipe whose unit is a row of the target.
+
+    ```
+    qlow.matmul_kernel lhs(%a : memref<?x64xi8>) ... outs(%c : memref<?x32xi32>) scratch(%s : memref<?xi8>)
+    ```
+
+    becomes the family's loop nest around the row's instruction, for CPUs
+
+    ```
+    scf.parallel (%task) = (%c0) to (%tasks) step (%c1) {
+      scf.for ... { pack rows; decode columns; scf.for %tile ... { scf.for %k ... iter_args(sums) ...; epilogue } }
+    }
+    ```
+
+    Does not choose anything: the recipe did.
+  }];
   let options = [Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
+  let statistics = [Statistic<"numKernels", "kernels", "Kernels lowered">];
 }
 def OutlineParallel : Pass<"qlow-outline-parallel", "::mlir::ModuleOp"> {
   let summary = "Turn parallel loops into tasks for the caller's threads";

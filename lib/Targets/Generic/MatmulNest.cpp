@@ -1,0 +1,348 @@
+//===- MatmulNest.cpp - tasks, panels and the register tile -----------------===//
+//
+// See Nest.h for the shape of the loops. The K loop holds a tile of MR x NR sums in registers: for each group of k it
+// loads NR columns once and broadcasts MR times four bytes of the left side.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Generic/Nest.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+using namespace qlow;
+
+//===----------------------------------------------------------------------===//
+// Building blocks
+//===----------------------------------------------------------------------===//
+
+Value IndexBuilder::constant(int64_t value) { return arith::ConstantIndexOp::create(builder, loc, value); }
+Value IndexBuilder::add(Value a, Value b) { return builder.createOrFold<arith::AddIOp>(loc, a, b); }
+Value IndexBuilder::sub(Value a, Value b) { return builder.createOrFold<arith::SubIOp>(loc, a, b); }
+Value IndexBuilder::mul(Value a, Value b) { return builder.createOrFold<arith::MulIOp>(loc, a, b); }
+Value IndexBuilder::div(Value a, Value b) { return builder.createOrFold<arith::DivUIOp>(loc, a, b); }
+Value IndexBuilder::rem(Value a, Value b) { return builder.createOrFold<arith::RemUIOp>(loc, a, b); }
+Value IndexBuilder::ceilDiv(Value a, int64_t b) { return div(add(a, constant(b - 1)), constant(b)); }
+Value IndexBuilder::min(Value a, Value b) { return builder.createOrFold<arith::MinUIOp>(loc, a, b); }
+Value IndexBuilder::max(Value a, Value b) { return builder.createOrFold<arith::MaxUIOp>(loc, a, b); }
+Value IndexBuilder::less(Value a, Value b) {
+  return builder.createOrFold<arith::CmpIOp>(loc, arith::CmpIPredicate::ult, a, b);
+}
+Value IndexBuilder::lessEqual(Value a, Value b) {
+  return builder.createOrFold<arith::CmpIOp>(loc, arith::CmpIPredicate::ule, a, b);
+}
+Value IndexBuilder::equal(Value a, Value b) {
+  return builder.createOrFold<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, a, b);
+}
+Value IndexBuilder::notEqual(Value a, Value b) {
+  return builder.createOrFold<arith::CmpIOp>(loc, arith::CmpIPredicate::ne, a, b);
+}
+Value IndexBuilder::dim(Value memref, int64_t index) {
+  return builder.createOrFold<memref::DimOp>(loc, memref, index);
+}
+
+Value MatmulNest::pointerOf(Value memref) {
+  Value address = memref::ExtractAlignedPointerAsIndexOp::create(builder, loc, memref);
+  Value integer = arith::IndexCastOp::create(builder, loc, builder.getI64Type(), address);
+  return LLVM::IntToPtrOp::create(builder, loc, LLVM::LLVMPointerType::get(builder.getContext()), integer);
+}
+
+Value MatmulNest::offset(Value pointer, Value bytes) {
+  Value integer = builder.createOrFold<arith::IndexCastOp>(loc, builder.getI64Type(), bytes);
+  return LLVM::GEPOp::create(builder, loc, pointer.getType(), builder.getI8Type(), pointer, ValueRange{integer});
+}
+
+Value MatmulNest::load(Type type, Value pointer) {
+  return LLVM::LoadOp::create(builder, loc, type, pointer, /*alignment=*/1);
+}
+
+void MatmulNest::store(Value value, Value pointer) {
+  LLVM::StoreOp::create(builder, loc, value, pointer, /*alignment=*/1);
+}
+
+Value MatmulNest::constantI32(int32_t value) { return arith::ConstantIntOp::create(builder, loc, value, 32); }
+
+void MatmulNest::forLoop(Value end, function_ref<void(Value)> body) {
+  OpBuilder::InsertionGuard guard(builder);
+  auto loop = scf::ForOp::create(builder, loc, index.constant(0), end, index.constant(1));
+  builder.setInsertionPointToStart(loop.getBody());
+  body(loop.getInductionVar());
+}
+
+void MatmulNest::ifThen(Value condition, function_ref<void()> body) {
+  OpBuilder::InsertionGuard guard(builder);
+  auto branch = scf::IfOp::create(builder, loc, condition, /*withElseRegion=*/false);
+  builder.setInsertionPointToStart(&branch.getThenRegion().front());
+  body();
+}
+
+static std::optional<int64_t> constantOf(Value value) {
+  return getConstantIntValue(OpFoldResult(value));
+}
+
+//===----------------------------------------------------------------------===//
+// Sizes
+//===----------------------------------------------------------------------===//
+
+MatmulNest::MatmulNest(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, const MultiplyRow &row)
+    : builder(builder), loc(op.getLoc()), index(builder, loc), op(op), row(row), tileRows(recipe.getTile("reg")[0]),
+      panelWidth(recipe.getTile("reg")[1]), blockRows(recipe.getTile("thread")[0]), packed(op.getPackedRhs()),
+      rank(cast<ShapedType>(op.getOut().getType()).getRank()) {
+  m = index.dim(op.getOut(), rank - 2);
+  n = index.dim(op.getOut(), rank - 1);
+  staticM = constantOf(m);
+  staticN = constantOf(n);
+  auto lhsType = cast<RankedTensorType>(op.getLhsType());
+  auto rhsType = cast<RankedTensorType>(op.getRhsType());
+  int64_t lhsK = rank - (op.getTransposeLhs() ? 2 : 1), rhsK = rank - (op.getTransposeRhs() ? 1 : 2);
+  if (!lhsType.isDynamicDim(lhsK)) {
+    k = index.constant(lhsType.getDimSize(lhsK));
+  } else if (!rhsType.isDynamicDim(rhsK)) {
+    k = index.constant(rhsType.getDimSize(rhsK));
+  } else {
+    // A dynamic last dimension counts bytes of codes, which are whole (T6).
+    QType quantized = getQuantizedElement(lhsType);
+    k = index.dim(op.getLhs().front(), lhsK);
+    if (quantized && lhsK == rank - 1)
+      k = index.div(k, index.constant(quantized.getFormat()->bytesPerGroup));
+  }
+  groups = index.ceilDiv(k, row.k);
+  batchCount = index.constant(1);
+  for (int64_t dim = 0; dim < rank - 2; ++dim) {
+    batchSizes.push_back(index.dim(op.getOut(), dim));
+    batchCount = index.mul(batchCount, batchSizes.back());
+  }
+  panels = index.ceilDiv(n, panelWidth);
+  blocks = index.ceilDiv(m, blockRows);
+}
+
+VectorType MatmulNest::sumType() const {
+  return VectorType::get({row.n}, row.isFloat ? Type(builder.getF32Type()) : Type(builder.getI32Type()));
+}
+
+/// Bytes of a panel of `width` columns: its elements, then their sums.
+Value MatmulNest::panelBytes(Value width) {
+  Value column = index.mul(groups, row.k * elementBytes(row.storedRhs));
+  if (!row.isFloat)
+    column = index.add(column, index.constant(4));
+  return index.mul(width, column);
+}
+
+Value MatmulNest::slotPart(unsigned part) {
+  Value rows = index.min(m, index.constant(blockRows));
+  Value bytes = index.constant(0);
+  if (part > 0)
+    bytes = index.alignTo(index.mul(index.mul(rows, groups), 4), 64);
+  if (part > 1 && !row.isFloat)
+    bytes = index.add(bytes, index.alignTo(index.mul(rows, 4), 64));
+  if (part > 2 && !packed)
+    bytes = index.add(bytes, index.alignTo(panelBytes(index.constant(panelWidth)), 64));
+  return bytes;
+}
+
+Value MatmulNest::emitSlotBytes() { return slotPart(3); }
+
+//===----------------------------------------------------------------------===//
+// Tasks and units
+//===----------------------------------------------------------------------===//
+
+void MatmulNest::emit(Value slotBytes) {
+  Value units = index.mul(index.mul(batchCount, blocks), panels);
+  // A slot of no bytes needs no scratch; the division only has to be defined.
+  Value width = index.div(index.dim(op.getScratch(), 0), index.max(slotBytes, index.constant(1)));
+  Value tasks = index.min(units, width);
+  auto loop = scf::ParallelOp::create(builder, loc, ValueRange{index.constant(0)}, ValueRange{tasks},
+                                      ValueRange{index.constant(1)});
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(loop.getBody());
+  emitTask(loop.getInductionVars()[0], tasks, units, slotBytes);
+}
+
+void MatmulNest::emitTask(Value task, Value tasks, Value units, Value slotBytes) {
+  Value slotBase = offset(pointerOf(op.getScratch()), index.mul(task, slotBytes));
+  Slot slot{slotBase, offset(slotBase, slotPart(1)), offset(slotBase, slotPart(2))};
+  Value begin = index.div(index.mul(task, units), tasks);
+  Value end = index.div(index.mul(index.add(task, index.constant(1)), units), tasks);
+  // What the slot holds: the numbers of the packed block and the decoded panel, none at first.
+  Value none = index.constant(-1);
+  auto loop = scf::ForOp::create(builder, loc, begin, end, index.constant(1), ValueRange{none, none});
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(loop.getBody());
+  Unit unit = decomposeUnit(loop.getInductionVar());
+  Value block = index.add(index.mul(unit.linearBatch, blocks), unit.block);
+  Value panel = index.add(index.mul(unit.linearBatch, panels), unit.panel);
+  ifThen(index.notEqual(block, loop.getRegionIterArg(0)), [&] { emitPackLhs(unit, slot); });
+  if (!packed)
+    ifThen(index.notEqual(panel, loop.getRegionIterArg(1)), [&] { emitDecodePanel(unit, slot); });
+  emitUnit(unit, slot);
+  scf::YieldOp::create(builder, loc, ValueRange{block, panel});
+}
+
+/// Packed panels cost nothing to return to, so the rows stay; decoded panels stay and the rows change.
+MatmulNest::Unit MatmulNest::decomposeUnit(Value number) {
+  Unit unit;
+  Value inner = packed ? panels : blocks, outer = packed ? blocks : panels;
+  Value innerIndex = index.rem(number, inner), rest = index.div(number, inner);
+  Value outerIndex = index.rem(rest, outer);
+  unit.panel = packed ? innerIndex : outerIndex;
+  unit.block = packed ? outerIndex : innerIndex;
+  unit.linearBatch = index.div(rest, outer);
+  Value remaining = unit.linearBatch;
+  for (Value size : llvm::reverse(batchSizes)) {
+    unit.batch.insert(unit.batch.begin(), index.rem(remaining, size));
+    remaining = index.div(remaining, size);
+  }
+  unit.firstRow = index.mul(unit.block, blockRows);
+  unit.rows = index.min(index.constant(blockRows), index.sub(m, unit.firstRow));
+  return unit;
+}
+
+void MatmulNest::emitUnit(const Unit &unit, const Slot &slot) {
+  Panel panel{panelWidth / row.n, false, false, index.mul(unit.panel, panelWidth), slot.panel};
+  if (packed) {
+    int64_t tail = staticN ? *staticN % panelWidth : 0;
+    Value batchBytes = index.mul(index.sub(panels, index.constant(tail ? 1 : 0)), panelBytes(index.constant(panelWidth)));
+    if (tail)
+      batchBytes = index.add(batchBytes, panelBytes(index.constant(llvm::alignTo(tail, row.n))));
+    Value bytes = index.add(index.mul(unit.linearBatch, batchBytes),
+                            index.mul(unit.panel, panelBytes(index.constant(panelWidth))));
+    panel.data = offset(pointerOf(op.getRhs().front()), bytes);
+  }
+  if (staticN && *staticN % panelWidth == 0)
+    return emitPanel(unit, slot, panel);
+  Panel last = panel;
+  if (staticN) {
+    int64_t tail = *staticN % panelWidth;
+    last.vectors = llvm::divideCeil(tail, row.n);
+    last.lastMasked = tail % row.n != 0;
+    if (*staticN < panelWidth)
+      return emitPanel(unit, slot, last);
+  } else {
+    last.allMasked = true;
+  }
+  Value isWhole = index.lessEqual(index.add(panel.first, index.constant(panelWidth)), n);
+  auto branch = scf::IfOp::create(builder, loc, isWhole, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(&branch.getThenRegion().front());
+  emitPanel(unit, slot, panel);
+  builder.setInsertionPointToStart(&branch.getElseRegion().front());
+  emitPanel(unit, slot, last);
+}
+
+void MatmulNest::emitPanel(const Unit &unit, const Slot &slot, const Panel &panel) {
+  forEachTile(unit.rows, [&](const Tile &tile) { emitTile(unit, slot, panel, tile); });
+}
+
+/// Whole tiles of MR rows, then at most one tile of each power of two for the rest.
+void MatmulNest::forEachTile(Value rows, function_ref<void(const Tile &)> body) {
+  Value wholeTiles = index.div(rows, index.constant(tileRows));
+  if (!staticM || *staticM >= tileRows)
+    forLoop(wholeTiles, [&](Value tile) { body({tileRows, index.mul(tile, tileRows)}); });
+  int64_t largest = tileRows > 1 ? llvm::bit_floor(static_cast<uint64_t>(tileRows - 1)) : 0;
+  // Blocks are whole tiles, so only the last rows of a known M leave a known rest.
+  std::optional<int64_t> rest = staticM ? std::optional<int64_t>(*staticM % blockRows % tileRows) : std::nullopt;
+  Value next = index.mul(wholeTiles, tileRows);
+  for (int64_t size = largest; size > 0; size /= 2) {
+    if (rest && (*rest & size) == 0)
+      continue;
+    Value fits = index.lessEqual(index.add(next, index.constant(size)), rows);
+    auto branch = scf::IfOp::create(builder, loc, TypeRange{builder.getIndexType()}, fits, /*addThenBlock=*/true,
+                                    /*addElseBlock=*/true);
+    {
+      OpBuilder::InsertionGuard guard(builder);
+      builder.setInsertionPointToStart(&branch.getThenRegion().front());
+      body({size, next});
+      scf::YieldOp::create(builder, loc, index.add(next, index.constant(size)));
+      builder.setInsertionPointToStart(&branch.getElseRegion().front());
+      scf::YieldOp::create(builder, loc, next);
+    }
+    next = branch.getResult(0);
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// The register tile
+//===----------------------------------------------------------------------===//
+
+void MatmulNest::emitTile(const Unit &unit, const Slot &slot, const Panel &panel, const Tile &tile) {
+  SmallVector<Value> sums = emitSums(slot, panel, tile);
+  if (!row.isFloat)
+    emitCorrections(unit, slot, panel, tile, sums);
+  emitEpilogue(unit, panel, tile, sums);
+}
+
+/// The K loop. Sums lie row by row.
+SmallVector<Value> MatmulNest::emitSums(const Slot &slot, const Panel &panel, const Tile &tile) {
+  VectorType sum = sumType();
+  Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(sum));
+  Value lhs = offset(slot.lhs, index.mul(index.mul(tile.row, groups), 4));
+  SmallVector<Value> zeros(tile.rows * panel.vectors, zero);
+  auto loop = scf::ForOp::create(builder, loc, index.constant(0), groups, index.constant(1), zeros);
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(loop.getBody());
+
+  auto elementType = [&](Element element) -> Type {
+    return element == Element::F32 ? Type(builder.getF32Type()) : builder.getIntegerType(8 * elementBytes(element));
+  };
+  auto stored = VectorType::get({row.n * row.k}, elementType(row.storedRhs));
+  auto operand = VectorType::get({row.n * row.k}, elementType(row.storedLhs));
+  int64_t vectorBytes = row.n * row.k * elementBytes(row.storedRhs);
+  Value group = loop.getInductionVar();
+  Value columns = offset(panel.data, index.mul(group, panel.vectors * vectorBytes));
+  SmallVector<Value> rhs;
+  for (int64_t vector = 0; vector < panel.vectors; ++vector) {
+    Value value = load(stored, offset(columns, index.constant(vector * vectorBytes)));
+    if (elementBytes(row.storedRhs) < elementBytes(row.storedLhs))
+      value = row.storedRhs == Element::U8 ? arith::ExtUIOp::create(builder, loc, operand, value).getResult()
+                                           : arith::ExtSIOp::create(builder, loc, operand, value).getResult();
+    rhs.push_back(value);
+  }
+  Value rowGroup = offset(lhs, index.mul(group, tile.rows * 4));
+  auto words = VectorType::get({row.n}, builder.getI32Type());
+  SmallVector<Value> sums(loop.getRegionIterArgs());
+  for (int64_t r = 0; r < tile.rows; ++r) {
+    Value word = load(builder.getI32Type(), offset(rowGroup, index.constant(r * 4)));
+    Value broadcast = vector::BroadcastOp::create(builder, loc, words, word);
+    Value left = words == operand ? broadcast : vector::BitCastOp::create(builder, loc, operand, broadcast).getResult();
+    for (int64_t vector = 0; vector < panel.vectors; ++vector) {
+      Value &acc = sums[r * panel.vectors + vector];
+      acc = row.emit(builder, loc, acc, left, rhs[vector]);
+    }
+  }
+  scf::YieldOp::create(builder, loc, sums);
+  return SmallVector<Value>(loop.getResults());
+}
+
+/// With a', b', za', zb' in stored units: sum (a'-za')(b'-zb') = sum a'b' - za' sum b' - zb' (sum a' - K za').
+void MatmulNest::emitCorrections(const Unit &unit, const Slot &slot, const Panel &panel, const Tile &tile,
+                                 MutableArrayRef<Value> sums) {
+  auto splat = [&](Value scalar) -> Value { return vector::BroadcastOp::create(builder, loc, sumType(), scalar); };
+  auto subtractProduct = [&](Value from, Value a, Value b) -> Value {
+    return arith::SubIOp::create(builder, loc, from, arith::MulIOp::create(builder, loc, a, b));
+  };
+  SmallVector<Value> columnSums, rhsZeros;
+  Value sumsAt = offset(panel.data, index.mul(groups, panel.vectors * row.n * row.k * elementBytes(row.storedRhs)));
+  for (int64_t vector = 0; vector < panel.vectors; ++vector) {
+    columnSums.push_back(load(sumType(), offset(sumsAt, index.constant(vector * row.n * 4))));
+    rhsZeros.push_back(emitRhsZeros(unit, panel, vector));
+  }
+  for (int64_t r = 0; r < tile.rows; ++r) {
+    Value blockRow = index.add(tile.row, index.constant(r));
+    Value lhsZero = emitLhsZero(unit, index.add(unit.firstRow, blockRow));
+    MutableArrayRef<Value> rowSums = sums.slice(r * panel.vectors, panel.vectors);
+    if (lhsZero)
+      for (auto [sum, columnSum] : llvm::zip(rowSums, columnSums))
+        sum = subtractProduct(sum, splat(lhsZero), columnSum);
+    if (!rhsZeros.front())
+      continue;
+    Value rowTerm = load(builder.getI32Type(), offset(slot.rowSums, index.mul(blockRow, 4)));
+    if (lhsZero)
+      rowTerm = subtractProduct(rowTerm, arith::IndexCastOp::create(builder, loc, builder.getI32Type(), k), lhsZero);
+    for (auto [sum, rhsZero] : llvm::zip(rowSums, rhsZeros))
+      sum = subtractProduct(sum, splat(rowTerm), rhsZero);
+  }
+}

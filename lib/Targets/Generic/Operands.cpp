@@ -1,0 +1,221 @@
+//===- Operands.cpp - packing and decoding hops -----------------------------===//
+//
+// Brings operands into the form the K loop reads: rows of the left side into blocks, columns of an unpacked right side
+// into a panel as Layout.h describes it. Elements become stored values: the integer image less the row's offset, or the
+// dequantized f32. Reads each operand inside its bounds only; padding is zero.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Generic/Nest.h"
+#include "qlow/Dialect/Elements.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+using namespace qlow;
+
+//===----------------------------------------------------------------------===//
+// Elements
+//===----------------------------------------------------------------------===//
+
+/// An element's stored value, i32 or f32.
+Value MatmulNest::emitElement(Type type, ValueRange parts, ValueRange indices, int32_t offset) {
+  QType quantized = getQuantizedElement(type);
+  if (!quantized) {
+    Value value = memref::LoadOp::create(builder, loc, parts.front(), indices);
+    if (value.getType().isF32())
+      return value;
+    return arith::ExtFOp::create(builder, loc, builder.getF32Type(), value);
+  }
+  ElementReader reader(quantized, parts);
+  if (row.isFloat)
+    return reader.emitValue(builder, loc, indices);
+  Value image = emitInteger(builder, loc, *quantized.getFormat(), reader.emitCode(builder, loc, indices));
+  return offset ? arith::SubIOp::create(builder, loc, image, constantI32(offset)).getResult() : image;
+}
+
+SmallVector<Value> MatmulNest::lhsIndices(const Unit &unit, Value row, Value k) {
+  SmallVector<Value> indices(unit.batch);
+  indices.append({op.getTransposeLhs() ? k : row, op.getTransposeLhs() ? row : k});
+  return indices;
+}
+
+SmallVector<Value> MatmulNest::rhsIndices(const Unit &unit, Value k, Value column) {
+  SmallVector<Value> indices(unit.batch);
+  indices.append({op.getTransposeRhs() ? column : k, op.getTransposeRhs() ? k : column});
+  return indices;
+}
+
+Value MatmulNest::emitLhsElement(const Unit &unit, Value row, Value k) {
+  return emitElement(op.getLhsType(), op.getLhs(), lhsIndices(unit, row, k), this->row.lhsOffset);
+}
+
+Value MatmulNest::emitRhsElement(const Unit &unit, Value k, Value column) {
+  return emitElement(op.getRhsType(), op.getRhs(), rhsIndices(unit, k, column), row.rhsOffset);
+}
+
+Value MatmulNest::emitStoredZero(QType type, ValueRange parts, ValueRange indices, int32_t offset) {
+  Value zero = ElementReader(type, parts).emitZeroPoint(builder, loc, indices);
+  if (zero) {
+    // Zero points count decoded values, stored values count steps of the image.
+    auto scale = static_cast<int32_t>(1.0f / type.getFormat()->integerImage()->step);
+    if (scale != 1)
+      zero = arith::MulIOp::create(builder, loc, zero, constantI32(scale));
+  }
+  if (!offset)
+    return zero;
+  return zero ? arith::SubIOp::create(builder, loc, zero, constantI32(offset)).getResult() : constantI32(-offset);
+}
+
+Value MatmulNest::emitLhsZero(const Unit &unit, Value row) {
+  return emitStoredZero(getQuantizedElement(op.getLhsType()), op.getLhs(), lhsIndices(unit, row, index.constant(0)),
+                        this->row.lhsOffset);
+}
+
+Value MatmulNest::emitRhsZeros(const Unit &unit, const Panel &panel, int64_t vector) {
+  QType type = getQuantizedElement(op.getRhsType());
+  Value first = index.add(panel.first, index.constant(vector * row.n)), origin = index.constant(0);
+  bool isShared = type.isConstantAlong(rank - (op.getTransposeRhs() ? 2 : 1), rank);
+  if (!type.getZero() || isShared) {
+    Value zero = emitStoredZero(type, op.getRhs(), rhsIndices(unit, origin, origin), row.rhsOffset);
+    return zero ? vector::BroadcastOp::create(builder, loc, sumType(), zero).getResult() : Value();
+  }
+  Value result = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(sumType()));
+  Value last = index.sub(n, index.constant(1));
+  for (int64_t lane = 0; lane < row.n; ++lane) {
+    Value column = index.min(index.add(first, index.constant(lane)), last);
+    Value zero = emitStoredZero(type, op.getRhs(), rhsIndices(unit, origin, column), row.rhsOffset);
+    result = vector::InsertOp::create(builder, loc, zero, result, lane);
+  }
+  return result;
+}
+
+//===----------------------------------------------------------------------===//
+// The left side
+//===----------------------------------------------------------------------===//
+
+/// Whether a group of four codes can be copied as one word: whole bytes in K order, stored as bytes.
+bool MatmulNest::copiesWords() {
+  QType type = getQuantizedElement(op.getLhsType());
+  return type && !row.isFloat && elementBytes(row.storedLhs) == 1 && !op.getTransposeLhs() &&
+         type.getFormat()->kind == DecodeKind::Integer && type.getFormat()->bits == 8;
+}
+
+/// Row r of a tile of R rows: group g lies at (g * R + r) * 4.
+void MatmulNest::emitPackLhs(const Unit &unit, const Slot &slot) {
+  bool needsSums = false;
+  if (!row.isFloat) {
+    QType rhs = getQuantizedElement(op.getRhsType());
+    needsSums = rhs.getZero() || row.rhsOffset;
+  }
+  forEachTile(unit.rows, [&](const Tile &tile) {
+    Value base = offset(slot.lhs, index.mul(index.mul(tile.row, groups), 4));
+    forLoop(index.constant(tile.rows), [&](Value r) {
+      Value blockRow = index.add(tile.row, r);
+      Value matrixRow = index.add(unit.firstRow, blockRow);
+      Value target = offset(base, index.mul(r, 4));
+      if (copiesWords())
+        emitCopyWords(unit, matrixRow, target, tile.rows * 4);
+      else
+        emitPackRow(unit, matrixRow, target, tile.rows * 4);
+      if (needsSums)
+        emitRowSum(unit, matrixRow, offset(slot.rowSums, index.mul(blockRow, 4)));
+    });
+  });
+}
+
+/// Element by element; the last group is zeroed first, since K may end inside it.
+void MatmulNest::emitPackRow(const Unit &unit, Value matrixRow, Value target, int64_t stride) {
+  Value groupSize = index.constant(row.k);
+  if (row.k > 1)
+    ifThen(index.notEqual(index.rem(k, groupSize), index.constant(0)), [&] {
+      store(constantI32(0), offset(target, index.mul(index.sub(groups, index.constant(1)), stride)));
+    });
+  forLoop(k, [&](Value kIndex) {
+    Value element = emitLhsElement(unit, matrixRow, kIndex);
+    unsigned bytes = elementBytes(row.storedLhs);
+    if (bytes < 4)
+      element = arith::TruncIOp::create(builder, loc, builder.getIntegerType(8 * bytes), element);
+    Value at = index.add(index.mul(index.div(kIndex, groupSize), stride), index.mul(index.rem(kIndex, groupSize), bytes));
+    store(element, offset(target, at));
+  });
+}
+
+/// Four codes at a time. An offset of -128 flips the top bit of each: a + 128 = a xor 0x80 in bytes.
+void MatmulNest::emitCopyWords(const Unit &unit, Value matrixRow, Value target, int64_t stride) {
+  assert((row.lhsOffset == 0 || row.lhsOffset == -128) && "bytes are shifted by flipping their top bit");
+  Value source = offset(pointerOf(op.getLhs().front()),
+                        index.mul(index.add(index.mul(unit.linearBatch, m), matrixRow), k));
+  Type word = builder.getI32Type(), byte = builder.getI8Type();
+  Value wholeGroups = index.div(k, index.constant(4));
+  forLoop(wholeGroups, [&](Value group) {
+    Value value = load(word, offset(source, index.mul(group, 4)));
+    if (row.lhsOffset)
+      value = arith::XOrIOp::create(builder, loc, value, constantI32(static_cast<int32_t>(0x80808080)));
+    store(value, offset(target, index.mul(group, stride)));
+  });
+  Value done = index.mul(wholeGroups, 4);
+  Value rest = index.sub(k, done);
+  ifThen(index.notEqual(rest, index.constant(0)), [&] {
+    Value last = offset(target, index.mul(wholeGroups, stride));
+    store(constantI32(0), last);
+    forLoop(rest, [&](Value i) {
+      Value value = load(byte, offset(source, index.add(done, i)));
+      if (row.lhsOffset)
+        value = arith::XOrIOp::create(builder, loc, value, arith::ConstantIntOp::create(builder, loc, -128, 8));
+      store(value, offset(last, i));
+    });
+  });
+}
+
+/// The sum of a row's stored values, which the right side's zero points multiply.
+void MatmulNest::emitRowSum(const Unit &unit, Value matrixRow, Value target) {
+  Value zero = constantI32(0);
+  auto loop = scf::ForOp::create(builder, loc, index.constant(0), k, index.constant(1), ValueRange{zero});
+  {
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPointToStart(loop.getBody());
+    Value element = emitLhsElement(unit, matrixRow, loop.getInductionVar());
+    Value sum = arith::AddIOp::create(builder, loc, loop.getRegionIterArg(0), element);
+    scf::YieldOp::create(builder, loc, sum);
+  }
+  store(loop.getResult(0), target);
+}
+
+//===----------------------------------------------------------------------===//
+// The right side
+//===----------------------------------------------------------------------===//
+
+/// Decodes one panel, as wide as the K loop reads it, in the order the source lies in memory.
+void MatmulNest::emitDecodePanel(const Unit &unit, const Slot &slot) {
+  Value first = index.mul(unit.panel, panelWidth);
+  Value columns = index.min(index.constant(panelWidth), index.sub(n, first));
+  // A known N ends in a narrower panel.
+  Value width = staticN ? index.alignTo(columns, row.n) : index.constant(panelWidth);
+  Value bytes = arith::IndexCastOp::create(builder, loc, builder.getI64Type(), panelBytes(width));
+  Value zero = arith::ConstantIntOp::create(builder, loc, 0, 8);
+  LLVM::MemsetOp::create(builder, loc, slot.panel, zero, bytes, /*isVolatile=*/false);
+  int64_t element = elementBytes(row.storedRhs);
+  Value sums = offset(slot.panel, index.mul(index.mul(width, groups), row.k * element));
+  auto decode = [&](Value kIndex, Value column) {
+    Value value = emitRhsElement(unit, kIndex, index.add(first, column));
+    Value groupSize = index.constant(row.k);
+    Value inGroup = index.add(index.mul(column, row.k), index.rem(kIndex, groupSize));
+    Value at = index.add(index.mul(index.mul(index.div(kIndex, groupSize), width), row.k), inGroup);
+    if (!row.isFloat) {
+      Value sumAt = offset(sums, index.mul(column, 4));
+      store(arith::AddIOp::create(builder, loc, load(builder.getI32Type(), sumAt), value), sumAt);
+    }
+    if (element < 4)
+      value = arith::TruncIOp::create(builder, loc, builder.getIntegerType(8 * element), value);
+    store(value, offset(slot.panel, index.mul(at, element)));
+  };
+  if (op.getTransposeRhs())
+    forLoop(columns, [&](Value column) { forLoop(k, [&](Value kIndex) { decode(kIndex, column); }); });
+  else
+    forLoop(k, [&](Value kIndex) { forLoop(columns, [&](Value column) { decode(kIndex, column); }); });
+}

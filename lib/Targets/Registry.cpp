@@ -1,0 +1,123 @@
+//===- Registry.cpp - targets by name ---------------------------------------===//
+//
+// Takes a target's name or the path of a description and gives the target: machine and family. The registered
+// descriptions are part of the program.
+//
+//===----------------------------------------------------------------------===//
+
+#include "qlow/Targets/Targets.h"
+
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/MemoryBuffer.h"
+
+using namespace llvm;
+using namespace qlow;
+
+namespace {
+struct Description {
+  StringRef name, text;
+};
+const Description kDescriptions[] = {
+#include "Machines.inc"
+};
+} // namespace
+
+std::vector<StringRef> Target::names() {
+  std::vector<StringRef> result;
+  for (const Description &description : kDescriptions)
+    result.push_back(description.name);
+  return result;
+}
+
+static Expected<std::string> registeredText(StringRef name) {
+  for (const Description &description : kDescriptions)
+    if (description.name == name)
+      return description.text.str();
+  return createStringError(formatv("unknown target '{0}'; known: {1}, host, or a file ending in .json", name,
+                                   join(Target::names(), ", "))
+                               .str());
+}
+
+Expected<std::shared_ptr<const Target>> Target::find(StringRef nameOrPath) {
+  std::string text, file = (nameOrPath + ".json").str();
+  if (nameOrPath.ends_with(".json")) {
+    auto buffer = MemoryBuffer::getFile(nameOrPath, /*IsText=*/true);
+    if (!buffer)
+      return createStringError(formatv("{0}: can not read the target: {1}", nameOrPath, buffer.getError().message()).str());
+    text = (*buffer)->getBuffer().str();
+    file = nameOrPath.str();
+  } else {
+    Expected<std::string> registered = registeredText(nameOrPath);
+    if (!registered)
+      return registered.takeError();
+    text = std::move(*registered);
+  }
+  Expected<Machine> machine = parseMachine(text, file, registeredText);
+  if (!machine)
+    return machine.takeError();
+  auto target = std::make_shared<Target>();
+  target->description = std::move(*machine);
+  for (const Family *family : {&genericFamily(), &x86Family()})
+    if (family->name() == target->description.family)
+      target->kind = family;
+  if (!target->kind)
+    return createStringError(formatv("{0}: unknown family \"{1}\"; known: {2}, {3}", file, target->description.family,
+                                     genericFamily().name(), x86Family().name())
+                                 .str());
+  return target;
+}
+
+std::vector<const MultiplyRow *> Target::rows() const {
+  std::vector<const MultiplyRow *> result;
+  for (const MultiplyRow &row : kind->rows())
+    result.push_back(&row);
+  if (kind != &genericFamily())
+    for (const MultiplyRow &row : genericFamily().rows())
+      result.push_back(&row);
+  return result;
+}
+
+std::string Target::missing(const MultiplyRow &row) const {
+  for (StringRef feature : row.features)
+    if (!hasFeature(feature))
+      return feature.str();
+  return {};
+}
+
+const MultiplyRow *Target::findRow(StringRef id) const {
+  for (const MultiplyRow *row : rows())
+    if (row->id == id)
+      return row;
+  return nullptr;
+}
+
+unsigned qlow::elementBytes(Element element) {
+  switch (element) {
+  case Element::U8:
+  case Element::S8:
+    return 1;
+  case Element::S16:
+    return 2;
+  case Element::S32:
+  case Element::F32:
+    return 4;
+  }
+  return 0;
+}
+
+std::pair<int32_t, int32_t> qlow::elementRange(Element element) {
+  switch (element) {
+  case Element::U8:
+    return {0, 255};
+  case Element::S8:
+    return {-128, 127};
+  case Element::S16:
+    return {-32768, 32767};
+  case Element::S32:
+  case Element::F32:
+    return {INT32_MIN, INT32_MAX};
+  }
+  return {0, 0};
+}

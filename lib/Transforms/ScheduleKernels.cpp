@@ -1,0 +1,48 @@
+//===- ScheduleKernels.cpp - kernel forms to loops --------------------------===//
+//
+// Hands each bufferized kernel to its target's family. Which loops come out is the family's business.
+//
+//===----------------------------------------------------------------------===//
+
+#include "qlow/Targets/Targets.h"
+#include "qlow/Transforms/Pipeline.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+namespace qlow {
+#define GEN_PASS_DEF_SCHEDULEKERNELS
+#include "qlow/Transforms/Passes.h.inc"
+} // namespace qlow
+
+using namespace mlir;
+using namespace qlow;
+
+namespace {
+struct ScheduleKernels : qlow::impl::ScheduleKernelsBase<ScheduleKernels> {
+  using ScheduleKernelsBase::ScheduleKernelsBase;
+
+  void runOnOperation() override {
+    llvm::Expected<std::shared_ptr<const Target>> found = Target::find(target);
+    if (!found) {
+      getOperation().emitError() << llvm::toString(found.takeError());
+      return signalPassFailure();
+    }
+    SmallVector<MatmulKernelOp> kernels;
+    getOperation().walk([&](MatmulKernelOp kernel) { kernels.push_back(kernel); });
+    IRRewriter rewriter(&getContext());
+    for (MatmulKernelOp kernel : kernels) {
+      if (!isa<MemRefType>(kernel.getOut().getType()) || !kernel.getScratch()) {
+        kernel.emitOpError() << "must be bufferized and have its scratch before it is scheduled";
+        return signalPassFailure();
+      }
+      if (failed((*found)->family().schedule(rewriter, kernel, (*found)->machine())))
+        return signalPassFailure();
+      ++numKernels;
+    }
+  }
+};
+} // namespace
