@@ -79,7 +79,8 @@ Value MatmulNest::emitLhsZero(const Unit &unit, Value row) {
 Value MatmulNest::emitRhsZeros(const Unit &unit, const Panel &panel, int64_t vector) {
   QType type = getQuantizedElement(op.getRhsType());
   Value first = index.add(panel.first, index.constant(vector * row.n)), origin = index.constant(0);
-  bool isShared = type.isConstantAlong(rank - (op.getTransposeRhs() ? 2 : 1), rank);
+  bool isShared = type.isConstantAlong(rank - (op.getTransposeRhs() ? 2 : 1),
+                                       cast<RankedTensorType>(op.getRhsType()).getShape());
   if (!type.getZero() || isShared) {
     Value zero = emitStoredZero(type, op.getRhs(), rhsIndices(unit, origin, origin), row.rhsOffset);
     return zero ? vector::BroadcastOp::create(builder, loc, sumType(), zero).getResult() : Value();
