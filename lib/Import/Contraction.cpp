@@ -168,18 +168,17 @@ bool qlow::isZeroTensor(Value tensor) {
 }
 
 Value qlow::createElementwise(OpBuilder &builder, Location loc, ValueRange inputs, Type element,
-                              function_ref<Value(OpBuilder &, Location, ValueRange)> body) {
-  auto shape = cast<RankedTensorType>(inputs.front().getType());
-  unsigned rank = shape.getRank();
+                              function_ref<Value(OpBuilder &, Location, ValueRange)> body, ArrayRef<AffineMap> maps) {
+  unsigned rank = cast<RankedTensorType>(inputs.front().getType()).getRank();
   Value empty = tensor::EmptyOp::create(builder, loc, tensor::getMixedSizes(builder, loc, inputs.front()), element);
-  SmallVector<AffineMap> maps;
-  AffineMap identity = builder.getMultiDimIdentityMap(rank);
-  for (Value input : inputs)
-    maps.push_back(
-        AffineMap::getMinorIdentityMap(rank, cast<RankedTensorType>(input.getType()).getRank(), builder.getContext()));
-  maps.push_back(identity);
+  SmallVector<AffineMap> allMaps(maps);
+  for (Value input : inputs.drop_front(maps.size())) {
+    unsigned inputRank = cast<RankedTensorType>(input.getType()).getRank();
+    allMaps.push_back(AffineMap::getMinorIdentityMap(rank, inputRank, builder.getContext()));
+  }
+  allMaps.push_back(builder.getMultiDimIdentityMap(rank));
   SmallVector<utils::IteratorType> loops(rank, utils::IteratorType::parallel);
-  auto generic = linalg::GenericOp::create(builder, loc, empty.getType(), inputs, empty, maps, loops,
+  auto generic = linalg::GenericOp::create(builder, loc, empty.getType(), inputs, empty, allMaps, loops,
                                            [&](OpBuilder &inner, Location loc, ValueRange arguments) {
                                              Value result = body(inner, loc, arguments.drop_back());
                                              linalg::YieldOp::create(inner, loc, result);

@@ -35,10 +35,10 @@ std::optional<Contraction> matchContraction(mlir::linalg::LinalgOp op, llvm::Str
 bool isZeroTensor(mlir::Value tensor);
 
 /// An elementwise linalg.generic from `inputs` to a fresh tensor shaped as the first of them, with `element` as its
-/// element type. Each input is indexed by the last dimensions of the first.
-mlir::Value
-createElementwise(mlir::OpBuilder &builder, mlir::Location loc, mlir::ValueRange inputs, mlir::Type element,
-                  llvm::function_ref<mlir::Value(mlir::OpBuilder &, mlir::Location, mlir::ValueRange)> body);
+/// element type. Each input is indexed by the last dimensions of the first, unless `maps` says otherwise.
+mlir::Value createElementwise(mlir::OpBuilder &builder, mlir::Location loc, mlir::ValueRange inputs, mlir::Type element,
+                              llvm::function_ref<mlir::Value(mlir::OpBuilder &, mlir::Location, mlir::ValueRange)> body,
+                              llvm::ArrayRef<mlir::AffineMap> maps = {});
 
 /// Erases what is left without a use in `root` and has no effect, without folding anything.
 void eraseDeadOps(mlir::Operation *root);

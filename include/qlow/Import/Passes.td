@@ -7,8 +7,41 @@ include "mlir/Pass/PassBase.td"
 
 def ImportQuant : Pass<"qlow-import-quant", "::mlir::ModuleOp"> {
   let summary = "Turn quant.qcast, dcast and scast patterns into integer ops";
+  let description = [{
+    Precondition: nothing has folded the module; the pass comes before every canonicalizer, because upstream folds
+    `dcast(qcast(x))` to `x`. A matmul (linalg, tosa, or a generic of the same form) between dequantizations means the
+    integer op. Before, with sx, sw[n] and sy the scales of the types, the bias an i32 `scast` of scale sx * sw[n]:
+
+    ```mlir
+    %dot = linalg.matmul ins(%x, %w) outs(%zeros)          // %x = dcast(qcast), %w = dcast(scast(i8))
+    %sum = linalg.generic ins(%dot, %b) { arith.addf }     // %b = dcast(scast(i32))
+    %y = linalg.generic ins(%sum) { arith.maximumf %0 }
+    %q = quant.qcast %y
+    ```
+
+    After, where `%mult` is the constant f32 (sx * sw[n]) / sy:
+
+    ```mlir
+    %acc = qlow.matmul %xq, %wq bias(%b) : tensor<?x64x!x>, tensor<64x32x!w> -> tensor<?x32xi32>
+    %relu = linalg.generic ins(%acc) { arith.maxsi %0 }    // none where saturation does the same
+    %q = qlow.requantize half_even %relu, %mult parts(%sy) : tensor<?x32xi32>, tensor<32xf32> -> tensor<?x32x!y>
+    ```
+
+    Clamps of floats, and narrow storage bounds, become clamps of accumulators that give the same codes; where no
+    accumulator has a bound as its code (the output's scale is smaller than the product's), clamps of codes. What else
+    reads the sum gets `f32(acc) * (sx * sw[n])`, and its float ops stay as written. A float sum that has no such form
+    (scales that differ along K or M, one side not quantized, codes of more than 8 bits) is a `qlow.matmul` with a float
+    result. All other casts become `qlow.quantize` (after a clamp for narrow bounds; NaN gives the lower bound),
+    `qlow.dequantize`, `qlow.compose` and `qlow.decompose`; an i32 `dcast` becomes `f32(i) * scale`.
+
+    Quantized types in signatures become the storage type: callers pass codes, scales are constants of the program.
+
+    Does not look through reshapes, does not fold, and rejects quantized scalars, types other than `quant.uniform`,
+    storage that no code format has, and run-time codes of other than 8 bits.
+  }];
   let dependentDialects = ["::qlow::QlowDialect", "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
                            "::mlir::tensor::TensorDialect"];
+  let statistics = [Statistic<"numProducts", "products", "Number of matmuls that became qlow.matmul">];
 }
 
 def ImportTosa : Pass<"qlow-import-tosa", "::mlir::ModuleOp"> {
