@@ -16,6 +16,7 @@ int main(int argc, char **argv) {
   mlir::registerAllPasses();
   registry.insert<qlow::QlowDialect>();
   qlow::registerQlowDialectPasses();
+  qlow::registerBufferize();
   qlow::registerPlanWorkspace();
   qlow::registerOutlineParallel();
   qlow::registerQlowImportPasses();

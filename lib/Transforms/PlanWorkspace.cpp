@@ -7,6 +7,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "SizeExpressions.h"
+#include "States.h"
+#include "qlow/Targets/Targets.h"
 #include "qlow/Transforms/Pipeline.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -122,7 +124,9 @@ void Planner::turnResultsIntoArguments() {
       roots.resultSizes[function.getArgument(i)] = {};
     }
   SmallVector<Value> kept;
-  BitVector erased(function.getNumResults());
+  BitVector erased(function.getNumResults()), states(function.getNumResults());
+  for (unsigned i = 0; i < states.size(); ++i)
+    states[i] = resultIsState(function, i);
   OpBuilder builder(terminator);
   for (unsigned i = 0, e = terminator.getNumOperands(); i < e; ++i) {
     Value value = terminator.getOperand(i);
@@ -131,7 +135,7 @@ void Planner::turnResultsIntoArguments() {
       continue;
     }
     erased.set(i);
-    bool updates = function.getResultAttr(i, "qlow.updates") != nullptr;
+    bool updates = states.test(i);
     unsigned position = function.getNumArguments();
     (void)function.insertArgument(
         position, value.getType(),
@@ -247,7 +251,7 @@ void Planner::appendArguments() {
 
 void Planner::addScratch() {
   function.walk([&](MatmulKernelOp kernel) {
-    if (kernel.getScratch() || !slotBytes)
+    if (kernel.getScratch())
       return;
     OpBuilder builder(kernel);
     Location loc = kernel.getLoc();
@@ -461,10 +465,19 @@ namespace {
 struct PlanWorkspace : qlow::impl::PlanWorkspaceBase<PlanWorkspace> {
   using PlanWorkspaceBase::PlanWorkspaceBase;
   void runOnOperation() override {
+    llvm::Expected<std::shared_ptr<const Target>> found = Target::find(target);
+    if (!found) {
+      getOperation().emitError() << llvm::toString(found.takeError());
+      return signalPassFailure();
+    }
+    const Target &machine = **found;
+    auto slotBytes = [&](OpBuilder &builder, MatmulKernelOp kernel) {
+      return machine.family().emitSlotBytes(builder, kernel, machine.machine());
+    };
     for (func::FuncOp function : llvm::to_vector(getOperation().getOps<func::FuncOp>())) {
       if (function.isPrivate() || function.isExternal())
         continue;
-      Planner planner(function, {});
+      Planner planner(function, slotBytes);
       if (failed(planner.run()))
         return signalPassFailure();
       numBuffers += planner.numBuffers;

@@ -19,6 +19,29 @@ def PackWeights : Pass<"qlow-pack-weights", "::mlir::ModuleOp"> {
 def SplitQuantized : Pass<"qlow-split-quantized", "::mlir::ModuleOp"> {
   let summary = "Split quantized tensors into their parts and ops into kernel form";
 }
+def Bufferize : Pass<"qlow-bufferize", "::mlir::ModuleOp"> {
+  let summary = "Turn tensors into buffers";
+  let description = [{
+    Precondition: no quantized tensors; private functions inlined.
+
+    ```mlir
+    func.func @f(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
+      %e = tensor.empty() : tensor<4x8xf32>
+      %y = linalg.exp ins(%x : tensor<4x8xf32>) outs(%e : tensor<4x8xf32>) -> tensor<4x8xf32>
+    ```
+    becomes
+    ```mlir
+    func.func @f(%x: memref<4x8xf32>) -> memref<4x8xf32> {
+      %y = memref.alloc() : memref<4x8xf32>
+      linalg.exp ins(%x : memref<4x8xf32>) outs(%y : memref<4x8xf32>)
+    ```
+
+    Upstream's one-shot bufferization over the whole module, with row-major buffers at function boundaries and kernels.
+    Arguments and weights are never written to, except arguments that a result updates (`qlow.updates`): these are
+    updated in place where no later op reads the old value. Copies of slices are linalg.generic. Does not plan where
+    buffers lie, and does not turn results into arguments.
+  }];
+}
 def PlanWorkspace : Pass<"qlow-plan-workspace", "::mlir::ModuleOp"> {
   let summary = "Give every buffer an offset in the caller's workspace";
   let description = [{

@@ -1,0 +1,183 @@
+//===- Bufferize.cpp - tensors become buffers -----------------------------===//
+//
+// In: tensors without quantized types, private functions inlined. Out: memrefs in row-major order at function
+// boundaries and on every kernel. Upstream's one-shot bufferization decides what is updated in place; this pass says
+// what it may not write to (inputs of the caller, weights) and how copies are made. Must not leave a copy that needs a
+// library.
+//
+//===----------------------------------------------------------------------===//
+
+#include "States.h"
+#include "qlow/Transforms/Pipeline.h"
+
+#include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Bufferization/IR/DstBufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Bufferization/Transforms/FuncBufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Bufferization/Transforms/OneShotAnalysis.h"
+#include "mlir/Dialect/Bufferization/Transforms/OneShotModuleBufferize.h"
+#include "mlir/Dialect/ControlFlow/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Linalg/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Linalg/Utils/Utils.h"
+#include "mlir/Dialect/SCF/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Tensor/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/UB/IR/UBOps.h"
+
+namespace qlow {
+#define GEN_PASS_DEF_BUFFERIZE
+#include "qlow/Transforms/Passes.h.inc"
+} // namespace qlow
+
+using namespace mlir;
+using namespace mlir::bufferization;
+using namespace qlow;
+
+static MemRefType plainType(Type tensor) {
+  auto shaped = cast<ShapedType>(tensor);
+  return MemRefType::get(shaped.getShape(), shaped.getElementType());
+}
+
+static LogicalResult copyBuffer(OpBuilder &builder, Location loc, Value from, Value to) {
+  // memref.copy between strided buffers would become a call of a runtime library.
+  auto isPlain = [](Value buffer) { return cast<MemRefType>(buffer.getType()).getLayout().isIdentity(); };
+  if (isPlain(from) && isPlain(to))
+    memref::CopyOp::create(builder, loc, from, to);
+  else
+    linalg::makeMemRefCopyOp(builder, loc, from, to);
+  return success();
+}
+
+namespace {
+/// Reads all operands but `out`, and overwrites that.
+struct KernelModel : DstBufferizableOpInterfaceExternalModel<KernelModel, MatmulKernelOp> {
+  bool bufferizesToMemoryRead(Operation *op, OpOperand &operand, const AnalysisState &) const {
+    return !cast<MatmulKernelOp>(op).isDpsInit(&operand);
+  }
+
+  LogicalResult bufferize(Operation *op, RewriterBase &rewriter, const BufferizationOptions &options,
+                          BufferizationState &state) const {
+    auto kernel = cast<MatmulKernelOp>(op);
+    Value out = kernel.getOut(), target;
+    SmallVector<Value> operands;
+    for (OpOperand &operand : op->getOpOperands()) {
+      Value value = operand.get();
+      if (isa<TensorType>(value.getType())) {
+        FailureOr<Value> buffer = getBuffer(rewriter, value, options, state);
+        if (failed(buffer))
+          return failure();
+        value = *buffer;
+        bool isOut = kernel.isDpsInit(&operand);
+        if (isOut)
+          target = value;
+        FailureOr<Value> plain = makePlain(rewriter, op->getLoc(), value, !isOut, options);
+        if (failed(plain))
+          return failure();
+        value = *plain;
+        if (isOut)
+          out = value;
+      }
+      operands.push_back(value);
+    }
+    OperationState newState(op->getLoc(), op->getName());
+    newState.addOperands(operands);
+    newState.addAttributes(op->getAttrDictionary().getValue());
+    newState.addRegion()->takeBody(kernel.getEpilogue());
+    rewriter.create(newState);
+    if (target && out != target && failed(options.createMemCpy(rewriter, op->getLoc(), out, target)))
+      return failure();
+    replaceOpWithBufferizedValues(rewriter, op, op->getNumResults() ? ValueRange(target) : ValueRange());
+    return success();
+  }
+
+  /// Schedules address row-major buffers only: a slice goes through a buffer of its own.
+  FailureOr<Value> makePlain(RewriterBase &rewriter, Location loc, Value buffer, bool copy,
+                             const BufferizationOptions &options) const {
+    auto type = cast<MemRefType>(buffer.getType());
+    if (type.getLayout().isIdentity())
+      return buffer;
+    SmallVector<Value> sizes;
+    for (int64_t i = 0; i < type.getRank(); ++i)
+      if (type.isDynamicDim(i))
+        sizes.push_back(memref::DimOp::create(rewriter, loc, buffer, i));
+    FailureOr<Value> plain = options.createAlloc(rewriter, loc, plainType(type), sizes);
+    if (succeeded(plain) && copy && failed(options.createMemCpy(rewriter, loc, buffer, *plain)))
+      return failure();
+    return plain;
+  }
+};
+
+/// Constant bytes of the object.
+struct WeightModel : BufferizableOpInterface::ExternalModel<WeightModel, GetWeightOp> {
+  bool isWritable(Operation *, Value, const AnalysisState &) const { return false; }
+
+  FailureOr<BufferLikeType> getBufferType(Operation *, Value value, const BufferizationOptions &,
+                                          const BufferizationState &, SmallVector<Value> &) const {
+    return cast<BufferLikeType>(plainType(value.getType()));
+  }
+
+  LogicalResult bufferize(Operation *op, RewriterBase &rewriter, const BufferizationOptions &,
+                          BufferizationState &) const {
+    auto weight = cast<GetWeightOp>(op);
+    if (!isa<TensorType>(weight.getType()))
+      return success();
+    replaceOpWithNewBufferizedOp<GetWeightOp>(rewriter, op, plainType(weight.getType()), weight.getWeightAttr());
+    return success();
+  }
+};
+
+struct Bufferize : qlow::impl::BufferizeBase<Bufferize> {
+  void getDependentDialects(DialectRegistry &registry) const override {
+    registry.insert<BufferizationDialect, linalg::LinalgDialect, memref::MemRefDialect, tensor::TensorDialect>();
+    arith::registerBufferizableOpInterfaceExternalModels(registry);
+    bufferization::func_ext::registerBufferizableOpInterfaceExternalModels(registry);
+    cf::registerBufferizableOpInterfaceExternalModels(registry);
+    linalg::registerBufferizableOpInterfaceExternalModels(registry);
+    scf::registerBufferizableOpInterfaceExternalModels(registry);
+    tensor::registerBufferizableOpInterfaceExternalModels(registry);
+    registry.addExtension(+[](MLIRContext *context, QlowDialect *) {
+      MatmulKernelOp::attachInterface<KernelModel>(*context);
+      GetWeightOp::attachInterface<WeightModel>(*context);
+    });
+  }
+
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    protectInputs(module);
+    replacePoison(module);
+    OneShotBufferizationOptions options;
+    options.bufferizeFunctionBoundaries = true;
+    options.allowReturnAllocsFromLoops = true; // qlow-plan-workspace gives these buffers that outlive the loop.
+    options.setFunctionBoundaryTypeConversion(LayoutMapOption::IdentityLayoutMap);
+    options.memCpyFn = copyBuffer;
+    BufferizationState state;
+    if (failed(runOneShotModuleBufferize(module, options, state)))
+      return signalPassFailure();
+    removeBufferizationAttributesInModule(module);
+  }
+
+  /// What the caller passes as const is not written to; a state is updated in place.
+  void protectInputs(ModuleOp module) {
+    Builder builder(&getContext());
+    for (func::FuncOp function : module.getOps<func::FuncOp>())
+      for (unsigned i = 0; i < function.getNumArguments(); ++i)
+        if (isa<TensorType>(function.getArgument(i).getType()))
+          function.setArgAttr(i, BufferizationDialect::kWritableAttrName,
+                              builder.getBoolAttr(argumentIsState(function, i)));
+  }
+
+  /// What a branch leaves undefined is any buffer.
+  void replacePoison(ModuleOp module) {
+    IRRewriter rewriter(&getContext());
+    module.walk([&](ub::PoisonOp poison) {
+      auto type = dyn_cast<RankedTensorType>(poison.getType());
+      if (!type)
+        return;
+      rewriter.setInsertionPoint(poison);
+      SmallVector<Value> sizes;
+      for (unsigned i = 0, e = type.getNumDynamicDims(); i < e; ++i)
+        sizes.push_back(arith::ConstantIndexOp::create(rewriter, poison.getLoc(), 0));
+      rewriter.replaceOpWithNewOp<tensor::EmptyOp>(poison, type, sizes);
+    });
+  }
+};
+} // namespace

@@ -1,0 +1,80 @@
+// RUN: qlow-opt %s -split-input-file -qlow-bufferize | FileCheck %s
+
+// An input is not written to: the fill gets a buffer of its own.
+// CHECK-LABEL: func.func @inputs_are_const(
+// CHECK-SAME:    %[[X:.*]]: memref<8xf32>) -> memref<8xf32>
+// CHECK:         %[[Y:.*]] = memref.alloc() {{.*}}: memref<8xf32>
+// CHECK:         linalg.fill ins(%{{.*}}) outs(%[[Y]]
+// CHECK:         return %[[Y]]
+func.func @inputs_are_const(%x: tensor<8xf32>) -> tensor<8xf32> {
+  %c = arith.constant 0.0 : f32
+  %y = linalg.fill ins(%c : f32) outs(%x : tensor<8xf32>) -> tensor<8xf32>
+  return %y : tensor<8xf32>
+}
+
+// -----
+
+// A state is updated in place.
+// CHECK-LABEL: func.func @state(
+// CHECK-SAME:    %[[KV:.*]]: memref<8x4xf32> {qlow.name = "kv"}, %[[ROW:.*]]: memref<1x4xf32>, %[[I:.*]]: index)
+// CHECK-NOT:     alloc
+// CHECK:         %[[SLICE:.*]] = memref.subview %[[KV]][%[[I]], 0]
+// CHECK:         linalg.generic {{.*}} ins(%[[ROW]] : {{.*}}) outs(%[[SLICE]]
+// CHECK:         return %[[KV]]
+func.func @state(%kv: tensor<8x4xf32> {qlow.name = "kv"}, %row: tensor<1x4xf32>, %i: index)
+    -> (tensor<8x4xf32> {qlow.updates = "kv"}) {
+  %new = tensor.insert_slice %row into %kv[%i, 0] [1, 4] [1, 1] : tensor<1x4xf32> into tensor<8x4xf32>
+  return %new : tensor<8x4xf32>
+}
+
+// -----
+
+// So is one that the recorded interface names.
+// CHECK-LABEL: func.func @recorded_state(
+// CHECK-SAME:    %[[KV:[a-z0-9]+]]: memref<8xf32>
+// CHECK:         linalg.fill ins(%{{.*}}) outs(%[[KV]]
+func.func @recorded_state(%kv: tensor<8xf32>) -> tensor<8xf32>
+    attributes {qlow.abi = {dims = [], fields = [{kind = "state", name = "kv"}], results = [0 : i32]}} {
+  %c = arith.constant 0.0 : f32
+  %y = linalg.fill ins(%c : f32) outs(%kv : tensor<8xf32>) -> tensor<8xf32>
+  return %y : tensor<8xf32>
+}
+
+// -----
+
+#r = #qlow.recipe<vpdpbusd_1x16x4_i32_u8_s8, tiles = [<thread, [4, 16, 8]>, <reg, [4, 16, 4]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>], rescale = end>
+
+// A kernel overwrites its output, reads constant weights where they are, and takes row-major buffers only: the slice is
+// copied.
+// CHECK-LABEL: func.func @kernel(
+// CHECK-SAME:    %[[X:.*]]: memref<4x16xi8>
+// CHECK-DAG:     %[[W:.*]] = qlow.get_weight @w : memref<8x16xi8>
+// CHECK-DAG:     %[[SLICE:.*]] = memref.subview %[[X]]
+// CHECK-DAG:     %[[Y:.*]] = memref.alloc() {{.*}}: memref<4x16xi32>
+// CHECK-DAG:     %[[PLAIN:.*]] = memref.alloc() {{.*}}: memref<4x8xi8>
+// CHECK:         linalg.generic {{.*}} ins(%[[SLICE]] : {{.*}}) outs(%[[PLAIN]]
+// CHECK:         qlow.matmul_kernel lhs(%[[PLAIN]], {{.*}} rhs(%[[W]], {{.*}} outs(%[[Y]]
+// CHECK:         return %[[Y]]
+qlow.weight private @w dense<1> : tensor<8x16xi8> as tensor<8x16x!qlow.q<i8 : f32>> bytes 128
+func.func @kernel(%x: tensor<4x16xi8>, %s: tensor<f32>) -> tensor<4x16xi32> {
+  %slice = tensor.extract_slice %x[0, 4] [4, 8] [1, 1] : tensor<4x16xi8> to tensor<4x8xi8>
+  %w = qlow.get_weight @w : tensor<8x16xi8>
+  %init = tensor.empty() : tensor<4x16xi32>
+  %y = qlow.matmul_kernel lhs(%slice, %s : tensor<4x8xi8>, tensor<f32>) as tensor<4x8x!qlow.q<u8 : f32>>
+    rhs(%w, %s : tensor<8x16xi8>, tensor<f32>) as tensor<8x16x!qlow.q<i8 : f32>> maps [] outs(%init : tensor<4x16xi32>)
+    epilogue {
+    ^bb0(%acc: i32):
+      qlow.yield %acc : i32
+    } recipes #qlow.recipes<[#r]> -> tensor<4x16xi32>
+  return %y : tensor<4x16xi32>
+}
+
+// -----
+
+// What a branch leaves undefined is any buffer.
+// CHECK-LABEL: func.func @poison(
+// CHECK:         memref.alloc
+func.func @poison() -> tensor<4xf32> {
+  %p = ub.poison : tensor<4xf32>
+  return %p : tensor<4xf32>
+}
