@@ -20,6 +20,8 @@ int main(int argc, char **argv) {
   qlow::registerPlanWorkspace();
   qlow::registerOutlineParallel();
   qlow::registerQlowImportPasses();
+  qlow::registerSelectRecipes();
+  qlow::registerPackWeights();
   qlow::registerScheduleKernels();
   return mlir::failed(mlir::MlirOptMain(argc, argv, "qlow optimizer\n", registry));
 }

@@ -1,7 +1,7 @@
 //===- Description.cpp - machines as JSON -----------------------------------===//
 //
-// Takes the text of a machine description and gives a Machine, or an error with file and line. Unknown keys, wrong types
-// and cyclic inheritance are errors. This file knows JSON and no chip.
+// Takes the text of a machine description and gives a Machine, or an error with file and line. Unknown keys, wrong
+// types and cyclic inheritance are errors. This file knows JSON and no chip.
 //
 //===----------------------------------------------------------------------===//
 
@@ -289,18 +289,18 @@ static const Node *member(const Node &node, StringRef key) {
   return nullptr;
 }
 
-static Expected<Machine> parse(StringRef text, StringRef file,
-                               function_ref<Expected<std::string>(StringRef)> lookup,
+static Expected<Machine> parse(StringRef text, StringRef file, function_ref<Expected<std::string>(StringRef)> lookup,
                                std::vector<std::string> &inheriting) {
   unsigned line = 1;
   TreeBuilder builder(line);
-  bool good = nlohmann::json::sax_parse(CountingIterator{text.begin(), &line}, CountingIterator{text.end(), &line},
-                                        &builder);
+  bool good =
+      nlohmann::json::sax_parse(CountingIterator{text.begin(), &line}, CountingIterator{text.end(), &line}, &builder);
   if (!good)
     return createStringError(formatv("{0}:{1}", file, builder.error).str());
   const Node &root = builder.root;
   if (root.kind != Node::Object)
-    return createStringError(formatv("{0}:{1}: expected an object, found {2}", file, root.line, kindName(root.kind)).str());
+    return createStringError(
+        formatv("{0}:{1}: expected an object, found {2}", file, root.line, kindName(root.kind)).str());
   const Node *name = member(root, "name");
   if (!name || name->kind != Node::String || name->text.empty())
     return createStringError(formatv("{0}:{1}: a machine needs a \"name\"", file, root.line).str());
@@ -334,9 +334,9 @@ Expected<Machine> qlow::parseMachine(StringRef text, StringRef fileName,
   if (!machine)
     return machine;
   auto missing = [&](StringRef key) {
-    return createStringError(formatv("{0}:1: machine \"{1}\" has no \"{2}\", neither its own nor inherited", fileName,
-                                     machine->name, key)
-                                 .str());
+    return createStringError(
+        formatv("{0}:1: machine \"{1}\" has no \"{2}\", neither its own nor inherited", fileName, machine->name, key)
+            .str());
   };
   if (machine->family.empty())
     return missing("family");

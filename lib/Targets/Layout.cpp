@@ -18,8 +18,8 @@ using namespace mlir;
 using namespace qlow;
 
 Layout::Layout(const MultiplyRow &row, int64_t panelWidth, int64_t n, int64_t k)
-    : n(n), k(k), panelWidth(panelWidth), vectorWidth(row.n), kGroup(row.k), elementBytes(qlow::elementBytes(row.storedRhs)),
-      columnSums(!row.isFloat) {}
+    : n(n), k(k), panelWidth(panelWidth), vectorWidth(row.n), kGroup(row.k),
+      elementBytes(qlow::elementBytes(row.storedRhs)), columnSums(!row.isFloat) {}
 
 int64_t Layout::numPanels() const { return llvm::divideCeil(n, panelWidth); }
 int64_t Layout::groups() const { return llvm::divideCeil(k, kGroup); }
@@ -130,9 +130,10 @@ llvm::Error qlow::packWeight(WeightOp weight, const Target &target,
   const MultiplyRow *row = target.findRow(recipe.getUnit());
   ArrayRef<int64_t> tile = recipe.getTile("reg");
   if (!row || tile.empty())
-    return llvm::createStringError(llvm::formatv("the recipe of @{0} names '{1}', which is no row of {2}, or has no reg tile",
-                                                 weight.getSymName(), recipe.getUnit(), target.machine().name)
-                                       .str());
+    return llvm::createStringError(
+        llvm::formatv("the recipe of @{0} names '{1}', which is no row of {2}, or has no reg tile", weight.getSymName(),
+                      recipe.getUnit(), target.machine().name)
+            .str());
   auto type = cast<RankedTensorType>(weight.getSourceType());
   bool transposed = weight.getTransposed();
   Layout layout = layoutFor(*row, tile[1], type, transposed);

@@ -35,9 +35,9 @@ static Expected<std::string> registeredText(StringRef name) {
   for (const Description &description : kDescriptions)
     if (description.name == name)
       return description.text.str();
-  return createStringError(formatv("unknown target '{0}'; known: {1}, host, or a file ending in .json", name,
-                                   join(Target::names(), ", "))
-                               .str());
+  return createStringError(
+      formatv("unknown target '{0}'; known: {1}, host, or a file ending in .json", name, join(Target::names(), ", "))
+          .str());
 }
 
 Expected<std::shared_ptr<const Target>> Target::find(StringRef nameOrPath) {
@@ -45,7 +45,8 @@ Expected<std::shared_ptr<const Target>> Target::find(StringRef nameOrPath) {
   if (nameOrPath.ends_with(".json")) {
     auto buffer = MemoryBuffer::getFile(nameOrPath, /*IsText=*/true);
     if (!buffer)
-      return createStringError(formatv("{0}: can not read the target: {1}", nameOrPath, buffer.getError().message()).str());
+      return createStringError(
+          formatv("{0}: can not read the target: {1}", nameOrPath, buffer.getError().message()).str());
     text = (*buffer)->getBuffer().str();
     file = nameOrPath.str();
   } else {

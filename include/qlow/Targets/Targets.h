@@ -1,7 +1,7 @@
 //===- Targets.h - machines, instruction rows and families ------*- C++ -*-===//
 //
-// A target is a machine (a JSON description: facts about one chip), the rows of its family (facts about instructions) and
-// the family's schedules (loop nests). Availability is derived: a row is there when the machine has its features.
+// A target is a machine (a JSON description: facts about one chip), the rows of its family (facts about instructions)
+// and the family's schedules (loop nests). Availability is derived: a row is there when the machine has its features.
 // Nothing here knows a number format by name or an op's meaning.
 //
 //===----------------------------------------------------------------------===//
@@ -18,6 +18,7 @@
 #include "llvm/Support/Error.h"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -101,8 +102,48 @@ struct CpuidBit {
 };
 
 //===----------------------------------------------------------------------===//
+// Selection
+//===----------------------------------------------------------------------===//
+
+/// One side of a matmul as selection sees it.
+struct OperandFacts {
+  int32_t min = 0, max = 0; ///< range of its integer image; of no meaning where the sum is f32
+  double bytes = 4;         ///< of one element as the model stores it
+  bool isWhole = true;      ///< elements lie as whole bytes or f32 and need no decoding
+  bool isConstant = false;  ///< known at compile time: may be stored as the target likes
+};
+
+/// One matmul as selection sees it; sizes that the model leaves open are estimates.
+struct MatmulProblem {
+  double batch, m, n, k;
+  std::optional<int64_t> knownM, knownK;
+  OperandFacts lhs, rhs;
+  bool exactSum; ///< i32 sums that must equal the law's
+};
+
+/// One way to compute a problem, or why it can not be taken.
+struct Candidate {
+  const MultiplyRow *row;
+  std::string declined; ///< empty: possible
+  RecipeAttr recipe;
+  ResourceVector uses{};
+  double cycles = 0; ///< of the resource that limits
+  Resource limit = Resource::Memory;
+  double key = 0; ///< what candidates are ordered by, then the row's place in its list
+  /// Equal keys are equal stored layouts of the right side.
+  std::string layout;
+  bool isNative = false;
+};
+
+/// Fills cycles, limit and key: max over classes of uses / capacity, + 0.1 of their sum, which breaks ties where all
+/// candidates wait for memory.
+void score(Candidate &candidate, const Machine &machine);
+
+//===----------------------------------------------------------------------===//
 // Families and targets
 //===----------------------------------------------------------------------===//
+
+class Target;
 
 /// Instruction rows and schedules of one kind of machine.
 class Family {
@@ -110,6 +151,9 @@ public:
   virtual ~Family() = default;
   virtual llvm::StringRef name() const = 0;
   virtual llvm::ArrayRef<MultiplyRow> rows() const = 0;
+  /// All rows as candidates for a problem with its M, those that decline with the reason.
+  virtual std::vector<Candidate> candidates(mlir::MLIRContext *context, const MatmulProblem &problem,
+                                            const Target &target) const = 0;
   /// Bytes of scratch that one task of the kernel needs, as an index value computed from the kernel's sizes; a multiple
   /// of 64. The builder stands before the kernel.
   virtual mlir::Value emitSlotBytes(mlir::OpBuilder &builder, MatmulKernelOp kernel, const Machine &machine) const = 0;

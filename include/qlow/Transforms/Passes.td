@@ -10,11 +10,53 @@ def FuseEpilogues : Pass<"qlow-fuse-epilogues", "::mlir::ModuleOp"> {
 }
 def SelectRecipes : Pass<"qlow-select-recipes", "::mlir::ModuleOp"> {
   let summary = "Choose for each matmul the instruction and the tiles";
+  let description = [{
+    Precondition: matmuls on tensors; private functions are inlined, so that constants are seen.
+
+    ```
+    %y = qlow.matmul %a, %w : tensor<?x64x!q>, tensor<64x32x!w> -> tensor<?x32xi32>
+    ```
+
+    becomes
+
+    ```
+    %y = qlow.matmul %a, %w recipes <[m to 1 : #r1, #r2]> : tensor<?x64x!q>, tensor<64x32x!w> -> tensor<?x32xi32>
+    ```
+
+    and the module gets a `qlow.report`: for each op its row, whether it is native, the resource that limits it, the
+    predicted time, and why each other row was not taken. All uses of one constant share one layout.
+
+    Keeps recipes that are there, changes no numbers, and does not look at values: exactness follows from formats.
+  }];
   let options = [Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">];
+  let statistics = [Statistic<"numSelected", "selected", "Matmuls given a recipe">,
+                    Statistic<"numKept", "kept", "Matmuls that had one">,
+                    Statistic<"numEmulated", "emulated", "Matmuls whose format the instruction does not take as it is">];
 }
 def PackWeights : Pass<"qlow-pack-weights", "::mlir::ModuleOp"> {
-  let summary = "Turn constant right-hand sides into packed weights";
+  let summary = "Turn constants into weights, right-hand sides into packed ones";
+  let description = [{
+    Precondition: kernel forms on tensors, with recipes.
+
+    ```
+    %w = arith.constant dense_resource<w> : tensor<64x32xi8>
+    qlow.matmul_kernel ... rhs(%w, %s : tensor<64x32xi8>, tensor<f32>) as !w ... recipes <[... rhs = [<to = memory, by = pack>, ...] ...]>
+    ```
+
+    becomes
+
+    ```
+    qlow.weight private @weight0 dense_resource<w> : tensor<64x32xi8> as tensor<64x32x!w> bytes 2304 recipe #r
+    %w = qlow.get_weight @weight0 : tensor<2304xi8>
+    qlow.matmul_kernel packed_rhs ... rhs(%w, %s : tensor<2304xi8>, tensor<f32>) as !w ...
+    ```
+
+    Other constants of 64 KiB and more become weights without a recipe. Does not read or copy their bytes.
+  }];
   let options = [Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">];
+  let statistics = [Statistic<"numPacked", "packed", "Right-hand sides packed">,
+                    Statistic<"packedWeightBytes", "packed-bytes", "Bytes they take">,
+                    Statistic<"numMoved", "moved", "Other constants moved out">];
 }
 def SplitQuantized : Pass<"qlow-split-quantized", "::mlir::ModuleOp"> {
   let summary = "Split quantized tensors into their parts and ops into kernel form";

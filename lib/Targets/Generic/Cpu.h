@@ -26,6 +26,8 @@ inline ResourceVector cpuUses(double multiply, double alu = 0, double shuffle = 
 /// A family whose schedule is the CPU nest.
 class CpuFamily : public Family {
 public:
+  std::vector<Candidate> candidates(mlir::MLIRContext *context, const MatmulProblem &problem,
+                                    const Target &target) const override;
   mlir::Value emitSlotBytes(mlir::OpBuilder &builder, MatmulKernelOp kernel, const Machine &machine) const override;
   mlir::LogicalResult schedule(mlir::RewriterBase &rewriter, MatmulKernelOp kernel,
                                const Machine &machine) const override;

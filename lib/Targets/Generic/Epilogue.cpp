@@ -1,7 +1,7 @@
 //===- Epilogue.cpp - from final sums to the result -------------------------===//
 //
-// Takes a tile of sums, computes the kernel's epilogue region on vectors of columns and stores what it yields. Reads and
-// writes past N are masked.
+// Takes a tile of sums, computes the kernel's epilogue region on vectors of columns and stores what it yields. Reads
+// and writes past N are masked.
 //
 //===----------------------------------------------------------------------===//
 

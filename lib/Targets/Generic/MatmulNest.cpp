@@ -41,9 +41,7 @@ Value IndexBuilder::equal(Value a, Value b) {
 Value IndexBuilder::notEqual(Value a, Value b) {
   return builder.createOrFold<arith::CmpIOp>(loc, arith::CmpIPredicate::ne, a, b);
 }
-Value IndexBuilder::dim(Value memref, int64_t index) {
-  return builder.createOrFold<memref::DimOp>(loc, memref, index);
-}
+Value IndexBuilder::dim(Value memref, int64_t index) { return builder.createOrFold<memref::DimOp>(loc, memref, index); }
 
 Value MatmulNest::pointerOf(Value memref) {
   Value address = memref::ExtractAlignedPointerAsIndexOp::create(builder, loc, memref);
@@ -80,9 +78,7 @@ void MatmulNest::ifThen(Value condition, function_ref<void()> body) {
   body();
 }
 
-static std::optional<int64_t> constantOf(Value value) {
-  return getConstantIntValue(OpFoldResult(value));
-}
+static std::optional<int64_t> constantOf(Value value) { return getConstantIntValue(OpFoldResult(value)); }
 
 //===----------------------------------------------------------------------===//
 // Sizes
@@ -205,7 +201,8 @@ void MatmulNest::emitUnit(const Unit &unit, const Slot &slot) {
   Panel panel{panelWidth / row.n, false, false, index.mul(unit.panel, panelWidth), slot.panel};
   if (packed) {
     int64_t tail = staticN ? *staticN % panelWidth : 0;
-    Value batchBytes = index.mul(index.sub(panels, index.constant(tail ? 1 : 0)), panelBytes(index.constant(panelWidth)));
+    Value batchBytes =
+        index.mul(index.sub(panels, index.constant(tail ? 1 : 0)), panelBytes(index.constant(panelWidth)));
     if (tail)
       batchBytes = index.add(batchBytes, panelBytes(index.constant(llvm::alignTo(tail, row.n))));
     Value bytes = index.add(index.mul(unit.linearBatch, batchBytes),

@@ -58,8 +58,8 @@ private:
   /// The columns of a panel as vectors.
   struct Panel {
     int64_t vectors;
-    bool allMasked;  ///< N is dynamic: any vector may reach past it
-    bool lastMasked; ///< the last vector reaches past N
+    bool allMasked;    ///< N is dynamic: any vector may reach past it
+    bool lastMasked;   ///< the last vector reaches past N
     mlir::Value first; ///< first column
     mlir::Value data;  ///< pointer to its elements
   };

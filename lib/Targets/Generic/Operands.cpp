@@ -79,8 +79,8 @@ Value MatmulNest::emitLhsZero(const Unit &unit, Value row) {
 Value MatmulNest::emitRhsZeros(const Unit &unit, const Panel &panel, int64_t vector) {
   QType type = getQuantizedElement(op.getRhsType());
   Value first = index.add(panel.first, index.constant(vector * row.n)), origin = index.constant(0);
-  bool isShared = type.isConstantAlong(rank - (op.getTransposeRhs() ? 2 : 1),
-                                       cast<RankedTensorType>(op.getRhsType()).getShape());
+  bool isShared =
+      type.isConstantAlong(rank - (op.getTransposeRhs() ? 2 : 1), cast<RankedTensorType>(op.getRhsType()).getShape());
   if (!type.getZero() || isShared) {
     Value zero = emitStoredZero(type, op.getRhs(), rhsIndices(unit, origin, origin), row.rhsOffset);
     return zero ? vector::BroadcastOp::create(builder, loc, sumType(), zero).getResult() : Value();
@@ -133,15 +133,15 @@ void MatmulNest::emitPackLhs(const Unit &unit, const Slot &slot) {
 void MatmulNest::emitPackRow(const Unit &unit, Value matrixRow, Value target, int64_t stride) {
   Value groupSize = index.constant(row.k);
   if (row.k > 1)
-    ifThen(index.notEqual(index.rem(k, groupSize), index.constant(0)), [&] {
-      store(constantI32(0), offset(target, index.mul(index.sub(groups, index.constant(1)), stride)));
-    });
+    ifThen(index.notEqual(index.rem(k, groupSize), index.constant(0)),
+           [&] { store(constantI32(0), offset(target, index.mul(index.sub(groups, index.constant(1)), stride))); });
   forLoop(k, [&](Value kIndex) {
     Value element = emitLhsElement(unit, matrixRow, kIndex);
     unsigned bytes = elementBytes(row.storedLhs);
     if (bytes < 4)
       element = arith::TruncIOp::create(builder, loc, builder.getIntegerType(8 * bytes), element);
-    Value at = index.add(index.mul(index.div(kIndex, groupSize), stride), index.mul(index.rem(kIndex, groupSize), bytes));
+    Value at =
+        index.add(index.mul(index.div(kIndex, groupSize), stride), index.mul(index.rem(kIndex, groupSize), bytes));
     store(element, offset(target, at));
   });
 }
@@ -149,8 +149,8 @@ void MatmulNest::emitPackRow(const Unit &unit, Value matrixRow, Value target, in
 /// Four codes at a time. An offset of -128 flips the top bit of each: a + 128 = a xor 0x80 in bytes.
 void MatmulNest::emitCopyWords(const Unit &unit, Value matrixRow, Value target, int64_t stride) {
   assert((row.lhsOffset == 0 || row.lhsOffset == -128) && "bytes are shifted by flipping their top bit");
-  Value source = offset(pointerOf(op.getLhs().front()),
-                        index.mul(index.add(index.mul(unit.linearBatch, m), matrixRow), k));
+  Value source =
+      offset(pointerOf(op.getLhs().front()), index.mul(index.add(index.mul(unit.linearBatch, m), matrixRow), k));
   Type word = builder.getI32Type(), byte = builder.getI8Type();
   Value wholeGroups = index.div(k, index.constant(4));
   forLoop(wholeGroups, [&](Value group) {

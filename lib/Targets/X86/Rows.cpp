@@ -31,7 +31,8 @@ static Value emitVpdpbusd256(OpBuilder &builder, Location loc, Value acc, Value 
 }
 
 /// Two s16 products summed to i32, then added: exact for values of 9 bits (2 * 255 * 255 < 2^31).
-template <const char *const &name> static Value emitVpmaddwd(OpBuilder &builder, Location loc, Value acc, Value lhs, Value rhs) {
+template <const char *const &name>
+static Value emitVpmaddwd(OpBuilder &builder, Location loc, Value acc, Value lhs, Value rhs) {
   Value pairs = callIntrinsic(builder, loc, name, acc.getType(), {lhs, rhs});
   return arith::AddIOp::create(builder, loc, acc, pairs);
 }

@@ -1,0 +1,144 @@
+//===- Candidates.cpp - what a CPU could do with a matmul -------------------===//
+//
+// Every row becomes a candidate: declined with its reason, or with the register tile that its registers allow, the
+// block that fits the second-level cache, and the uses that follow from both. Exactness is a precondition here, never a
+// cost.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Generic/Cpu.h"
+
+#include "mlir/IR/MLIRContext.h"
+#include "llvm/Support/FormatVariadic.h"
+
+#include <algorithm>
+#include <cmath>
+
+using namespace mlir;
+using namespace qlow;
+
+namespace {
+struct RegisterTile {
+  int64_t rows, vectors;
+};
+} // namespace
+
+/// The tile with the fewest loads for each multiply: accumulators, one vector of each column, one broadcast.
+static RegisterTile chooseTile(const MultiplyRow &row, int64_t registers) {
+  RegisterTile best{1, 1};
+  double fewest = 3;
+  for (int64_t vectors : {4, 2, 1}) {
+    int64_t rows = (registers - vectors - 1 - row.temporaries) / vectors;
+    // Past six rows the loads saved are few and short M waste more of the tile.
+    rows = std::min<int64_t>(rows, 6);
+    if (rows < 1)
+      continue;
+    double loads = static_cast<double>(rows + vectors) / static_cast<double>(rows * vectors);
+    if (loads < fewest) {
+      fewest = loads;
+      best = {rows, vectors};
+    }
+  }
+  return best;
+}
+
+static StringRef elementWord(Element element) {
+  switch (element) {
+  case Element::U8:
+    return "u8";
+  case Element::S8:
+    return "s8";
+  case Element::S16:
+    return "s16";
+  case Element::S32:
+    return "s32";
+  case Element::F32:
+    return "f32";
+  }
+  return {};
+}
+
+/// Why the row can not take the problem; empty if it can.
+static std::string decline(const MultiplyRow &row, const MatmulProblem &problem, const Target &target) {
+  if (std::string feature = target.missing(row); !feature.empty())
+    return "needs " + feature;
+  if (!problem.exactSum)
+    return row.isFloat ? "" : "sums integers, the operands are dequantized to f32";
+  double greatest = std::max(std::abs(problem.lhs.min), std::abs(problem.lhs.max)) *
+                    static_cast<double>(std::max(std::abs(problem.rhs.min), std::abs(problem.rhs.max)));
+  if (row.isFloat)
+    return llvm::formatv("f32 sums of these products are exact only to K = {0}",
+                         static_cast<int64_t>(16777216.0 / std::max(greatest, 1.0)));
+  for (auto [side, facts, element] :
+       {std::tuple("left", &problem.lhs, row.lhs), std::tuple("right", &problem.rhs, row.rhs)}) {
+    auto [least, most] = elementRange(element);
+    if (facts->min < least || facts->max > most)
+      return llvm::formatv("takes {0}, the {1} side has {2} to {3}", elementWord(element), side, facts->min,
+                           facts->max);
+  }
+  return {};
+}
+
+static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const MatmulProblem &problem,
+                             const Machine &machine, RegisterTile tile, bool packsRhs) {
+  int64_t width = tile.vectors * row.n;
+  int64_t k = std::max<int64_t>(problem.knownK.value_or(row.k), 1);
+  int64_t rows = problem.knownM ? std::clamp<int64_t>(*problem.knownM, 1, tile.rows) : tile.rows;
+  // Half of the second level for packed rows, the rest for the panel that meets them.
+  int64_t rowBytes = std::max<int64_t>(static_cast<int64_t>(problem.k) / row.k * 4, 4);
+  int64_t blockRows = std::clamp<int64_t>(machine.levelBytes("l2") / 2 / rowBytes, rows, 240) / rows * rows;
+  auto hop = [&](StringRef to, StringRef by) { return HopAttr::get(context, to.str(), by.str(), 1, 0); };
+  auto level = [&](StringRef at, ArrayRef<int64_t> sizes) { return LevelAttr::get(context, at.str(), sizes); };
+  bool codesAreStored = problem.lhs.isWhole && problem.rhs.isWhole;
+  return RecipeAttr::get(
+      context, row.id.str(), {level("thread", {blockRows, width, k}), level("reg", {rows, width, row.k})},
+      {hop("l2", problem.lhs.isWhole ? "pack" : "decode"), hop("reg", "broadcast32")},
+      {packsRhs ? hop("memory", "pack") : hop("l2", problem.rhs.isWhole ? "pack" : "decode"), hop("reg", "load")},
+      problem.exactSum || codesAreStored ? "end" : "fold", /*swap=*/false, /*splitK=*/1);
+}
+
+/// Uses of the whole problem. Tiles of fewer rows than the register tile load each column more often.
+static ResourceVector countUses(const MultiplyRow &row, const MatmulProblem &problem, RegisterTile tile,
+                                bool packsRhs) {
+  double multiplies = problem.batch * problem.m * std::ceil(problem.n / row.n) * std::ceil(problem.k / row.k);
+  double rows = std::clamp<double>(problem.m, 1, static_cast<double>(tile.rows));
+  ResourceVector uses = row.uses;
+  for (double &use : uses)
+    use *= multiplies;
+  auto add = [&](Resource resource, double amount) { uses[static_cast<unsigned>(resource)] += amount; };
+  add(Resource::Load, multiplies * (1 / rows + 1 / static_cast<double>(tile.vectors)));
+  if (elementBytes(row.storedRhs) < elementBytes(row.storedLhs))
+    add(Resource::Shuffle, multiplies / rows);
+  double lhs = problem.batch * problem.m * problem.k, rhs = problem.batch * problem.k * problem.n;
+  double storedRhs = packsRhs ? elementBytes(row.storedRhs) : problem.rhs.bytes;
+  add(Resource::Memory, lhs * problem.lhs.bytes + rhs * storedRhs + problem.batch * problem.m * problem.n * 4);
+  add(Resource::L2, rhs * elementBytes(row.storedRhs) * std::ceil(problem.m / rows));
+  // Packing takes about one operation an element, decoding ten and the scale's arithmetic.
+  add(Resource::Alu, lhs * (problem.lhs.isWhole ? 1 : 10));
+  if (!packsRhs)
+    add(Resource::Alu, rhs * (problem.rhs.isWhole ? 3 : 12));
+  return uses;
+}
+
+std::vector<Candidate> CpuFamily::candidates(MLIRContext *context, const MatmulProblem &problem,
+                                             const Target &target) const {
+  std::vector<Candidate> result;
+  const Machine &machine = target.machine();
+  for (const MultiplyRow *row : target.rows()) {
+    Candidate candidate{};
+    candidate.row = row;
+    candidate.declined = decline(*row, problem, target);
+    if (candidate.declined.empty()) {
+      bool packsRhs = problem.rhs.isConstant && problem.rhs.isWhole;
+      RegisterTile tile = chooseTile(*row, machine.vectorRegisters);
+      candidate.recipe = makeRecipe(context, *row, problem, machine, tile, packsRhs);
+      candidate.uses = countUses(*row, problem, tile, packsRhs);
+      candidate.layout = llvm::formatv("{0}x{1}x{2} {3} {4}", tile.vectors * row->n, row->n, row->k,
+                                       elementWord(row->storedRhs), row->rhsOffset);
+      candidate.isNative = !row->isVirtual() && problem.lhs.isWhole && problem.rhs.isWhole && !row->features.empty();
+      score(candidate, machine);
+    }
+    result.push_back(std::move(candidate));
+  }
+  return result;
+}

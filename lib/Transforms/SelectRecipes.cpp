@@ -1,0 +1,216 @@
+//===- SelectRecipes.cpp - which instruction computes each matmul -----------===//
+//
+// Takes matmuls and gives each a recipe for every range of M, and the module a report of what was chosen and why not
+// something better. A layout belongs to a weight: all uses of one constant, for all M, share the layout whose sum of
+// best costs is least. Must not change what is computed: candidates that would are declined by their family.
+//
+//===----------------------------------------------------------------------===//
+
+#include "qlow/Targets/Targets.h"
+#include "qlow/Transforms/Pipeline.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/IR/Matchers.h"
+#include "llvm/ADT/MapVector.h"
+#include "llvm/Support/FormatVariadic.h"
+
+#include <map>
+
+namespace qlow {
+#define GEN_PASS_DEF_SELECTRECIPES
+#include "qlow/Transforms/Passes.h.inc"
+} // namespace qlow
+
+using namespace mlir;
+using namespace qlow;
+
+namespace {
+/// Where the first range of M ends when M is open: a single row streams weights, more rows share them.
+constexpr int64_t kFirstBound = 1;
+/// Estimates for open sizes.
+constexpr int64_t kTypicalM = 512, kTypicalSize = 1024;
+
+struct Choice {
+  MatmulOp op;
+  /// Candidates of each range of M, in order; the last range has no bound.
+  SmallVector<std::vector<Candidate>> ranges;
+  SmallVector<int64_t> bounds;
+};
+
+struct SelectRecipes : qlow::impl::SelectRecipesBase<SelectRecipes> {
+  using SelectRecipesBase::SelectRecipesBase;
+  void runOnOperation() override;
+};
+} // namespace
+
+/// The constant that holds an operand's codes or floats, null if it is computed.
+static Attribute constantCodes(Value operand) {
+  Value codes = operand;
+  if (auto compose = operand.getDefiningOp<ComposeOp>())
+    codes = compose.getParts().front();
+  else if (getQuantizedElement(operand.getType()))
+    return {};
+  auto constant = codes.getDefiningOp<arith::ConstantOp>();
+  return constant ? constant.getValue() : Attribute();
+}
+
+static OperandFacts factsOf(Value operand, bool exactSum) {
+  OperandFacts facts;
+  facts.isConstant = static_cast<bool>(constantCodes(operand));
+  QType type = getQuantizedElement(operand.getType());
+  if (!type) {
+    unsigned bits = cast<RankedTensorType>(operand.getType()).getElementTypeBitWidth();
+    facts.bytes = bits / 8.0;
+    facts.isWhole = bits == 32;
+    return facts;
+  }
+  const Format &format = *type.getFormat();
+  facts.bytes = static_cast<double>(format.bytesPerGroup) / format.codesPerGroup;
+  facts.isWhole = exactSum && format.kind == DecodeKind::Integer && format.bits == 8;
+  if (std::optional<IntegerImage> image = format.integerImage()) {
+    facts.min = image->min;
+    facts.max = image->max;
+  }
+  return facts;
+}
+
+static MatmulProblem problemOf(MatmulOp op) {
+  MatmulProblem problem{};
+  auto [m, n, k] = op.getProblemShape();
+  auto estimate = [](int64_t size, int64_t typical) {
+    return static_cast<double>(ShapedType::isDynamic(size) ? typical : size);
+  };
+  problem.batch = 1;
+  for (int64_t size : cast<RankedTensorType>(op.getType()).getShape().drop_back(2))
+    problem.batch *= estimate(size, 1);
+  problem.m = estimate(m, kTypicalM);
+  problem.n = estimate(n, kTypicalSize);
+  problem.k = estimate(k, kTypicalSize);
+  if (!ShapedType::isDynamic(m))
+    problem.knownM = m;
+  if (!ShapedType::isDynamic(k))
+    problem.knownK = k;
+  problem.exactSum = op.hasExactSum();
+  problem.lhs = factsOf(op.getLhs(), problem.exactSum);
+  problem.rhs = factsOf(op.getRhs(), problem.exactSum);
+  return problem;
+}
+
+static Choice enumerate(MatmulOp op, const Target &target) {
+  Choice choice{op, {}, {}};
+  MatmulProblem problem = problemOf(op);
+  auto add = [&] { choice.ranges.push_back(target.family().candidates(op.getContext(), problem, target)); };
+  if (!problem.knownM) {
+    MatmulProblem small = problem;
+    small.m = kFirstBound;
+    small.knownM = kFirstBound;
+    std::swap(problem, small);
+    add();
+    choice.bounds.push_back(kFirstBound);
+    std::swap(problem, small);
+  }
+  add();
+  return choice;
+}
+
+/// The cheapest possible candidate of that layout (any layout if empty).
+static const Candidate *best(ArrayRef<Candidate> candidates, StringRef layout) {
+  const Candidate *result = nullptr;
+  for (const Candidate &candidate : candidates)
+    if (candidate.declined.empty() && (layout.empty() || candidate.layout == layout) &&
+        (!result || candidate.key < result->key))
+      result = &candidate;
+  return result;
+}
+
+/// The layout with the least sum over all uses and ranges of M.
+static std::string chooseLayout(ArrayRef<Choice *> uses) {
+  std::map<std::string, double> sums; // ordered: ties go to the same layout every time
+  for (const Candidate &candidate : uses.front()->ranges.front())
+    if (candidate.declined.empty())
+      sums[candidate.layout] = 0;
+  for (auto &[layout, sum] : sums)
+    for (Choice *use : uses)
+      for (const std::vector<Candidate> &range : use->ranges) {
+        const Candidate *candidate = best(range, layout);
+        sum += candidate ? candidate->key : std::numeric_limits<double>::infinity();
+      }
+  auto least = llvm::min_element(sums, [](const auto &a, const auto &b) { return a.second < b.second; });
+  return least == sums.end() || std::isinf(least->second) ? std::string() : least->first;
+}
+
+/// One entry of the module's report: what computes the op, at what cost, and why each other row was not taken.
+static DictionaryAttr describe(MatmulOp op, ArrayRef<const Candidate *> chosen, ArrayRef<Candidate> all,
+                               const Machine &machine) {
+  Builder builder(op.getContext());
+  const Candidate &last = *chosen.back();
+  SmallVector<NamedAttribute> entry;
+  auto add = [&](StringRef key, Attribute value) { entry.push_back(builder.getNamedAttr(key, value)); };
+  auto [m, n, k] = op.getProblemShape();
+  add("loc", op.getLoc());
+  add("op", builder.getStringAttr(op->getName().getStringRef()));
+  add("shape", builder.getDenseI64ArrayAttr({m, n, k}));
+  add("lhs", TypeAttr::get(op.getLhs().getType()));
+  add("rhs", TypeAttr::get(op.getRhs().getType()));
+  add("row", builder.getStringAttr(last.row->id));
+  add("instruction", builder.getStringAttr(last.row->instruction));
+  add("native", builder.getBoolAttr(last.isNative));
+  add("limit", builder.getStringAttr(resourceName(last.limit)));
+  add("cycles", builder.getF64FloatAttr(last.cycles));
+  add("seconds", builder.getF64FloatAttr(last.cycles / (machine.clockGHz * 1e9)));
+  SmallVector<Attribute> declined;
+  for (const Candidate &candidate : all) {
+    if (candidate.row == last.row)
+      continue;
+    std::string reason = candidate.declined;
+    if (reason.empty())
+      reason = llvm::formatv("{0:F2} times the cost", candidate.key / std::max(last.key, 1e-9));
+    declined.push_back(builder.getStringAttr(candidate.row->id.str() + ": " + reason));
+  }
+  add("declined", builder.getArrayAttr(declined));
+  return builder.getDictionaryAttr(entry);
+}
+
+void SelectRecipes::runOnOperation() {
+  llvm::Expected<std::shared_ptr<const Target>> found = Target::find(target);
+  if (!found) {
+    getOperation().emitError() << llvm::toString(found.takeError());
+    return signalPassFailure();
+  }
+  const Target &machine = **found;
+  std::vector<Choice> choices;
+  getOperation().walk([&](MatmulOp op) {
+    if (op.getRecipes())
+      ++numKept;
+    else
+      choices.push_back(enumerate(op, machine));
+  });
+  // Uses of one constant choose together; a computed right side chooses for itself.
+  llvm::MapVector<const void *, SmallVector<Choice *>> weights;
+  for (Choice &choice : choices) {
+    Attribute codes = constantCodes(choice.op.getRhs());
+    weights[codes ? codes.getAsOpaquePointer() : choice.op.getAsOpaquePointer()].push_back(&choice);
+  }
+  SmallVector<Attribute> report;
+  for (auto &[_, uses] : weights) {
+    std::string layout = chooseLayout(uses);
+    for (Choice *use : uses) {
+      SmallVector<const Candidate *> chosen;
+      SmallVector<RecipeAttr> recipes;
+      for (const std::vector<Candidate> &range : use->ranges) {
+        const Candidate *candidate = best(range, layout);
+        if (!candidate) {
+          use->op.emitOpError() << "can not be computed by any row of " << machine.machine().name;
+          return signalPassFailure();
+        }
+        chosen.push_back(candidate);
+        recipes.push_back(candidate->recipe);
+      }
+      use->op.setRecipesAttr(RecipesAttr::get(&getContext(), use->bounds, recipes));
+      ++numSelected;
+      numEmulated += !chosen.back()->isNative;
+      report.push_back(describe(use->op, chosen, use->ranges.back(), machine.machine()));
+    }
+  }
+  getOperation()->setAttr("qlow.report", ArrayAttr::get(&getContext(), report));
+}
