@@ -46,8 +46,29 @@ def ImportQuant : Pass<"qlow-import-quant", "::mlir::ModuleOp"> {
 
 def ImportTosa : Pass<"qlow-import-tosa", "::mlir::ModuleOp"> {
   let summary = "Turn tosa.matmul and tosa.rescale into qlow ops, other tosa into linalg";
+  let description = [{
+    Precondition: no quantized types of other dialects. Before:
+
+    ```mlir
+    %acc = tosa.matmul %a, %b, %azp, %bzp : (tensor<1x4x8xi8>, tensor<1x8x4xi8>, ...) -> tensor<1x4x4xi32>
+    %y = tosa.rescale %acc, %mult, %shift, %c0, %yzp {rounding_mode = SINGLE_ROUND, scale32 = true, ...}
+    ```
+
+    After, with scales of 1 that no result reads, and a `zero` part where a zero point is not known to be 0:
+
+    ```mlir
+    %acc = qlow.matmul %qa, %qb : tensor<1x4x8x!qlow.q<i8 : f32, zero = i8>>, ... -> tensor<1x4x4xi32>
+    %q = qlow.requantize single %acc, %mult0 shift(%shift0 : tensor<i8>) parts(...) : tensor<1x4x4xi32>, ...
+    %y, ... = qlow.decompose %q
+    ```
+
+    A rescale from i8 or i16 to bytes is widened first. All other tosa, and rescales to 16 and 32 bits or with 16 bit
+    multipliers, take upstream's way (decompositions, tosa-to-linalg-named, -linalg, -tensor, -scf, -arith). Does nothing
+    to a module without tosa. Rejects matmuls of types other than i8 to i32, f16, bf16 and f32.
+  }];
   let dependentDialects = ["::qlow::QlowDialect", "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
                            "::mlir::math::MathDialect", "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect"];
+  let statistics = [Statistic<"numMatmuls", "matmuls", "Number of tosa.matmul that became qlow.matmul">];
 }
 
 def ImportLinalg : Pass<"qlow-import-linalg", "::mlir::ModuleOp"> {
@@ -80,6 +101,13 @@ def ImportLinalg : Pass<"qlow-import-linalg", "::mlir::ModuleOp"> {
 
 def CheckImported : Pass<"qlow-check-imported", "::mlir::ModuleOp"> {
   let summary = "Reject, by name and location, what no later pass accepts";
+  let description = [{
+    Precondition: the other imports ran. Emits an error at every op that is not on the closed list of docs/Semantics.md
+    ("Float work") and every type that no value may have, with what to do about it where the dialect tells, and at
+    functions without a body. The regions of a rejected op are not looked into.
+
+    Does not change the IR.
+  }];
 }
 
 #endif // QLOW_IMPORT_PASSES_TD
