@@ -3,7 +3,8 @@
 //   qlow-run --reference m.mlir --function=f a.npy b.npy -o out.npy [-o out2.npy]
 //
 // One .npy file for each argument, or for each part of a quantized one, in the order of the C header; one -o for each
-// result or part. bf16 and f8 are read and written as the unsigned integers of their bits.
+// result or part. bf16 and f8 are read and written as the unsigned integers of their bits. Without -o the results are
+// printed, one on a line.
 //
 //===----------------------------------------------------------------------===//
 
@@ -33,7 +34,7 @@ static cl::opt<std::string> reference("reference", cl::value_desc("model"), cl::
 static cl::opt<std::string> function("function", cl::value_desc("name"), cl::cat(category),
                                      cl::desc("The function to run; not needed where there is one"));
 static cl::list<std::string> outputs("o", cl::value_desc("file"), cl::cat(category),
-                                     cl::desc("A .npy file for each result, in order"));
+                                     cl::desc("A .npy file for each result, in order; without, results are printed"));
 static cl::list<std::string> inputs(cl::Positional, cl::desc("a .npy file for each argument"), cl::cat(category));
 
 static LogicalResult fail(const llvm::Twine &message) {
@@ -128,7 +129,7 @@ static LogicalResult runReference() {
   FailureOr<std::vector<ArrayType>> results = getArrayTypes(op.getResultTypes());
   if (failed(arguments) || failed(results))
     return op.emitError() << "@" << *name << " has a type in its signature that is not accepted";
-  if (results->size() != outputs.size())
+  if (!outputs.empty() && results->size() != outputs.size())
     return fail("@" + *name + " gives " + llvm::Twine(results->size()) + " arrays: expected as many -o, found " +
                 llvm::Twine(outputs.size()));
   FailureOr<std::vector<Array>> arrays = readInputs(*arguments);
@@ -137,7 +138,11 @@ static LogicalResult runReference() {
   FailureOr<std::vector<Array>> computed = evaluate(*module, *name, *arrays);
   if (failed(computed))
     return failure();
-  return writeOutputs(*computed);
+  if (!outputs.empty())
+    return writeOutputs(*computed);
+  for (const Array &array : *computed)
+    print(llvm::outs(), array);
+  return success();
 }
 
 int main(int argc, char **argv) {

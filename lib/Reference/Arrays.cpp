@@ -335,7 +335,7 @@ void CodeWriter::set(ArrayRef<int64_t> indices, uint32_t code) {
 
 uint32_t reference::encodeWithZero(const Format &format, float v, float zero) {
   if (format.kind != DecodeKind::Integer)
-    return format.encode(v + zero);
+    return format.encode(v);
   // In f64 the sum is exact wherever it does not saturate.
   double code = std::isnan(v) ? format.minValue() : roundHalfToEven(v) + zero;
   return format.encode(float(std::clamp<double>(code, format.minValue(), format.maxValue())));

@@ -94,8 +94,8 @@ private:
   Array array;
 };
 
-/// encode(v, zero) of the law: saturate(round_half_even(v) + zero) for integer formats, else the code nearest to
-/// v + zero. NaN gives the format's NaN or its smallest code.
+/// encode(v, zero) of the law: saturate(round_half_even(v) + zero) for integer formats, which alone have a zero point;
+/// else the format's encode. NaN gives an integer format's smallest code.
 uint32_t encodeWithZero(const Format &format, float v, float zero);
 
 } // namespace qlow::reference

@@ -101,8 +101,7 @@ static Scalar finishExact(const Finish &finish, int32_t acc, float factor, Array
   if (!finish.result)
     return {sum};
   const QuantizedView &result = *finish.result;
-  float v = result.hasOffset() ? (float(sum) * factor - result.offset(indices)) / result.scale(indices)
-                               : float(sum) * (factor / result.scale(indices));
+  float v = float(sum) * (factor / result.scale(indices));
   return {encodeWithZero(result.format(), v, result.zero(indices))};
 }
 
@@ -112,8 +111,7 @@ static Scalar finishFloat(const Finish &finish, float sum, ArrayRef<int64_t> ind
   if (!finish.result)
     return {0, sum};
   const QuantizedView &result = *finish.result;
-  float x = result.hasOffset() ? sum - result.offset(indices) : sum;
-  return {encodeWithZero(result.format(), x / result.scale(indices), result.zero(indices))};
+  return {encodeWithZero(result.format(), sum / result.scale(indices), result.zero(indices))};
 }
 
 static FailureOr<Scalar> runEpilogue(Evaluator &evaluator, MatmulOp op, Scalar sum, ArrayRef<int64_t> indices,
@@ -154,8 +152,6 @@ static FailureOr<Finish> makeFinish(MatmulOp op, ArrayRef<int64_t> shape, Frame 
   QType type = getQuantizedElement(op.getType());
   if (!type)
     return finish;
-  if (finish.bias && !op.hasExactSum())
-    return op.emitError() << "an i32 bias has no scale where the sum is not exact: add it in f32 and quantize";
   std::vector<std::shared_ptr<const Array>> parts;
   for (Value part : op.getParts())
     parts.push_back(frame.tensor(part).parts.front());

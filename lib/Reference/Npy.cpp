@@ -5,14 +5,16 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "qlow/Reference/Reference.h"
+#include "Arrays.h"
 
 #include "mlir/IR/BuiltinTypes.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/Format.h"
 #include "llvm/Support/MemoryBuffer.h"
 
 using namespace mlir;
 using namespace qlow;
+using namespace qlow::reference;
 
 static constexpr StringRef magic("\x93NUMPY", 6);
 
@@ -154,6 +156,53 @@ static bool splitHeader(StringRef file, StringRef &header, StringRef &data) {
   header = file.take_front(size);
   data = file.drop_front(size);
   return true;
+}
+
+static StringRef nameOf(Element element) {
+  switch (element) {
+  case Element::I1:
+    return "i1";
+  case Element::U8:
+    return "u8";
+  case Element::I8:
+    return "i8";
+  case Element::I16:
+    return "i16";
+  case Element::I32:
+    return "i32";
+  case Element::I64:
+    return "i64";
+  case Element::F16:
+    return "f16";
+  case Element::BF16:
+    return "bf16";
+  case Element::F32:
+    return "f32";
+  case Element::F64:
+    return "f64";
+  case Element::F8E8M0:
+    return "f8E8M0FNU";
+  case Element::F8E4M3:
+    return "f8E4M3FN";
+  }
+  llvm_unreachable("not an element");
+}
+
+void qlow::print(llvm::raw_ostream &os, const Array &array) {
+  for (int64_t size : array.shape)
+    os << size << "x";
+  os << nameOf(array.element) << ":";
+  for (int64_t index = 0, end = array.size(); index < end; ++index) {
+    Scalar value = load(array, index);
+    os << (index ? ", " : " ");
+    if (array.element == Element::I1)
+      os << (value.i ? 1 : 0);
+    else if (isFloat(array.element))
+      os << llvm::format(array.element == Element::F64 ? "%.17g" : "%.9g", value.f);
+    else
+      os << value.i;
+  }
+  os << "\n";
 }
 
 llvm::Expected<Array> qlow::readNpy(StringRef path, const ArrayType &expected) {

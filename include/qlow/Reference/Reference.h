@@ -58,6 +58,8 @@ mlir::FailureOr<std::vector<Array>> evaluate(mlir::ModuleOp module, llvm::String
 llvm::Expected<Array> readNpy(llvm::StringRef path, const ArrayType &expected);
 /// The .npy bytes of an array, version 1.
 std::vector<uint8_t> encodeNpy(const Array &array);
+/// One line: `2x3xf32: 1, 2, 3, 4, 5, 6`. Floats have as many digits as tell them apart.
+void print(llvm::raw_ostream &os, const Array &array);
 
 } // namespace qlow
 
