@@ -105,6 +105,7 @@ static OwningOpRef<ModuleOp> readModel(MLIRContext &context, const std::shared_p
     return {};
   PassManager manager(&context);
   buildImportPipeline(manager);
+  manager.addPass(createVerifyQuantized());
   if (failed(manager.run(*module)))
     return {};
   return module;
