@@ -16,6 +16,8 @@ int main(int argc, char **argv) {
   mlir::registerAllPasses();
   registry.insert<qlow::QlowDialect>();
   qlow::registerQlowDialectPasses();
+  qlow::registerFuseEpilogues();
+  qlow::registerSplitQuantized();
   qlow::registerBufferize();
   qlow::registerPlanWorkspace();
   qlow::registerOutlineParallel();

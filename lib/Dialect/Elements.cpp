@@ -117,12 +117,17 @@ Value qlow::emitCode(OpBuilder &builder, Location loc, const Format &format, Loa
       code = m.bitOr(code, m.shl(m.widen(load(m.add(first, i))), 8 * i));
     return code;
   }
-  Value firstBit = m.mul(index, bits);
-  Value window = m.widen(load(m.div(firstBit, 8)));
-  // The byte of the code's last bit is inside the row; where it is the same byte again, the mask drops it.
-  if (8 % bits != 0)
-    window = m.bitOr(window, m.shl(m.widen(load(m.div(m.add(firstBit, bits - 1), 8))), 8));
-  Value shift = m.toI32(m.rem(firstBit, 8));
+  Value window, shift;
+  if (int64_t perByte = format.codesPerGroup; 8 % bits == 0) {
+    window = m.widen(load(m.div(index, perByte)));
+    shift = m.mul(m.toI32(m.rem(index, perByte)), bits);
+  } else {
+    // The byte of the code's last bit is inside the row; where it is the first byte again, the mask drops it.
+    Value firstBit = m.mul(index, bits), lastBit = m.add(firstBit, bits - 1);
+    window = m.widen(load(m.div(firstBit, 8)));
+    window = m.bitOr(window, m.shl(m.widen(load(m.div(lastBit, 8))), 8));
+    shift = m.toI32(m.rem(firstBit, 8));
+  }
   return m.bitAnd(m.make<arith::ShRUIOp>(window, shift), (1 << bits) - 1);
 }
 
@@ -349,6 +354,8 @@ static Value emitEncodeMinifloat(Math &m, const Format &format, Value x) {
 
 Value qlow::emitEncode(OpBuilder &builder, Location loc, const Format &format, Value x, Value zero) {
   Math m{builder, loc};
+  if (zero && format.kind != DecodeKind::Integer)
+    x = m.make<arith::AddFOp>(x, m.toFloat(zero));
   switch (format.kind) {
   case DecodeKind::Integer:
     return emitEncodeInteger(m, format, x, zero);
@@ -383,7 +390,7 @@ Value qlow::emitScaleToF32(OpBuilder &builder, Location loc, Value scale) {
 Value qlow::emitLoad(OpBuilder &builder, Location loc, Value part, ValueRange indices) {
   if (isa<MemRefType>(part.getType()))
     return memref::LoadOp::create(builder, loc, part, indices);
-  return tensor::ExtractOp::create(builder, loc, part, indices);
+  return builder.createOrFold<tensor::ExtractOp>(loc, part, indices);
 }
 
 /// The code of `format` at `indices` of a packed part; rank 0 is stored as a row of one code.

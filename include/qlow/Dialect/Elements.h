@@ -47,8 +47,8 @@ mlir::Value emitByte(mlir::OpBuilder &builder, mlir::Location loc, const Format 
 mlir::Value emitDecode(mlir::OpBuilder &builder, mlir::Location loc, const Format &format, mlir::Value code);
 /// The integer image of a code, i32: decode(code) / step. The format must have one.
 mlir::Value emitInteger(mlir::OpBuilder &builder, mlir::Location loc, const Format &format, mlir::Value code);
-/// The code of `x`, i32 and zero-extended. Integer formats with a `zero` (i32, else null): saturate(rne(x) + zero), NaN
-/// gives the smallest code; all others ignore `zero` and give Format::encode(x).
+/// The code of `x`, i32 and zero-extended. Integer formats: saturate(rne(x) + zero), NaN gives the smallest code; all
+/// others: Format::encode(x + zero). `zero` is i32 or null.
 mlir::Value emitEncode(mlir::OpBuilder &builder, mlir::Location loc, const Format &format, mlir::Value x,
                        mlir::Value zero);
 /// A scale's value (f32, f16, bf16, f8E8M0FNU, f8E4M3FN) in f32, exactly.

@@ -7,6 +7,33 @@ include "mlir/Pass/PassBase.td"
 
 def FuseEpilogues : Pass<"qlow-fuse-epilogues", "::mlir::ModuleOp"> {
   let summary = "Move what follows a matmul elementwise into its epilogue";
+  let description = [{
+    Precondition: imported, verified IR. Every `qlow.matmul` gets an epilogue region that states its law (scales, bias,
+    requantization); the scales are f32 extras, products of constant scales are computed here. Then elementwise ops that
+    are the only user of a matmul (linalg, arith and math on tensors, `qlow.requantize`, `qlow.quantize` to 8-bit codes)
+    move into its region, their other operands become extras.
+
+    ```mlir
+    %0 = qlow.matmul %a, %b : tensor<?x128x!q8>, tensor<128x64x!q8> -> tensor<?x64xi32>
+    %1 = qlow.requantize half_even %0, %mult parts(%s : tensor<f32>)
+       : tensor<?x64xi32>, tensor<64xf32> -> tensor<?x64x!q8>
+    ```
+    becomes
+    ```mlir
+    %1 = qlow.matmul %a, %b parts(%s : tensor<f32>) extras(%mult : tensor<64xf32>) maps [(d0, d1) -> (d1)] epilogue {
+    ^bb0(%acc: i32, %m: f32):
+      ... sitofp, mulf, rounding and clamping ...
+      qlow.yield %code : i8
+    } : tensor<?x128x!q8>, tensor<128x64x!q8> -> tensor<?x64x!q8>
+    ```
+
+    Does not move an op whose matmul has other users, reductions, packed sub-byte codes, or anything into another block;
+    does not choose how sums are computed.
+  }];
+  let statistics = [Statistic<"numEpilogues", "matmuls", "Matmuls that got an epilogue">,
+                    Statistic<"numFused", "fused", "Elementwise ops moved into epilogues">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
+                           "::mlir::tensor::TensorDialect", "::qlow::QlowDialect"];
 }
 def SelectRecipes : Pass<"qlow-select-recipes", "::mlir::ModuleOp"> {
   let summary = "Choose for each matmul the instruction and the tiles";
@@ -60,6 +87,27 @@ def PackWeights : Pass<"qlow-pack-weights", "::mlir::ModuleOp"> {
 }
 def SplitQuantized : Pass<"qlow-split-quantized", "::mlir::ModuleOp"> {
   let summary = "Split quantized tensors into their parts and ops into kernel form";
+  let description = [{
+    Precondition: every `qlow.matmul` has recipes; quantized values pass only through qlow ops, functions and structured
+    control flow (`qlow-verify`). Each becomes its parts, `tensor<...xi8>` codes first; matmuls take kernel form,
+    conversions become linalg.
+
+    ```mlir
+    func.func @f(%x: tensor<4x8x!qlow.q<i8 : f32>>) -> tensor<4x8xf32> {
+      %0 = qlow.dequantize %x : tensor<4x8x!qlow.q<i8 : f32>> -> tensor<4x8xf32>
+    ```
+    becomes
+    ```mlir
+    func.func @f(%codes: tensor<4x8xi8>, %scale: tensor<f32>) -> tensor<4x8xf32> {
+      %0 = linalg.generic ... ins(%codes : tensor<4x8xi8>) ... { arith.sitofp, arith.mulf }
+    ```
+
+    A matmul without epilogue gets its law's first. Does not fuse, does not pack weights, and does not change numbers.
+  }];
+  let statistics = [Statistic<"numKernels", "kernels", "Matmuls in kernel form">,
+                    Statistic<"numConversions", "conversions", "Conversions between floats and codes left as loops">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
+                           "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect", "::qlow::QlowDialect"];
 }
 def Bufferize : Pass<"qlow-bufferize", "::mlir::ModuleOp"> {
   let summary = "Turn tensors into buffers";

@@ -1,0 +1,213 @@
+//===- SplitQuantized.cpp - quantized tensors become their parts ------------===//
+//
+// First every qlow op is rewritten over parts: matmuls take kernel form, conversions become linalg, and quantized
+// values are left between qlow.compose and qlow.decompose only. Then a 1:N type conversion dissolves those, through
+// functions, calls and structured control flow. Must not decide how anything is computed.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Conversions.h"
+#include "Epilogues.h"
+#include "qlow/Transforms/Pipeline.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Func/Transforms/FuncConversions.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/SCF/Transforms/Patterns.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Transforms/DialectConversion.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace qlow;
+
+namespace qlow {
+#define GEN_PASS_DEF_SPLITQUANTIZED
+#include "qlow/Transforms/Passes.h.inc"
+} // namespace qlow
+
+//===----------------------------------------------------------------------===//
+// Kernel form
+//===----------------------------------------------------------------------===//
+
+static SmallVector<Value> emitOperandParts(OpBuilder &builder, Location loc, Value operand) {
+  if (!getQuantizedElement(operand.getType()))
+    return {operand};
+  return emitParts(builder, loc, operand);
+}
+
+/// %y = qlow.matmul %a, %b epilogue R : quantized
+///   ->  %c = qlow.matmul_kernel lhs(parts of a) rhs(parts of b) outs(empty) epilogue R;  %y = compose %c, parts of y
+static LogicalResult lowerMatmul(IRRewriter &rewriter, MatmulOp op) {
+  if (!op.hasEpilogue())
+    op = formEpilogue(rewriter, op);
+  if (!op.getRecipes())
+    return op.emitOpError() << "has no recipe: run qlow-select-recipes before qlow-split-quantized";
+  rewriter.setInsertionPoint(op);
+  Location loc = op.getLoc();
+  SmallVector<Value> lhs = emitOperandParts(rewriter, loc, op.getLhs());
+  SmallVector<Value> rhs = emitOperandParts(rewriter, loc, op.getRhs());
+  auto type = cast<RankedTensorType>(op.getType());
+  bool isQuantized = isa<QType>(type.getElementType());
+  Type element = isQuantized ? rewriter.getI8Type() : type.getElementType();
+  Value out = tensor::EmptyOp::create(rewriter, loc, emitMatmulSizes(rewriter, op), element);
+  auto kernel = MatmulKernelOp::create(rewriter, loc, out.getType(), lhs, rhs, op.getExtras(), out, /*scratch=*/Value(),
+                                       op.getLhs().getType(), op.getRhs().getType(), op.getTransposeLhs(),
+                                       op.getTransposeRhs(), /*packed_rhs=*/false,
+                                       op.getExtraMaps().value_or(rewriter.getArrayAttr({})), *op.getRecipes());
+  kernel.getEpilogue().takeBody(op.getEpilogue());
+  kernel->setDiscardableAttrs(op->getDiscardableAttrDictionary());
+  Value result = kernel.getResult(0);
+  if (isQuantized) {
+    SmallVector<Value> parts = {result};
+    llvm::append_range(parts, op.getParts());
+    result = ComposeOp::create(rewriter, loc, type, parts);
+  } else if (result.getType() != type) {
+    result = tensor::CastOp::create(rewriter, loc, type, result);
+  }
+  rewriter.replaceOp(op, result);
+  return success();
+}
+
+/// Sizes asked of a quantized tensor are sizes of its codes.
+static void lowerDim(IRRewriter &rewriter, tensor::DimOp op) {
+  std::optional<int64_t> dim = op.getConstantIndex();
+  if (!getQuantizedElement(op.getSource().getType()) || !dim)
+    return;
+  rewriter.setInsertionPoint(op);
+  OpFoldResult size = emitSizes(rewriter, op.getLoc(), op.getSource())[*dim];
+  rewriter.replaceOp(op, getValueOrCreateConstantIndexOp(rewriter, op.getLoc(), size));
+}
+
+static LogicalResult lowerOp(IRRewriter &rewriter, Operation *op) {
+  return TypeSwitch<Operation *, LogicalResult>(op)
+      .Case([&](MatmulOp matmul) { return lowerMatmul(rewriter, matmul); })
+      .Case([&](QuantizeOp quantize) { return lowerQuantize(rewriter, quantize), success(); })
+      .Case([&](QuantizeDynamicOp quantize) { return lowerQuantizeDynamic(rewriter, quantize), success(); })
+      .Case([&](DequantizeOp dequantize) { return lowerDequantize(rewriter, dequantize), success(); })
+      .Case([&](RequantizeOp requantize) { return lowerRequantize(rewriter, requantize), success(); })
+      .Case([&](tensor::DimOp dim) { return lowerDim(rewriter, dim), success(); })
+      .Default([](Operation *) { return success(); });
+}
+
+//===----------------------------------------------------------------------===//
+// 1:N conversion
+//===----------------------------------------------------------------------===//
+
+/// Static sizes can differ from what the types of the parts say (C1 lets them): the target types decide.
+static SmallVector<Value> castParts(OpBuilder &builder, Location loc, TypeRange types, ValueRange parts) {
+  SmallVector<Value> result;
+  for (auto [type, part] : llvm::zip_equal(types, parts))
+    result.push_back(part.getType() == type ? part : tensor::CastOp::create(builder, loc, type, part).getResult());
+  return result;
+}
+
+namespace {
+struct DissolveCompose : OpConversionPattern<ComposeOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(ComposeOp op, OneToNOpAdaptor adaptor,
+                                ConversionPatternRewriter &rewriter) const override {
+    SmallVector<Value> parts;
+    for (ValueRange part : adaptor.getParts())
+      llvm::append_range(parts, part);
+    SmallVector<Type> types;
+    if (failed(getTypeConverter()->convertType(op.getType(), types)) || types.size() != parts.size())
+      return rewriter.notifyMatchFailure(op, "expected as many parts as the type has");
+    SmallVector<SmallVector<Value>> replacement = {castParts(rewriter, op.getLoc(), types, parts)};
+    rewriter.replaceOpWithMultiple(op, std::move(replacement));
+    return success();
+  }
+};
+
+struct DissolveDecompose : OpConversionPattern<DecomposeOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(DecomposeOp op, OneToNOpAdaptor adaptor,
+                                ConversionPatternRewriter &rewriter) const override {
+    if (adaptor.getInput().size() != op.getNumResults())
+      return rewriter.notifyMatchFailure(op, "expected as many results as the input has parts");
+    rewriter.replaceOp(op, castParts(rewriter, op.getLoc(), op.getResultTypes(), adaptor.getInput()));
+    return success();
+  }
+};
+
+struct SplitSelect : OpConversionPattern<arith::SelectOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult matchAndRewrite(arith::SelectOp op, OneToNOpAdaptor adaptor,
+                                ConversionPatternRewriter &rewriter) const override {
+    if (!getQuantizedElement(op.getType()))
+      return rewriter.notifyMatchFailure(op, "expected quantized tensors");
+    Value condition = adaptor.getCondition().front();
+    SmallVector<SmallVector<Value>> parts(1);
+    for (auto [yes, no] : llvm::zip_equal(adaptor.getTrueValue(), adaptor.getFalseValue()))
+      parts[0].push_back(arith::SelectOp::create(rewriter, op.getLoc(), condition, yes, no));
+    rewriter.replaceOpWithMultiple(op, std::move(parts));
+    return success();
+  }
+};
+
+struct SplitQuantized : qlow::impl::SplitQuantizedBase<SplitQuantized> {
+  using SplitQuantizedBase::SplitQuantizedBase;
+  void runOnOperation() override {
+    if (failed(rewriteOverParts()) || failed(convertTypes()))
+      signalPassFailure();
+  }
+
+private:
+  LogicalResult rewriteOverParts();
+  LogicalResult convertTypes();
+};
+} // namespace
+
+LogicalResult SplitQuantized::rewriteOverParts() {
+  SmallVector<Operation *> ops;
+  getOperation().walk([&](Operation *op) { ops.push_back(op); });
+  IRRewriter rewriter(&getContext());
+  for (Operation *op : ops) {
+    numKernels += isa<MatmulOp>(op);
+    numConversions += isa<QuantizeOp, QuantizeDynamicOp, DequantizeOp, RequantizeOp>(op);
+    if (failed(lowerOp(rewriter, op)))
+      return failure();
+  }
+  return success();
+}
+
+static void setUpConverter(TypeConverter &converter) {
+  converter.addConversion([](Type type) { return type; });
+  converter.addConversion([](RankedTensorType type, SmallVectorImpl<Type> &parts) -> std::optional<LogicalResult> {
+    auto quantized = dyn_cast<QType>(type.getElementType());
+    if (!quantized)
+      return std::nullopt;
+    llvm::append_range(parts, quantized.getParts(type.getShape()));
+    return success();
+  });
+  converter.addSourceMaterialization(
+      [](OpBuilder &builder, RankedTensorType type, ValueRange parts, Location loc) -> Value {
+        return ComposeOp::create(builder, loc, type, parts);
+      });
+  converter.addTargetMaterialization(
+      [](OpBuilder &builder, TypeRange types, ValueRange whole, Location loc) -> SmallVector<Value> {
+        auto op = DecomposeOp::create(builder, loc, types, whole.front());
+        return op.getParts();
+      });
+}
+
+LogicalResult SplitQuantized::convertTypes() {
+  TypeConverter converter;
+  setUpConverter(converter);
+  RewritePatternSet patterns(&getContext());
+  ConversionTarget target(getContext());
+  populateFunctionOpInterfaceTypeConversionPattern<func::FuncOp>(patterns, converter);
+  populateCallOpTypeConversionPattern(patterns, converter);
+  populateReturnOpTypeConversionPattern(patterns, converter);
+  scf::populateSCFStructuralTypeConversions(converter, patterns);
+  patterns.add<DissolveCompose, DissolveDecompose, SplitSelect>(converter, &getContext());
+  target.addIllegalOp<ComposeOp, DecomposeOp>();
+  target.addDynamicallyLegalOp<func::FuncOp>([&](func::FuncOp function) {
+    return converter.isSignatureLegal(function.getFunctionType()) && converter.isLegal(&function.getBody());
+  });
+  target.markUnknownOpDynamicallyLegal([&](Operation *op) { return converter.isLegal(op); });
+  return applyFullConversion(getOperation(), target, std::move(patterns));
+}
