@@ -105,7 +105,7 @@ static OwningOpRef<ModuleOp> readModel(MLIRContext &context, const std::shared_p
     return {};
   PassManager manager(&context);
   buildImportPipeline(manager);
-  manager.addPass(createVerifyQuantized());
+  manager.addPass(createVerify());
   if (failed(manager.run(*module)))
     return {};
   return module;
