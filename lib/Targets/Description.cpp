@@ -40,6 +40,12 @@ StringRef kindName(Node::Kind kind) {
   return kNames[kind];
 }
 
+/// Where the parser is in the text.
+struct Position {
+  unsigned line = 1;
+  bool passedNewline = false; ///< with the last character
+};
+
 /// A character iterator that counts the newlines it has passed.
 struct CountingIterator {
   using iterator_category = std::input_iterator_tag;
@@ -48,10 +54,11 @@ struct CountingIterator {
   using pointer = const char *;
   using reference = const char &;
   const char *at;
-  unsigned *line;
+  Position *position;
   reference operator*() const { return *at; }
   CountingIterator &operator++() {
-    *line += *at == '\n';
+    position->passedNewline = *at == '\n';
+    position->line += position->passedNewline;
     ++at;
     return *this;
   }
@@ -67,7 +74,7 @@ struct CountingIterator {
 /// Builds the Node tree from nlohmann's events.
 class TreeBuilder : public nlohmann::json::json_sax_t {
 public:
-  explicit TreeBuilder(const unsigned &line) : line(line) {}
+  explicit TreeBuilder(const Position &position) : position(position) {}
   Node root;
   std::string error;
 
@@ -98,12 +105,12 @@ public:
   }
 
 private:
-  const unsigned &line;
+  const Position &position;
   std::vector<Node *> stack;
   std::string pendingKey;
 
   bool fail(std::string message) {
-    error = formatv("{0}: {1}", line, message);
+    error = formatv("{0}: {1}", position.line, message);
     return false;
   }
   Node *add(Node::Kind kind) {
@@ -111,7 +118,8 @@ private:
     if (!stack.empty())
       node = &stack.back()->members.emplace_back(Node::Member{std::exchange(pendingKey, {}), Node()}).value;
     node->kind = kind;
-    node->line = line;
+    // A number ends with the character behind it.
+    node->line = position.line - (kind == Node::Number && position.passedNewline);
     return node;
   }
   bool addNumber(double value) {
@@ -291,10 +299,10 @@ static const Node *member(const Node &node, StringRef key) {
 
 static Expected<Machine> parse(StringRef text, StringRef file, function_ref<Expected<std::string>(StringRef)> lookup,
                                std::vector<std::string> &inheriting) {
-  unsigned line = 1;
-  TreeBuilder builder(line);
-  bool good =
-      nlohmann::json::sax_parse(CountingIterator{text.begin(), &line}, CountingIterator{text.end(), &line}, &builder);
+  Position position;
+  TreeBuilder builder(position);
+  bool good = nlohmann::json::sax_parse(CountingIterator{text.begin(), &position},
+                                        CountingIterator{text.end(), &position}, &builder);
   if (!good)
     return createStringError(formatv("{0}:{1}", file, builder.error).str());
   const Node &root = builder.root;

@@ -1,0 +1,144 @@
+//===- LayoutTest.cpp - stored layouts are bijections ---------------------===//
+//
+// For every row of every registered target, panel widths its recipes may ask for and odd shapes: each element and each
+// column sum has bytes of its own inside the stored size, and what packWeight writes is what byteOf says. Prints each
+// failure, then "N passed, N failed"; returns 1 if anything failed.
+//
+//===----------------------------------------------------------------------===//
+
+#include "qlow/Targets/Layout.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/MLIRContext.h"
+
+#include <cstdio>
+#include <cstring>
+
+using namespace mlir;
+using namespace qlow;
+
+static int numPassed = 0, numFailed = 0;
+
+static void expect(bool good, const MultiplyRow &row, const Layout &layout, const char *what) {
+  if (good) {
+    ++numPassed;
+    return;
+  }
+  ++numFailed;
+  std::printf("%s, panels of %d, N = %d, K = %d: %s\n", row.id.str().c_str(), int(layout.panelWidth), int(layout.n),
+              int(layout.k), what);
+}
+
+/// Marks `count` bytes as used; false if one is outside or used already.
+static bool take(std::vector<bool> &used, int64_t byte, int64_t count) {
+  for (int64_t i = byte; i < byte + count; ++i) {
+    if (i < 0 || i >= int64_t(used.size()) || used[i])
+      return false;
+    used[i] = true;
+  }
+  return true;
+}
+
+static void testBijection(const MultiplyRow &row, const Layout &layout) {
+  std::vector<bool> used(layout.bytes());
+  bool good = true;
+  for (int64_t k = 0; k < layout.k; ++k)
+    for (int64_t n = 0; n < layout.n; ++n)
+      good &= take(used, layout.byteOf(n, k), layout.elementBytes);
+  expect(good, row, layout, "two elements share a byte, or one lies outside");
+  if (!layout.columnSums)
+    return;
+  good = true;
+  for (int64_t n = 0; n < layout.n; ++n)
+    good &= take(used, layout.columnSumOf(n), 4);
+  expect(good, row, layout, "a column sum shares a byte, or lies outside");
+}
+
+/// Codes that differ in every place a wrong index could read.
+static uint8_t codeOf(int64_t n, int64_t k) { return static_cast<uint8_t>(n * 37 + k * 101 + 11); }
+
+static WeightOp makeWeight(OpBuilder &builder, const MultiplyRow &row, const Layout &layout, bool transposed) {
+  MLIRContext *context = builder.getContext();
+  SmallVector<int64_t> shape{layout.k, layout.n};
+  if (transposed)
+    std::swap(shape[0], shape[1]);
+  SmallVector<char> bytes;
+  for (int64_t i = 0; i < layout.n * layout.k; ++i) {
+    int64_t n = transposed ? i / layout.k : i % layout.n, k = transposed ? i % layout.k : i / layout.n;
+    if (row.isFloat) {
+      float value = codeOf(n, k);
+      bytes.append(reinterpret_cast<char *>(&value), reinterpret_cast<char *>(&value) + 4);
+    } else {
+      bytes.push_back(static_cast<char>(codeOf(n, k)));
+    }
+  }
+  Type element = builder.getF32Type(), logical = element;
+  if (!row.isFloat) {
+    element = builder.getI8Type();
+    logical = QType::get(context, findCodeFormat(row.rhs == Element::U8 ? "u8" : "i8"), builder.getF32Type(), nullptr,
+                         Type(), ArrayRef<int64_t>());
+  }
+  auto source = DenseElementsAttr::getFromRawBuffer(RankedTensorType::get(shape, element), bytes);
+  auto hop = HopAttr::get(context, "memory", "pack", 1, 0);
+  auto level = LevelAttr::get(context, "reg", {1, layout.panelWidth, row.k});
+  auto recipe = RecipeAttr::get(context, row.id.str(), {level}, {hop}, {hop}, "end", false, 1);
+  return WeightOp::create(builder, builder.getUnknownLoc(), "w", builder.getStringAttr("private"), source,
+                          RankedTensorType::get(shape, logical), layout.bytes(), transposed, recipe);
+}
+
+static void testPacking(OpBuilder &builder, const Target &target, const MultiplyRow &row, const Layout &layout,
+                        bool transposed) {
+  WeightOp weight = makeWeight(builder, row, layout, transposed);
+  std::vector<uint8_t> stored;
+  llvm::Error error = packWeight(weight, target, [&](ArrayRef<uint8_t> piece) {
+    stored.insert(stored.end(), piece.begin(), piece.end());
+    return llvm::Error::success();
+  });
+  weight.erase();
+  bool good = !error && int64_t(stored.size()) == layout.bytes();
+  llvm::consumeError(std::move(error));
+  expect(good, row, layout, "packWeight failed or wrote another size");
+  if (!good)
+    return;
+  for (int64_t n = 0; n < layout.n; ++n) {
+    int32_t sum = 0;
+    for (int64_t k = 0; k < layout.k; ++k) {
+      const uint8_t *at = stored.data() + layout.byteOf(n, k);
+      if (row.isFloat) {
+        float value;
+        std::memcpy(&value, at, 4);
+        good &= value == float(codeOf(n, k));
+        continue;
+      }
+      int32_t code = row.rhs == Element::U8 ? codeOf(n, k) : int8_t(codeOf(n, k));
+      good &= *at == uint8_t(code - row.rhsOffset);
+      sum += code - row.rhsOffset;
+    }
+    int32_t found = 0;
+    if (layout.columnSums)
+      std::memcpy(&found, stored.data() + layout.columnSumOf(n), 4);
+    good &= !layout.columnSums || found == sum;
+  }
+  expect(good, row, layout, "a stored element or column sum is wrong");
+}
+
+int main() {
+  MLIRContext context;
+  context.loadDialect<QlowDialect, arith::ArithDialect>();
+  OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context));
+  OpBuilder builder = OpBuilder::atBlockEnd(module->getBody());
+  for (StringRef name : Target::names()) {
+    std::shared_ptr<const Target> target = cantFail(Target::find(name));
+    for (const MultiplyRow *row : target->rows())
+      for (int64_t vectors : {1, 2, 4})
+        for (auto [n, k] : {std::pair(1, 1), {3, 5}, {16, 4}, {17, 3}, {65, 31}, {128, 64}, {130, 129}}) {
+          Layout layout(*row, vectors * row->n, n, k);
+          testBijection(*row, layout);
+          testPacking(builder, *target, *row, layout, /*transposed=*/false);
+          testPacking(builder, *target, *row, layout, /*transposed=*/true);
+        }
+  }
+  std::printf("%d passed, %d failed\n", numPassed, numFailed);
+  return numFailed != 0;
+}
