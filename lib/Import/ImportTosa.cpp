@@ -195,7 +195,9 @@ struct ImportTosa : qlow::impl::ImportTosaBase<ImportTosa> {
     OpPassManager manager(ModuleOp::getOperationName());
     buildUpstreamLowering(manager);
     if (failed(runPipeline(manager, getOperation())))
-      signalPassFailure();
+      return signalPassFailure();
+    // Shapes that reshapes took stay behind as constants.
+    eraseDeadOps(getOperation());
   }
 };
 } // namespace

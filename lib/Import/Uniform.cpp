@@ -60,23 +60,32 @@ static LogicalResult readScales(function_ref<InFlightDiagnostic()> emitError, Ra
                                 Uniform &uniform) {
   Type element = tensor.getElementType();
   SmallVector<int64_t> sizes(tensor.getRank(), QType::kWhole);
+  auto setSize = [&](int64_t dim, int64_t size) {
+    if (dim < 0 || dim >= tensor.getRank() || size < 1)
+      return failure();
+    sizes[dim] = size;
+    return success();
+  };
+  bool fits = true;
   if (auto perTensor = dyn_cast<quant::UniformQuantizedType>(element)) {
     uniform.scales = {static_cast<float>(perTensor.getScale())};
     uniform.zeros = {perTensor.getZeroPoint()};
   } else if (auto perAxis = dyn_cast<quant::UniformQuantizedPerAxisType>(element)) {
     uniform.scales.assign(perAxis.getScales().begin(), perAxis.getScales().end());
     uniform.zeros.assign(perAxis.getZeroPoints().begin(), perAxis.getZeroPoints().end());
-    sizes[perAxis.getQuantizedDimension()] = 1;
+    fits = succeeded(setSize(perAxis.getQuantizedDimension(), 1));
   } else if (auto blocks = dyn_cast<quant::UniformQuantizedSubChannelType>(element)) {
     for (APFloat scale : blocks.getScales().getValues<APFloat>())
       uniform.scales.push_back(static_cast<float>(scale.convertToDouble()));
     for (APInt zero : blocks.getZeroPoints().getValues<APInt>())
       uniform.zeros.push_back(zero.getSExtValue());
     for (auto [dim, size] : blocks.getBlockSizeInfo())
-      sizes[dim] = size;
+      fits &= succeeded(setSize(dim, size));
   } else {
     return emitError() << "expected !quant.uniform, found " << element << "; fix its scale by calibration first";
   }
+  if (!fits)
+    return emitError() << "expected scales along dimensions of the tensor, found " << tensor;
   if (uniform.scales.size() > 1)
     uniform.block = canonicalBlock(tensor, sizes);
   int64_t expected = 1;
