@@ -32,6 +32,12 @@ SmallVector<Value> qlow::emitParts(OpBuilder &builder, Location loc, Value quant
 
 SmallVector<OpFoldResult> qlow::emitSizes(OpBuilder &builder, Location loc, Value tensor) {
   auto type = cast<RankedTensorType>(tensor.getType());
+  // Sizes of results come from the operands, so that no op has a user that only asks for its size.
+  Operation *source = tensor.getDefiningOp();
+  if (auto matmul = dyn_cast_if_present<MatmulOp>(source); matmul && !type.hasStaticShape())
+    return emitMatmulSizes(builder, matmul);
+  if (isa_and_present<QuantizeOp, QuantizeDynamicOp, DequantizeOp, RequantizeOp>(source) && !type.hasStaticShape())
+    return emitSizes(builder, loc, source->getOperand(0));
   QType quantized = getQuantizedElement(type);
   if (!quantized || type.hasStaticShape())
     return tensor::getMixedSizes(builder, loc, tensor);

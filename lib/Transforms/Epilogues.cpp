@@ -34,8 +34,8 @@ EpilogueBuilder::EpilogueBuilder(RewriterBase &rewriter, MatmulOp op, Operation 
     return;
   }
   region.takeBody(op.getEpilogue());
-  for (auto [tensor, map] : llvm::zip_equal(op.getExtras(), op.getExtraMaps()->getAsValueRange<AffineMapAttr>()))
-    extras.push_back({tensor, map});
+  for (auto [index, tensor] : llvm::enumerate(op.getExtras()))
+    extras.push_back({tensor, cast<AffineMapAttr>((*op.getExtraMaps())[index]).getValue()});
   Operation *yield = region.front().getTerminator();
   element = yield->getOperand(0);
   rewriter.eraseOp(yield);

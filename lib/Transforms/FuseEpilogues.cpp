@@ -11,6 +11,7 @@
 #include "qlow/Transforms/Pipeline.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/Dialect/Linalg/Utils/Utils.h"
@@ -243,6 +244,18 @@ private:
 };
 } // namespace
 
+/// Who only asks for a size is no user: sizes of the result are sizes of the operands.
+static void replaceDims(IRRewriter &rewriter, MatmulOp matmul) {
+  for (Operation *user : llvm::make_early_inc_range(matmul->getUsers())) {
+    auto dim = dyn_cast<tensor::DimOp>(user);
+    if (!dim || !dim.getConstantIndex())
+      continue;
+    rewriter.setInsertionPoint(matmul);
+    OpFoldResult size = emitMatmulSizes(rewriter, matmul)[*dim.getConstantIndex()];
+    rewriter.replaceOp(dim, getValueOrCreateConstantIndexOp(rewriter, dim.getLoc(), size));
+  }
+}
+
 /// The op that uses all of the result, in the same block; else null.
 static Operation *getOnlyUser(MatmulOp matmul) {
   if (matmul->use_empty())
@@ -253,6 +266,7 @@ static Operation *getOnlyUser(MatmulOp matmul) {
 }
 
 void FuseEpilogues::fuseUsers(IRRewriter &rewriter, MatmulOp matmul) {
+  replaceDims(rewriter, matmul);
   while (Operation *user = getOnlyUser(matmul)) {
     FailureOr<MatmulOp> fused = fuseUser(rewriter, matmul, user);
     if (failed(fused))
@@ -260,6 +274,7 @@ void FuseEpilogues::fuseUsers(IRRewriter &rewriter, MatmulOp matmul) {
     rewriter.replaceOp(user, *fused);
     rewriter.eraseOp(matmul);
     matmul = *fused;
+    replaceDims(rewriter, matmul);
     ++numFused;
   }
 }
