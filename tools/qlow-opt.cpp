@@ -22,6 +22,7 @@ int main(int argc, char **argv) {
   qlow::registerPlanWorkspace();
   qlow::registerOutlineParallel();
   qlow::registerQlowImportPasses();
+  qlow::registerImportPipeline();
   qlow::registerSelectRecipes();
   qlow::registerPackWeights();
   qlow::registerScheduleKernels();

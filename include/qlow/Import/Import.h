@@ -23,6 +23,8 @@ namespace qlow {
 /// Adds the import to a pipeline on modules. It comes before every canonicalizer, since upstream folds
 /// `dcast(qcast(x))` to `x`, and with it the quantization.
 void buildImportPipeline(mlir::OpPassManager &manager);
+/// Makes it known to tools as `--qlow-import`.
+void registerImportPipeline();
 
 } // namespace qlow
 
