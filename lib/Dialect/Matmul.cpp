@@ -186,10 +186,10 @@ static LogicalResult verifyElements(MatmulOp op) {
                             << product.rhs << "; integers become quantized by qlow.compose";
   Type element = product.result.getElementType();
   auto quantized = dyn_cast<QType>(element);
-  if (quantized && quantized.getOffset())
-    return op.emitOpError() << "expected a quantized result without offset, found " << quantized;
   if (op.hasEpilogue())
     return success();
+  if (quantized && quantized.getOffset())
+    return op.emitOpError() << "expected a quantized result without offset, found " << quantized;
   if (!element.isInteger(32))
     return isNumber(element)
                ? success()

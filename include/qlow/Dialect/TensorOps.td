@@ -165,7 +165,7 @@ def Qlow_MatmulOp : Qlow_Op<"matmul", [
 
     with the f32 operations in this order, each rounded once. Otherwise both sides are dequantized to f32 and summed in
     any order within the law's bound. The bias is i32 where an exact sum has an i32 or quantized result, else f32 (C9).
-    `parts` are a quantized result's parts without its codes (C1); it has no offset (C8).
+    `parts` are a quantized result's parts without its codes (C1); without an epilogue it has no offset (C8).
 
     With an epilogue region the result is what the region yields for each element: its arguments are the sum (i32 where
     the sum is exact, else f32) and one scalar for each of `extras`, read through `extra_maps` from (batch..., m, n) (C10).
