@@ -19,6 +19,38 @@ FailureOr<std::string> qlow::parseWord(AsmParser &parser) {
   return word;
 }
 
+/// `, swap = true` and `, split_k = N`, either of which may be left out.
+static ParseResult parseSwapAndSplit(AsmParser &parser, bool &swap, int64_t &splitK) {
+  swap = false;
+  splitK = 1;
+  bool sawSwap = false, sawSplit = false;
+  while (succeeded(parser.parseOptionalComma())) {
+    SMLoc loc = parser.getCurrentLocation();
+    StringRef field;
+    if (parser.parseKeyword(&field) || parser.parseEqual())
+      return failure();
+    if (field == "swap" && !std::exchange(sawSwap, true)) {
+      FailureOr<bool> value = FieldParser<bool>::parse(parser);
+      if (failed(value))
+        return failure();
+      swap = *value;
+    } else if (field == "split_k" && !std::exchange(sawSplit, true)) {
+      if (parser.parseInteger(splitK))
+        return failure();
+    } else {
+      return parser.emitError(loc) << "expected swap or split_k, each once at most, found '" << field << "'";
+    }
+  }
+  return success();
+}
+
+static void printSwapAndSplit(AsmPrinter &printer, bool swap, int64_t splitK) {
+  if (swap)
+    printer << ", swap = true";
+  if (splitK != 1)
+    printer << ", split_k = " << splitK;
+}
+
 #include "qlow/Dialect/Enums.cpp.inc"
 #define GET_ATTRDEF_CLASSES
 #include "qlow/Dialect/Attributes.cpp.inc"

@@ -11,10 +11,10 @@ def Qlow_MatmulKernelOp : Op<Qlow_Dialect, "matmul_kernel", [
   let summary = "qlow.matmul in destination style, its tensors split into parts";
   let description = [{
     Computes what the `qlow.matmul` it came from computes. `lhs` and `rhs` are the parts of the operands, whose types as
-    tensors are `lhs_type` and `rhs_type`, ranked tensors of `!qlow.q` or float; a `packed_rhs` has
-    in place of its codes (or floats) the bytes that `Layout` describes for the recipe, and its other parts behind them (C14). `out` is [batch..., M, N] and takes what the
-    epilogue yields (C7, C10, C11). `scratch`, bytes, is memory the schedule may use: slot i, of the size the family states,
-    belongs to task i (C15).
+    tensors are `lhs_type` and `rhs_type`, ranked tensors of `!qlow.q` or float; a `packed_rhs` has in place of its codes
+    (or floats) the bytes that `Layout` describes for the recipe, and its other parts behind them (C14). `out` is
+    [batch..., M, N] and takes what the epilogue yields (C7, C10, C11). `scratch`, bytes, is memory the schedule may use:
+    slot i, of the size the family states, belongs to task i (C15).
 
     Lives on tensors until bufferization and on memrefs after it.
   }];

@@ -62,7 +62,7 @@ def Qlow_RecipeAttr : AttrDef<Qlow_Dialect, "Recipe"> {
                         DefaultValuedParameter<"int64_t", "1">:$split_k);
   let assemblyFormat = [{
     `<` $unit `,` `tiles` `=` `[` $tiles `]` `,` `lhs` `=` `[` $lhs `]` `,` `rhs` `=` `[` $rhs `]` `,`
-    `rescale` `=` $rescale (`,` `swap` `=` $swap^)? (`,` `split_k` `=` $split_k^)? `>`
+    `rescale` `=` $rescale `` custom<SwapAndSplit>($swap, $split_k) `>`
   }];
   let genVerifyDecl = 1;
   let genMnemonicAlias = 1;

@@ -137,7 +137,7 @@ def Qlow_RequantizeOp : Qlow_Op<"requantize", [Pure, Qlow_ReifyShapes, AttrSized
                        Variadic<AnyRankedTensor>:$parts);
   let results = (outs Qlow_QuantizedTensor:$result);
   let assemblyFormat = [{
-    $rounding $input `,` $multiplier (`shift` `(` $shift^ `:` type($shift) `)`)? (`parts` `(` $parts^ `:` type($parts) `)`)?
+    `` $rounding $input `,` $multiplier (`shift` `(` $shift^ `:` type($shift) `)`)? (`parts` `(` $parts^ `:` type($parts) `)`)?
     attr-dict `:` type($input) `,` type($multiplier) `->` type($result)
   }];
   let hasVerifier = 1;

@@ -1,0 +1,58 @@
+// RUN: qlow-opt -split-input-file -verify-diagnostics %s
+
+// expected-error@+1 {{the tile at level 'reg' must be three sizes [m, n, k] of at least 1}}
+#r = #qlow.recipe<mul, tiles = [<reg, [1, 1]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>], rescale = end>
+
+// -----
+
+// expected-error@+1 {{the tile at level 'reg' must be three sizes [m, n, k] of at least 1}}
+#r = #qlow.recipe<mul, tiles = [<reg, [1, 0, 1]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>], rescale = end>
+
+// -----
+
+// expected-error@+1 {{expected rescale = fold, block or end, found 'never'}}
+#r = #qlow.recipe<mul, tiles = [<reg, [1, 1, 1]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>], rescale = never>
+
+// -----
+
+// expected-error@+1 {{expected split_k of at least 1, found 0}}
+#r = #qlow.recipe<mul, tiles = [<reg, [1, 1, 1]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>], rescale = end, split_k = 0>
+
+// -----
+
+// expected-error@+1 {{expected swap or split_k, each once at most, found 'swap'}}
+#r = #qlow.recipe<mul, tiles = [<reg, [1, 1, 1]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>], rescale = end, swap = true, swap = true>
+
+// -----
+
+// expected-error@+1 {{expected stages of at least 1 and a swizzle of at least 0, found 0 and 128}}
+#r = #qlow.hop<to = reg, by = load, stages = 0, swizzle = 128>
+
+// -----
+
+#r = #qlow.recipe<mul, tiles = [<reg, [1, 1, 1]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>], rescale = end>
+// expected-error@+1 {{only the last recipe may be without a bound on m}}
+#rs = #qlow.recipes<[#r, m to 4 : #r]>
+
+// -----
+
+#r = #qlow.recipe<mul, tiles = [<reg, [1, 1, 1]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>], rescale = end>
+// expected-error@+1 {{expected one recipe more than bounds, found 1 and 1}}
+#rs = #qlow.recipes<[m to 4 : #r]>
+
+// -----
+
+#r = #qlow.recipe<mul, tiles = [<reg, [1, 1, 1]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>], rescale = end>
+// expected-error@+1 {{the bounds on m must ascend}}
+#rs = #qlow.recipes<[m to 4 : #r, m to 4 : #r, #r]>
+
+// -----
+
+#r = #qlow.recipe<mul, tiles = [<reg, [1, 1, 1]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>], rescale = end>
+// expected-error@+1 {{expected bounds on m of at least 1, found 0}}
+#rs = #qlow.recipes<[m to 0 : #r, #r]>
+
+// -----
+
+// expected-error@+1 {{expected one recipe more than bounds, found 0 and 0}}
+#rs = #qlow.recipes<[]>
