@@ -16,15 +16,9 @@ int main(int argc, char **argv) {
   mlir::registerAllPasses();
   registry.insert<qlow::QlowDialect>();
   qlow::registerQlowDialectPasses();
-  qlow::registerFuseEpilogues();
-  qlow::registerSplitQuantized();
-  qlow::registerBufferize();
-  qlow::registerPlanWorkspace();
-  qlow::registerOutlineParallel();
   qlow::registerQlowImportPasses();
   qlow::registerImportPipeline();
-  qlow::registerSelectRecipes();
-  qlow::registerPackWeights();
-  qlow::registerScheduleKernels();
+  qlow::registerQlowTransformsPasses();
+  qlow::registerPipeline();
   return mlir::failed(mlir::MlirOptMain(argc, argv, "qlow optimizer\n", registry));
 }

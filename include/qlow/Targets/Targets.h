@@ -145,6 +145,13 @@ void score(Candidate &candidate, const Machine &machine);
 
 class Target;
 
+/// Float work that some machines do in hardware and others need a library, or longer code, for.
+enum class FloatUnit {
+  Round, ///< to an integer in f32 and f64: floor, ceil, truncate, to nearest even
+  Half,  ///< f16 <-> f32
+  Fma,   ///< fused multiply-add of f32 and f64
+};
+
 /// Instruction rows and schedules of one kind of machine.
 class Family {
 public:
@@ -160,6 +167,7 @@ public:
   /// Replaces a bufferized kernel by loops; its scratch holds one slot for each task it may start.
   virtual mlir::LogicalResult schedule(mlir::RewriterBase &rewriter, MatmulKernelOp kernel,
                                        const Machine &machine) const = 0;
+  virtual bool hasNative(FloatUnit unit, const Machine &machine) const { return false; }
   /// Feature checks for the entry; empty where the family's code runs on any machine of the triple.
   virtual std::vector<CpuidBit> cpuidBits(const Machine &machine) const { return {}; }
 };

@@ -216,7 +216,28 @@ def OutlineParallel : Pass<"qlow-outline-parallel", "::mlir::ModuleOp"> {
 }
 def ExpandMath : Pass<"qlow-expand-math", "::mlir::ModuleOp"> {
   let summary = "Expand math and float conversions that would need a library";
+  let description = [{
+    Precondition: arith and math on scalars and vectors.
+
+    ```mlir
+    %y = math.exp %x : f32
+    %h = arith.truncf %y : f32 to bf16
+    ```
+    becomes
+    ```mlir
+    %w = arith.extf %x : f32 to f64               // ... a polynomial in f64 by addf, mulf ...
+    %y = arith.truncf %v : f64 to f32
+    %b = arith.bitcast %y : f32 to i32            // ... rounded by integer operations ...
+    %h = arith.bitcast %c : i16 to bf16
+    ```
+
+    Functions of f32, f16 and bf16 are computed in f64 and rounded once, with the same bits on every target. Rounding to
+    integers, f16 conversions and fma stay where the target has them, else they are expanded exactly. Arithmetic on
+    f16, bf16 and f8 is done in f32, each operation rounded. What would still be a call is an error: functions, fma and
+    remainders of f64. Does not set fast-math flags, and does not touch tensors.
+  }];
   let options = [Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
 }
 
 #endif // QLOW_TRANSFORMS_PASSES_TD

@@ -51,6 +51,17 @@ class X86Family final : public CpuFamily {
 public:
   llvm::StringRef name() const override { return "x86"; }
   llvm::ArrayRef<MultiplyRow> rows() const override { return x86Rows(); }
+  bool hasNative(FloatUnit unit, const Machine &machine) const override {
+    switch (unit) {
+    case FloatUnit::Round:
+      return machine.hasFeature("sse4.1");
+    case FloatUnit::Half:
+      return machine.hasFeature("f16c");
+    case FloatUnit::Fma:
+      return machine.hasFeature("fma");
+    }
+    return false;
+  }
   std::vector<CpuidBit> cpuidBits(const Machine &machine) const override {
     std::vector<CpuidBit> bits;
     for (const CpuidBit &bit : kBits)

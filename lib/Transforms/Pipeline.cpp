@@ -1,0 +1,153 @@
+//===- Pipeline.cpp - the order of all passes -----------------------------===//
+//
+// One table: what runs, in which order, from imported IR to the LLVM dialect. Every tool runs this table; an option
+// cuts it before or behind a pass. Must not set a fast-math flag anywhere: each float operation is rounded once.
+//
+//===----------------------------------------------------------------------===//
+
+#include "qlow/Transforms/Pipeline.h"
+
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassOptions.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "llvm/Support/FormatVariadic.h"
+
+using namespace mlir;
+using namespace qlow;
+
+namespace {
+struct Step {
+  StringRef pass;
+  StringRef options = ""; ///< {0}: target, {1}: prefix
+};
+} // namespace
+
+static constexpr StringRef kTarget = "target={0}";
+
+static const Step kSteps[] = {
+    // One function a public function, one block each.
+    {"qlow-verify"},
+    {"lift-cf-to-scf"},
+    {"inline", "default-pipeline="},
+    {"symbol-dce"},
+    // Quantized tensors: what each matmul takes with it, how it is computed, how its weights lie.
+    {"qlow-fuse-epilogues"},
+    {"qlow-record-abi", "prefix={1}"},
+    {"qlow-select-recipes", kTarget},
+    {"qlow-pack-weights", kTarget},
+    {"qlow-split-quantized"},
+    // Tensors of parts.
+    {"canonicalize"},
+    {"cse"},
+    {"linalg-fuse-elementwise-ops"},
+    {"resolve-ranked-shaped-type-result-dims"},
+    {"canonicalize"},
+    {"cse"},
+    // Buffers, and where they lie.
+    {"qlow-bufferize"},
+    {"canonicalize"},
+    {"cse"},
+    {"qlow-plan-workspace", kTarget},
+    // Loops.
+    {"qlow-schedule-kernels", kTarget},
+    {"convert-linalg-to-loops"},
+    {"qlow-outline-parallel"},
+    {"canonicalize"},
+    {"cse"},
+    {"qlow-expand-math", kTarget},
+    {"lower-affine"},
+    // The C interface.
+    {"qlow-place-weights"},
+    {"qlow-build-entries"},
+    // LLVM.
+    {"convert-vector-to-scf"},
+    {"convert-scf-to-cf"},
+    {"convert-vector-to-llvm"},
+    {"expand-strided-metadata"},
+    {"lower-affine"},
+    {"canonicalize"},
+    {"cse"},
+    {"convert-to-llvm"},
+    {"reconcile-unrealized-casts"},
+    {"canonicalize"},
+    {"cse"},
+    {"symbol-dce"},
+};
+
+SmallVector<StringRef> qlow::pipelinePasses() {
+  return llvm::map_to_vector(kSteps, [](const Step &step) { return step.pass; });
+}
+
+/// The index behind the last step of that name; `fallback` for an empty name.
+static FailureOr<size_t> findBehind(StringRef name, size_t fallback,
+                                    llvm::function_ref<void(const Twine &)> emitError) {
+  if (name.empty())
+    return fallback;
+  for (size_t i = std::size(kSteps); i > 0; --i)
+    if (kSteps[i - 1].pass == name)
+      return i;
+  SmallVector<StringRef> names;
+  for (StringRef pass : pipelinePasses())
+    if (!llvm::is_contained(names, pass))
+      names.push_back(pass);
+  emitError("unknown pass '" + name + "'; the pipeline has: " + llvm::join(names, ", "));
+  return failure();
+}
+
+/// An option's value as the parser of pass options takes it.
+static FailureOr<std::string> quote(StringRef value, llvm::function_ref<void(const Twine &)> emitError) {
+  if (!value.contains_insensitive(' ') && !value.contains('\'') && !value.contains('"') && !value.contains('{'))
+    return value.str();
+  if (!value.contains('"'))
+    return ("\"" + value + "\"").str();
+  emitError("expected a name without '\"', found " + value);
+  return failure();
+}
+
+LogicalResult qlow::buildPipeline(OpPassManager &manager, const PipelineOptions &options,
+                                  llvm::function_ref<void(const Twine &)> emitError) {
+  FailureOr<size_t> first = findBehind(options.startAfter, 0, emitError);
+  FailureOr<size_t> last = findBehind(options.stopAfter, std::size(kSteps), emitError);
+  FailureOr<std::string> target = quote(options.target, emitError), prefix = quote(options.prefix, emitError);
+  if (failed(first) || failed(last) || failed(target) || failed(prefix))
+    return failure();
+  for (size_t i = *first; i < *last; ++i) {
+    const Step &step = kSteps[i];
+    const PassRegistryEntry *pass = PassInfo::lookup(step.pass);
+    if (!pass) {
+      emitError("pass '" + step.pass + "' is not registered in this tool");
+      return failure();
+    }
+    std::string text = llvm::formatv(/*Validate=*/false, step.options.data(), *target, *prefix);
+    LogicalResult added = pass->addToPipeline(manager, text, [&](const Twine &message) {
+      emitError("'" + step.pass + "': " + message);
+      return failure();
+    });
+    if (failed(added))
+      return failure();
+  }
+  return success();
+}
+
+namespace {
+struct PipelineFlags : PassPipelineOptions<PipelineFlags> {
+  Option<std::string> target{*this, "target", llvm::cl::desc("Name or JSON file of the target"),
+                             llvm::cl::init("generic")};
+  Option<std::string> prefix{*this, "prefix", llvm::cl::desc("Prefix of all symbols; else the module's name")};
+  Option<std::string> startAfter{*this, "start-after", llvm::cl::desc("Begin behind this pass")};
+  Option<std::string> stopAfter{*this, "stop-after", llvm::cl::desc("End with this pass")};
+};
+} // namespace
+
+void qlow::registerPipeline() {
+  registerPassPipeline(
+      "qlow-pipeline", "From imported IR to the LLVM dialect",
+      [](OpPassManager &manager, StringRef text, llvm::function_ref<LogicalResult(const Twine &)> errorHandler) {
+        PipelineFlags flags;
+        if (failed(flags.parseFromString(text)))
+          return failure();
+        return buildPipeline(manager, {flags.target, flags.prefix, flags.startAfter, flags.stopAfter},
+                             [&](const Twine &message) { (void)errorHandler(message); });
+      },
+      [](llvm::function_ref<void(const mlir::detail::PassOptions &)> handler) { handler(PipelineFlags()); });
+}
