@@ -134,7 +134,9 @@ static Value matchBias(RewriterBase &rewriter, Value row, const Product &product
   if (!uniform || !uniform->isAccumulator())
     return {};
   ArrayRef<int64_t> shape = uniform->type.getShape();
-  if (shape.empty() || shape.back() != product.columns() || ShapedType::isDynamic(shape.back()) ||
+  // A dynamic row of rank 1 comes from linalg, which does not stretch a size of 1.
+  bool isStretchable = shape.size() != 1 && !shape.empty() && ShapedType::isDynamic(shape.back());
+  if (shape.empty() || shape.back() != product.columns() || isStretchable ||
       !llvm::all_of(shape.drop_back(), [](int64_t size) { return size == 1; }))
     return {};
   size_t channels = std::max(factors.size(), uniform->scales.size());
@@ -371,7 +373,9 @@ FailureOr<bool> qlow::importQuantizedProduct(RewriterBase &rewriter, Operation *
     Operation *user = *base.user_begin();
     rewriter.setInsertionPoint(user);
     std::optional<FloatStep> step = matchFloatStep(user, base);
-    if (step && step->bias && (bias = matchBias(rewriter, step->bias, *product, *factors, uniforms))) {
+    if (step && step->bias)
+      bias = matchBias(rewriter, step->bias, *product, *factors, uniforms);
+    if (bias) {
       base = user->getResult(0);
       clamp = step->clamp;
     }

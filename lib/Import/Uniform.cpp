@@ -147,7 +147,8 @@ FailureOr<Uniform> qlow::readUniform(function_ref<InFlightDiagnostic()> emitErro
   uniform.format = storage ? findCodeFormat(name) : nullptr;
   if (!uniform.format)
     return emitError() << "expected storage of i2 to i6, i8, i16, u2 to u6, u8, or i32 for a bias, found " << element;
-  if (hasZero && !(uniform.zeroFormat = findZeroFormat(uniform)))
+  uniform.zeroFormat = hasZero ? findZeroFormat(uniform) : nullptr;
+  if (hasZero && !uniform.zeroFormat)
     return emitError() << "expected zero points that fit i16, found " << element;
   auto quantized =
       QType::get(context, uniform.format, Float32Type::get(context), uniform.zeroFormat, Type(), uniform.block);

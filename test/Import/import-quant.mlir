@@ -347,3 +347,23 @@ func.func @boundaries(%x: tensor<2x2x!q>, %which: i1) -> tensor<2x2xf32> {
   %f = quant.dcast %y : tensor<2x2x!q> to tensor<2x2xf32>
   return %f : tensor<2x2xf32>
 }
+
+// -----
+
+!q = !quant.uniform<i8:f32, 0.5>
+!b = !quant.uniform<i32:f32, 0.25>
+
+// No size need be known: linalg's broadcast stretches nothing, so the bias has N values.
+// CHECK-LABEL: @dynamic_sizes
+// CHECK-SAME: %[[B:[^:]*]]: tensor<?xi32>,
+// CHECK: %[[SUM:.*]] = qlow.matmul {{.*}} bias(%[[B]] : tensor<?xi32>) {{.*}} -> tensor<?x?xi32>
+// CHECK: qlow.requantize half_even %[[SUM]]
+func.func @dynamic_sizes(%x8: tensor<?x?x!q>, %w8: tensor<?x?x!q>, %b32: tensor<?x!b>, %like: tensor<?x?xf32>) -> tensor<?x?x!q> {
+  %x = quant.dcast %x8 : tensor<?x?x!q> to tensor<?x?xf32>
+  %w = quant.dcast %w8 : tensor<?x?x!q> to tensor<?x?xf32>
+  %b = quant.dcast %b32 : tensor<?x!b> to tensor<?xf32>
+  %init = linalg.broadcast ins(%b : tensor<?xf32>) outs(%like : tensor<?x?xf32>) dimensions = [0]
+  %dot = linalg.matmul ins(%x, %w : tensor<?x?xf32>, tensor<?x?xf32>) outs(%init : tensor<?x?xf32>) -> tensor<?x?xf32>
+  %yq = quant.qcast %dot : tensor<?x?xf32> to tensor<?x?x!q>
+  return %yq : tensor<?x?x!q>
+}
