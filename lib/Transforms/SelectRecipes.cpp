@@ -65,6 +65,7 @@ static OperandFacts factsOf(Value operand, bool exactSum) {
     return facts;
   }
   const Format &format = *type.getFormat();
+  facts.hasZeroPoint = type.getZero();
   facts.bytes = static_cast<double>(format.bytesPerGroup) / format.codesPerGroup;
   facts.isWhole = exactSum && format.kind == DecodeKind::Integer && format.bits == 8;
   if (std::optional<IntegerImage> image = format.integerImage()) {
@@ -93,6 +94,8 @@ static MatmulProblem problemOf(MatmulOp op) {
   problem.exactSum = op.hasExactSum();
   problem.lhs = factsOf(op.getLhs(), problem.exactSum);
   problem.rhs = factsOf(op.getRhs(), problem.exactSum);
+  problem.lhs.isTransposed = op.getTransposeLhs();
+  problem.rhs.isTransposed = op.getTransposeRhs();
   return problem;
 }
 

@@ -111,6 +111,8 @@ struct OperandFacts {
   double bytes = 4;         ///< of one element as the model stores it
   bool isWhole = true;      ///< elements lie as whole bytes or f32 and need no decoding
   bool isConstant = false;  ///< known at compile time: may be stored as the target likes
+  bool isTransposed = false;
+  bool hasZeroPoint = false;
 };
 
 /// One matmul as selection sees it; sizes that the model leaves open are estimates.

@@ -79,6 +79,13 @@ static std::string decline(const MultiplyRow &row, const MatmulProblem &problem,
   return {};
 }
 
+/// Whether rows of the left side can be broadcast from where they lie; see MatmulNest::canReadInPlace.
+static bool readsInPlace(const MultiplyRow &row, const MatmulProblem &problem) {
+  return problem.lhs.isWhole && !problem.lhs.isTransposed && problem.lhs.bytes == elementBytes(row.storedLhs) &&
+         !row.lhsOffset && (row.isFloat || (!row.rhsOffset && !problem.rhs.hasZeroPoint)) && problem.knownK &&
+         *problem.knownK % row.k == 0;
+}
+
 static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const MatmulProblem &problem,
                              const Machine &machine, RegisterTile tile, bool packsRhs) {
   int64_t width = tile.vectors * row.n;
@@ -89,10 +96,12 @@ static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const
   int64_t blockRows = std::clamp<int64_t>(machine.levelBytes("l2") / 2 / rowBytes, rows, 240) / rows * rows;
   auto hop = [&](StringRef to, StringRef by) { return HopAttr::get(context, to.str(), by.str(), 1, 0); };
   auto level = [&](StringRef at, ArrayRef<int64_t> sizes) { return LevelAttr::get(context, at.str(), sizes); };
+  SmallVector<HopAttr> lhs{hop("reg", "broadcast32")};
+  if (!readsInPlace(row, problem))
+    lhs.insert(lhs.begin(), hop("l2", problem.lhs.isWhole ? "pack" : "decode"));
   bool codesAreStored = problem.lhs.isWhole && problem.rhs.isWhole;
   return RecipeAttr::get(
-      context, row.id.str(), {level("thread", {blockRows, width, k}), level("reg", {rows, width, row.k})},
-      {hop("l2", problem.lhs.isWhole ? "pack" : "decode"), hop("reg", "broadcast32")},
+      context, row.id.str(), {level("thread", {blockRows, width, k}), level("reg", {rows, width, row.k})}, lhs,
       {packsRhs ? hop("memory", "pack") : hop("l2", problem.rhs.isWhole ? "pack" : "decode"), hop("reg", "load")},
       problem.exactSum || codesAreStored ? "end" : "fold", /*swap=*/false, /*splitK=*/1);
 }
@@ -114,7 +123,8 @@ static ResourceVector countUses(const MultiplyRow &row, const MatmulProblem &pro
   add(Resource::Memory, lhs * problem.lhs.bytes + rhs * storedRhs + problem.batch * problem.m * problem.n * 4);
   add(Resource::L2, rhs * elementBytes(row.storedRhs) * std::ceil(problem.m / rows));
   // Packing takes about one operation an element, decoding ten and the scale's arithmetic.
-  add(Resource::Alu, lhs * (problem.lhs.isWhole ? 1 : 10));
+  if (!readsInPlace(row, problem))
+    add(Resource::Alu, lhs * (problem.lhs.isWhole ? 1 : 10));
   if (!packsRhs)
     add(Resource::Alu, rhs * (problem.rhs.isWhole ? 3 : 12));
   return uses;

@@ -52,6 +52,11 @@ static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, cons
   if (tile[1] % row->n || thread[0] % tile[0] || tile[0] > 64 || tile[1] > 1024)
     return kernel.emitOpError() << "expected a reg tile of whole vectors of " << row->n
                                 << " columns, at most 64 x 1024, and thread rows in whole tiles, found " << recipe;
+  if (recipe.getLhs().size() == 1 && !MatmulNest::canReadInPlace(kernel, *row))
+    return kernel.emitOpError()
+           << "has a recipe that broadcasts the left side from where it lies, which needs whole groups "
+           << "of " << row->k << " along a known K as '" << row->id << "' takes them, and a right "
+           << "side without zero points";
   if (row->isFloat != kernel.getAccumulatorType().isF32())
     return kernel.emitOpError() << "has a recipe with '" << row->id << "', which does not give sums of "
                                 << kernel.getAccumulatorType();

@@ -16,6 +16,11 @@
 using namespace mlir;
 using namespace qlow;
 
+/// Tiles of so few rows wait for the right side, and one stream from memory is not enough to keep it coming.
+static constexpr int64_t kStreamingRows = 2;
+/// How far ahead of the K loop the right side is asked for; measured best of 1 to 8 KiB.
+static constexpr int64_t kPrefetchBytes = 8192;
+
 //===----------------------------------------------------------------------===//
 // Building blocks
 //===----------------------------------------------------------------------===//
@@ -87,7 +92,7 @@ static std::optional<int64_t> constantOf(Value value) { return getConstantIntVal
 MatmulNest::MatmulNest(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, const MultiplyRow &row)
     : builder(builder), loc(op.getLoc()), index(builder, loc), op(op), row(row), tileRows(recipe.getTile("reg")[0]),
       panelWidth(recipe.getTile("reg")[1]), blockRows(recipe.getTile("thread")[0]), packed(op.getPackedRhs()),
-      rank(cast<ShapedType>(op.getOut().getType()).getRank()) {
+      readsInPlace(recipe.getLhs().size() == 1), rank(cast<ShapedType>(op.getOut().getType()).getRank()) {
   m = index.dim(op.getOut(), rank - 2);
   n = index.dim(op.getOut(), rank - 1);
   staticM = constantOf(m);
@@ -131,9 +136,9 @@ Value MatmulNest::panelBytes(Value width) {
 Value MatmulNest::slotPart(unsigned part) {
   Value rows = index.min(m, index.constant(blockRows));
   Value bytes = index.constant(0);
-  if (part > 0)
+  if (part > 0 && !readsInPlace)
     bytes = index.alignTo(index.mul(index.mul(rows, groups), 4), 64);
-  if (part > 1 && !row.isFloat)
+  if (part > 1 && !row.isFloat && !readsInPlace)
     bytes = index.add(bytes, index.alignTo(index.mul(rows, 4), 64));
   if (part > 2 && !packed)
     bytes = index.add(bytes, index.alignTo(panelBytes(index.constant(panelWidth)), 64));
@@ -171,7 +176,8 @@ void MatmulNest::emitTask(Value task, Value tasks, Value units, Value slotBytes)
   Unit unit = decomposeUnit(loop.getInductionVar());
   Value block = index.add(index.mul(unit.linearBatch, blocks), unit.block);
   Value panel = index.add(index.mul(unit.linearBatch, panels), unit.panel);
-  ifThen(index.notEqual(block, loop.getRegionIterArg(0)), [&] { emitPackLhs(unit, slot); });
+  if (!readsInPlace)
+    ifThen(index.notEqual(block, loop.getRegionIterArg(0)), [&] { emitPackLhs(unit, slot); });
   if (!packed)
     ifThen(index.notEqual(panel, loop.getRegionIterArg(1)), [&] { emitDecodePanel(unit, slot); });
   emitUnit(unit, slot);
@@ -266,17 +272,35 @@ void MatmulNest::forEachTile(Value rows, function_ref<void(const Tile &)> body) 
 //===----------------------------------------------------------------------===//
 
 void MatmulNest::emitTile(const Unit &unit, const Slot &slot, const Panel &panel, const Tile &tile) {
-  SmallVector<Value> sums = emitSums(slot, panel, tile);
+  SmallVector<Value> sums = emitSums(unit, slot, panel, tile);
   if (!row.isFloat)
     emitCorrections(unit, slot, panel, tile, sums);
   emitEpilogue(unit, panel, tile, sums);
 }
 
+/// For each row of the tile where its groups of k begin, and how many bytes lie between them.
+std::pair<SmallVector<Value>, int64_t> MatmulNest::emitRowPointers(const Unit &unit, const Slot &slot,
+                                                                   const Tile &tile) {
+  SmallVector<Value> pointers;
+  if (readsInPlace) {
+    Value row = index.add(index.add(index.mul(unit.linearBatch, m), unit.firstRow), tile.row);
+    Value rowBytes = index.mul(groups, 4);
+    Value base = offset(pointerOf(op.getLhs().front()), index.mul(row, rowBytes));
+    for (int64_t r = 0; r < tile.rows; ++r)
+      pointers.push_back(offset(base, index.mul(rowBytes, r)));
+    return {pointers, 4};
+  }
+  Value base = offset(slot.lhs, index.mul(index.mul(tile.row, groups), 4));
+  for (int64_t r = 0; r < tile.rows; ++r)
+    pointers.push_back(offset(base, index.constant(r * 4)));
+  return {pointers, tile.rows * 4};
+}
+
 /// The K loop. Sums lie row by row.
-SmallVector<Value> MatmulNest::emitSums(const Slot &slot, const Panel &panel, const Tile &tile) {
+SmallVector<Value> MatmulNest::emitSums(const Unit &unit, const Slot &slot, const Panel &panel, const Tile &tile) {
   VectorType sum = sumType();
   Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(sum));
-  Value lhs = offset(slot.lhs, index.mul(index.mul(tile.row, groups), 4));
+  auto [rowPointers, groupStride] = emitRowPointers(unit, slot, tile);
   SmallVector<Value> zeros(tile.rows * panel.vectors, zero);
   auto loop = scf::ForOp::create(builder, loc, index.constant(0), groups, index.constant(1), zeros);
   OpBuilder::InsertionGuard guard(builder);
@@ -298,11 +322,15 @@ SmallVector<Value> MatmulNest::emitSums(const Slot &slot, const Panel &panel, co
                                            : arith::ExtSIOp::create(builder, loc, operand, value).getResult();
     rhs.push_back(value);
   }
-  Value rowGroup = offset(lhs, index.mul(group, tile.rows * 4));
+  if (tile.rows <= kStreamingRows)
+    for (int64_t line = 0; line < panel.vectors * vectorBytes; line += 64)
+      LLVM::Prefetch::create(builder, loc, offset(columns, index.constant(kPrefetchBytes + line)), /*rw=*/0,
+                             /*hint=*/3, /*cache=*/1);
+  Value groupAt = index.mul(group, groupStride);
   auto words = VectorType::get({row.n}, builder.getI32Type());
   SmallVector<Value> sums(loop.getRegionIterArgs());
   for (int64_t r = 0; r < tile.rows; ++r) {
-    Value word = load(builder.getI32Type(), offset(rowGroup, index.constant(r * 4)));
+    Value word = load(builder.getI32Type(), offset(rowPointers[r], groupAt));
     Value broadcast = vector::BroadcastOp::create(builder, loc, words, word);
     Value left = words == operand ? broadcast : vector::BitCastOp::create(builder, loc, operand, broadcast).getResult();
     for (int64_t vector = 0; vector < panel.vectors; ++vector) {

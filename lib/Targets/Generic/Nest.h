@@ -4,7 +4,7 @@
 // MatmulNest.cpp (tasks, panels, the register tile), Operands.cpp (packing and decoding), Epilogue.cpp (the region).
 //
 //   task t: for its units (batch, block of MC rows, panel of NR columns):
-//             pack the rows' codes into the slot, unless they are there already
+//             pack the rows' codes into the slot, unless they are there already or are read in place
 //             decode the panel into the slot, unless it is packed in memory or there already
 //             for each tile of MR rows: K loop in registers, zero point corrections, epilogue, store
 //
@@ -47,6 +47,10 @@ private:
 
 class MatmulNest {
 public:
+  /// Whether `row` can broadcast the kernel's left side from where it lies: whole groups of k as the row stores them,
+  /// and no sums of rows to be taken on the way.
+  static bool canReadInPlace(MatmulKernelOp op, const MultiplyRow &row);
+
   MatmulNest(mlir::OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, const MultiplyRow &row);
 
   /// Bytes one task needs: a block of packed rows, their sums, and a decoded panel.
@@ -85,7 +89,9 @@ private:
   void emitUnit(const Unit &unit, const Slot &slot);
   void emitPanel(const Unit &unit, const Slot &slot, const Panel &panel);
   void emitTile(const Unit &unit, const Slot &slot, const Panel &panel, const Tile &tile);
-  llvm::SmallVector<mlir::Value> emitSums(const Slot &slot, const Panel &panel, const Tile &tile);
+  std::pair<llvm::SmallVector<mlir::Value>, int64_t> emitRowPointers(const Unit &unit, const Slot &slot,
+                                                                     const Tile &tile);
+  llvm::SmallVector<mlir::Value> emitSums(const Unit &unit, const Slot &slot, const Panel &panel, const Tile &tile);
   void emitCorrections(const Unit &unit, const Slot &slot, const Panel &panel, const Tile &tile,
                        llvm::MutableArrayRef<mlir::Value> sums);
   void forEachTile(mlir::Value rows, llvm::function_ref<void(const Tile &)> body);
@@ -108,7 +114,6 @@ private:
   mlir::Value emitLhsZero(const Unit &unit, mlir::Value row);
   mlir::Value emitRhsZeros(const Unit &unit, const Panel &panel, int64_t vector);
   mlir::Value emitStoredZero(QType type, mlir::ValueRange parts, mlir::ValueRange indices, int32_t offset);
-  bool copiesWords();
 
   // Epilogue.cpp
   void emitEpilogue(const Unit &unit, const Panel &panel, const Tile &tile, llvm::ArrayRef<mlir::Value> sums);
@@ -132,6 +137,7 @@ private:
   const MultiplyRow &row;
   int64_t tileRows, panelWidth, blockRows; ///< MR, NR, MC
   bool packed;                             ///< the right side lies in memory as Layout says
+  bool readsInPlace;                       ///< rows of the left side are broadcast from where they lie
   int64_t rank;
   mlir::Value m, n, k, groups;
   llvm::SmallVector<mlir::Value> batchSizes;

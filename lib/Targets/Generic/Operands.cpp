@@ -99,27 +99,37 @@ Value MatmulNest::emitRhsZeros(const Unit &unit, const Panel &panel, int64_t vec
 // The left side
 //===----------------------------------------------------------------------===//
 
-/// Whether a group of four codes can be copied as one word: whole bytes in K order, stored as bytes.
-bool MatmulNest::copiesWords() {
+/// Whether elements lie in K order as bytes of codes or as f32.
+static bool liesWhole(MatmulKernelOp op, const MultiplyRow &row) {
   QType type = getQuantizedElement(op.getLhsType());
-  return type && !row.isFloat && elementBytes(row.storedLhs) == 1 && !op.getTransposeLhs() &&
-         type.getFormat()->kind == DecodeKind::Integer && type.getFormat()->bits == 8;
+  if (op.getTransposeLhs())
+    return false;
+  if (row.isFloat)
+    return cast<ShapedType>(op.getLhsType()).getElementType().isF32();
+  return type.getFormat()->kind == DecodeKind::Integer && type.getFormat()->bits == 8 &&
+         elementBytes(row.storedLhs) == 1;
+}
+
+static bool needsRowSums(MatmulKernelOp op, const MultiplyRow &row) {
+  return !row.isFloat && (getQuantizedElement(op.getRhsType()).getZero() || row.rhsOffset);
+}
+
+bool MatmulNest::canReadInPlace(MatmulKernelOp op, const MultiplyRow &row) {
+  auto type = cast<RankedTensorType>(op.getLhsType());
+  int64_t k = type.getShape().back();
+  return liesWhole(op, row) && !row.lhsOffset && !needsRowSums(op, row) && !ShapedType::isDynamic(k) && k % row.k == 0;
 }
 
 /// Row r of a tile of R rows: group g lies at (g * R + r) * 4.
 void MatmulNest::emitPackLhs(const Unit &unit, const Slot &slot) {
-  bool needsSums = false;
-  if (!row.isFloat) {
-    QType rhs = getQuantizedElement(op.getRhsType());
-    needsSums = rhs.getZero() || row.rhsOffset;
-  }
+  bool needsSums = needsRowSums(op, row), copiesWords = !row.isFloat && liesWhole(op, row);
   forEachTile(unit.rows, [&](const Tile &tile) {
     Value base = offset(slot.lhs, index.mul(index.mul(tile.row, groups), 4));
     forLoop(index.constant(tile.rows), [&](Value r) {
       Value blockRow = index.add(tile.row, r);
       Value matrixRow = index.add(unit.firstRow, blockRow);
       Value target = offset(base, index.mul(r, 4));
-      if (copiesWords())
+      if (copiesWords)
         emitCopyWords(unit, matrixRow, target, tile.rows * 4);
       else
         emitPackRow(unit, matrixRow, target, tile.rows * 4);
