@@ -6,9 +6,9 @@
 !i8 = !qlow.q<i8 : f32>
 !nf4 = !qlow.q<nf4 : f16, block = [32, 1]>
 
-// ZNVER4-DAG: #[[NATIVE:.+]] = #qlow.recipe<vpdpbusd_1x16x4_i32_u8_s8, tiles = [<thread, [{{.*}}, 64, 64]>, <reg, [6, 64, 4]>], lhs = [<to = l2, by = pack>, <to = reg, by = broadcast32>], rhs = [<to = memory, by = pack>
+// ZNVER4-DAG: #[[NATIVE:.+]] = #qlow.recipe<vpdpbusd_1x16x4_i32_u8_s8, tiles = [<thread, [{{.*}}, 64, 64]>, <reg, [6, 64, 4]>], lhs = [<to = reg, by = broadcast32>], rhs = [<to = memory, by = pack>
 // ZNVER4-DAG: #[[ONE:.+]] = #qlow.recipe<vpdpbusd_1x16x4_i32_u8_s8, tiles = [<thread, [{{.*}}, 64, 64]>, <reg, [1, 64, 4]>]
-// ZNVER4-DAG: #[[OFFSET:.+]] = #qlow.recipe<vpdpbusd_1x16x4_i32_s8_s8_via_offset
+// ZNVER4-DAG: #[[OFFSET:.+]] = #qlow.recipe<vpdpbusd_1x16x4_i32_s8_s8_via_offset, {{.*}} lhs = [<to = l2, by = pack>, <to = reg, by = broadcast32>]
 // ZNVER4-DAG: #[[FLOAT:.+]] = #qlow.recipe<vfmadd231ps_1x16x1_f32_f32_f32, {{.*}} rhs = [<to = l2, by = decode>
 // V3-DAG: #[[NATIVE:.+]] = #qlow.recipe<vpmaddwd_1x8x2_i32_s16_s8, tiles = [<thread, [{{.*}}, 16, 64]>, <reg, [6, 16, 2]>]
 // V3-DAG: #[[ONE:.+]] = #qlow.recipe<vpmaddwd_1x8x2_i32_s16_s8, tiles = [<thread, [{{.*}}, 16, 64]>, <reg, [1, 16, 2]>]
