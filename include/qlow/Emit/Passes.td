@@ -7,9 +7,66 @@ include "mlir/Pass/PassBase.td"
 
 def RecordAbi : Pass<"qlow-record-abi", "::mlir::ModuleOp"> {
   let summary = "Write what the header needs to know onto each public function";
+  let description = [{
+    Precondition: tensors, quantized types not yet split. Gives each public function the attribute `qlow.abi`: the sizes
+    the caller passes, and the fields of the args struct in order, arguments then results, a quantized tensor as its
+    parts. Checks names, ranges and types, so that what follows can rely on them.
+
+    ```mlir
+    func.func @f(%x: tensor<?x4xf32> {qlow.name = "x", qlow.dims = ["m", 4]}) -> (tensor<?x4xf32> {qlow.name = "y"})
+        attributes {qlow.range = {m = [1, 64]}}
+    // becomes
+    func.func @f(...) attributes {qlow.abi = {dims = [["m", 1, 64]], fields = [
+        {element = "f32", kind = "input", name = "x", shape = ["m", 4], ...}, {kind = "output", name = "y", ...}]}, ...}
+    ```
+
+    A dynamic size of a result without `qlow.dims` is derived from the arguments where the ops say how. Does not change
+    signatures or bodies.
+  }];
+  let options = [
+    Option<"prefix", "prefix", "std::string", "\"\"", "Prefix of all symbols; else the module's name, else `model`">];
 }
+
+def PlaceWeights : Pass<"qlow-place-weights", "::mlir::ModuleOp"> {
+  let summary = "Give every weight an offset in the object's weights";
+  let description = [{
+    Precondition: bufferized. Weights follow each other at multiples of 64 bytes behind one hidden symbol.
+
+    ```mlir
+    qlow.weight private @w ... bytes 512
+    %b = qlow.get_weight @w : memref<512xi8>
+    // becomes
+    llvm.mlir.global external hidden constant @model_weights() : !llvm.array<512 x i8>
+    qlow.weight private @w ... bytes 512 {qlow.offset = 0 : i64}
+    %p = llvm.mlir.addressof @model_weights        // + offset, as a memref
+    ```
+
+    Does not touch the bytes: they are written into the object when it is there.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
+  let statistics = [Statistic<"bytes", "weight-bytes", "bytes of all weights, with padding">];
+}
+
 def BuildEntries : Pass<"qlow-build-entries", "::mlir::ModuleOp"> {
   let summary = "Make the C entry, workspace and check functions";
+  let description = [{
+    Precondition: `qlow-record-abi` has run, functions are bufferized with outputs as arguments, `qlow-plan-workspace`
+    has appended workspace, width and parallel. Builds, in the LLVM dialect, for each public function
+
+    ```mlir
+    llvm.func @model_f(%args: !llvm.ptr) -> i32                    // checks, then calls the function
+    llvm.func @model_f_workspace(%m: i64, %width: i32) -> i64
+    llvm.func @model_check_cpu() -> i32
+    llvm.func @model_strerror(%code: i32) -> !llvm.ptr
+    llvm.func @model_openmp(%parallel: !llvm.ptr, %width: i32)     // with `openmp`
+    ```
+
+    and makes every other function internal. Does not change what functions compute.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
+  let options = [
+    Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">,
+    Option<"openmp", "openmp", "bool", "false", "Add a ready-made parallel run on OpenMP's threads">];
 }
 
 #endif // QLOW_EMIT_PASSES_TD

@@ -1,0 +1,157 @@
+//===- Emit.h - object file, header and C ABI of a module -------*- C++ -*-===//
+//
+// The record of a module's C interface, from which the entry functions, the header's text and the object's `.qlow.abi`
+// section are all made, and the way from the LLVM dialect to an object file. docs/Abi.md describes the interface for
+// those who call it. Nothing here knows what a model computes.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef QLOW_EMIT_EMIT_H
+#define QLOW_EMIT_EMIT_H
+
+#include "qlow/Targets/Targets.h"
+
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/Pass/Pass.h"
+#include "llvm/Support/Error.h"
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace qlow {
+
+//===----------------------------------------------------------------------===//
+// The record of the interface
+//===----------------------------------------------------------------------===//
+
+/// What an entry returns in its lowest byte; the field's number stands above it.
+enum class AbiCode { Ok, Null, Size, Align, Workspace, Cpu, Version };
+
+/// A size the caller passes, and its range.
+struct AbiDim {
+  std::string name;
+  int64_t min = 0, max = INT32_MAX;
+};
+
+/// One extent of a field's shape: the constant `size`, or ceil(dims[dim] / size).
+struct AbiExtent {
+  int dim = -1;
+  int64_t size = 1;
+  bool isDynamic() const { return dim >= 0; }
+};
+
+/// One argument or result, or one part of a quantized one: a pointer in the args struct, or a scalar by value.
+struct AbiField {
+  enum class Kind { Scalar, Input, Output, State };
+  std::string name;
+  Kind kind = Kind::Input;
+  std::string element; ///< of storage, as MLIR spells it: f32, bf16, i8, ui16, ...
+  std::vector<AbiExtent> shape;
+  std::string value;  ///< the argument or result it is a part of
+  std::string tensor; ///< that value's type, as MLIR spells it
+  std::string part;   ///< codes, scale, zero, offset, scale_codes, ...; empty where the field is the whole value
+  std::string note;   ///< the value in words, for the header
+};
+
+/// A member of the args struct as C lays it out.
+struct AbiMember {
+  enum class Kind { Size, Dim, Field, Workspace, WorkspaceSize, Parallel };
+  Kind kind;
+  std::string name, cType;
+  int index = 0;        ///< into dims or fields
+  int64_t offset = 0;   ///< in the struct, LP64
+  int64_t number = 0;   ///< unique in the module, from 1: what return codes name
+};
+
+struct AbiFunction {
+  std::string name;
+  std::vector<AbiDim> dims;
+  std::vector<AbiField> fields;
+  int64_t firstNumber = 1; ///< number of the args pointer itself; the members' follow
+
+  std::vector<AbiMember> members() const;
+  int64_t structBytes() const;
+  mlir::DictionaryAttr toAttribute(mlir::MLIRContext *context) const;
+  static mlir::FailureOr<AbiFunction> fromAttribute(llvm::StringRef name, mlir::Attribute attribute);
+};
+
+struct AbiModule {
+  std::string prefix, target;
+  std::vector<AbiFunction> functions;
+  std::vector<std::string> cpuFeatures; ///< that check_cpu asks for
+  bool openmp = false;
+
+  /// Collects what `qlow-record-abi` wrote. Fails with a diagnostic where it did not run.
+  static mlir::FailureOr<AbiModule> read(mlir::ModuleOp module);
+  /// Symbols the object defines for its users.
+  std::vector<std::string> entryNames() const;
+  /// All codes that the module's functions return and what they mean, by code.
+  std::map<int32_t, std::string> messages() const;
+  std::string toJson() const;
+  static llvm::Expected<AbiModule> fromJson(llvm::StringRef text);
+};
+
+/// Size of an element in memory, 0 if it has no C type; `cType` gets the type's name.
+int64_t abiElementBytes(llvm::StringRef element, std::string *cType = nullptr);
+/// Why `name` can not be a name in C or C++, or an empty string; `suggestion` gets one that can.
+std::string whyNotIdentifier(llvm::StringRef name, std::string &suggestion);
+/// `name` with all that an identifier can not hold replaced.
+std::string makeIdentifier(llvm::StringRef name);
+
+/// The header: C99 and C++.
+std::string writeHeader(const AbiModule &abi);
+
+//===----------------------------------------------------------------------===//
+// Code generation
+//===----------------------------------------------------------------------===//
+
+enum class Artifact { LlvmIr, Assembly, Object };
+
+struct ObjectOptions {
+  Artifact artifact = Artifact::Object;
+  bool debug = false;     ///< keep line tables
+  bool verbose = false;
+};
+
+/// Runs `body` on a thread with a deep stack; a crash or fatal error inside is reported as an error instead of ending
+/// the process. What `body` allocated is lost then.
+llvm::Error runGuarded(llvm::function_ref<void()> body);
+
+/// Translates a module in the LLVM dialect and writes the artifact to `path`, a file that exists and is empty. Errors
+/// are diagnostics at the module. Consumes the module's qlow.weight ops.
+mlir::LogicalResult emitArtifact(mlir::ModuleOp module, const AbiModule &abi, const Target &target,
+                                 const ObjectOptions &options, llvm::StringRef path);
+
+//===----------------------------------------------------------------------===//
+// Output files
+//===----------------------------------------------------------------------===//
+
+/// Files that appear together, whole, or not at all. Each is built in a temporary file beside its place and renamed by
+/// `commit`; what is not a regular file is copied into. Without `commit` no trace is left.
+class OutputFiles {
+public:
+  OutputFiles() = default;
+  OutputFiles(const OutputFiles &) = delete;
+  ~OutputFiles();
+  /// The temporary file to write instead of `path`.
+  llvm::Expected<std::string> create(llvm::StringRef path);
+  llvm::Error write(llvm::StringRef path, llvm::StringRef text);
+  llvm::Error commit();
+
+private:
+  struct Pending {
+    std::string path, temporary;
+    bool regular;
+  };
+  std::vector<Pending> pending;
+};
+
+#define GEN_PASS_DECL
+#define GEN_PASS_REGISTRATION
+#include "qlow/Emit/Passes.h.inc"
+
+} // namespace qlow
+
+#endif // QLOW_EMIT_EMIT_H
