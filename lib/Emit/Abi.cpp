@@ -18,6 +18,9 @@ using namespace mlir;
 using namespace qlow;
 using Json = nlohmann::ordered_json;
 
+/// Sizes in bytes stay below this, so that sums of two fit.
+static constexpr int64_t kMaxBytes = int64_t(1) << 62;
+
 static constexpr StringLiteral kKinds[] = {"scalar", "input", "output", "state"};
 
 //===----------------------------------------------------------------------===//
@@ -70,6 +73,23 @@ std::vector<AbiMember> AbiFunction::members() const {
 
 int64_t AbiFunction::structBytes() const { return members().back().offset + 8; }
 
+bool AbiFunction::mayBeTooLarge(const AbiField &field) const {
+  int64_t bytes = abiElementBytes(field.element);
+  for (const AbiExtent &extent : field.shape) {
+    int64_t greatest = extent.isDynamic() ? llvm::divideCeil(dims[extent.dim].max, extent.size) : extent.size;
+    if (llvm::MulOverflow(bytes, std::max<int64_t>(greatest, 1), bytes) || bytes > kMaxBytes)
+      return true;
+  }
+  return false;
+}
+
+void AbiModule::setTarget(const Target &compiledFor) {
+  target = compiledFor.machine().name;
+  cpuFeatures.clear();
+  for (const CpuidBit &bit : compiledFor.family().cpuidBits(compiledFor.machine()))
+    cpuFeatures.push_back(bit.feature.str());
+}
+
 std::vector<std::string> AbiModule::entryNames() const {
   std::vector<std::string> names;
   for (const AbiFunction &function : functions) {
@@ -109,7 +129,8 @@ static void addMessages(const AbiModule &abi, const AbiFunction &function, std::
       if (field.kind == AbiField::Kind::Scalar)
         break;
       add(AbiCode::Null, member, "must not be NULL unless the tensor is empty");
-      add(AbiCode::Size, member, "would need more than 2^62 bytes");
+      if (function.mayBeTooLarge(field))
+        add(AbiCode::Size, member, "would have more than 2^62 bytes");
       if (int64_t bytes = abiElementBytes(field.element); bytes > 1)
         add(AbiCode::Align, member, "must be aligned to " + Twine(bytes) + " bytes, the size of its element");
       break;
@@ -173,7 +194,8 @@ DictionaryAttr AbiFunction::toAttribute(MLIRContext *context) const {
     fieldAttrs.push_back(entries.getDictionary(context));
   }
   return b.getDictionaryAttr({b.getNamedAttr("dims", b.getArrayAttr(dimAttrs)),
-                              b.getNamedAttr("fields", b.getArrayAttr(fieldAttrs))});
+                              b.getNamedAttr("fields", b.getArrayAttr(fieldAttrs)),
+                              b.getNamedAttr("results", b.getI32ArrayAttr(results))});
 }
 
 static FailureOr<AbiExtent> readExtent(const AbiFunction &function, Attribute attribute) {
@@ -227,7 +249,8 @@ FailureOr<AbiFunction> AbiFunction::fromAttribute(StringRef name, Attribute attr
   auto entries = dyn_cast_or_null<DictionaryAttr>(attribute);
   auto dimAttrs = entries ? entries.getAs<ArrayAttr>("dims") : ArrayAttr();
   auto fieldAttrs = entries ? entries.getAs<ArrayAttr>("fields") : ArrayAttr();
-  if (!dimAttrs || !fieldAttrs)
+  auto resultAttrs = entries ? entries.getAs<ArrayAttr>("results") : ArrayAttr();
+  if (!dimAttrs || !fieldAttrs || !resultAttrs)
     return failure();
   AbiFunction function;
   function.name = name.str();
@@ -245,10 +268,22 @@ FailureOr<AbiFunction> AbiFunction::fromAttribute(StringRef name, Attribute attr
       return failure();
     function.fields.push_back(*read);
   }
+  for (Attribute result : resultAttrs) {
+    auto index = dyn_cast<IntegerAttr>(result);
+    if (!index || index.getInt() < 0 || index.getInt() >= int64_t(function.fields.size()))
+      return failure();
+    function.results.push_back(index.getInt());
+  }
   return function;
 }
 
 FailureOr<AbiModule> AbiModule::read(ModuleOp module) {
+  if (auto json = module->getAttrOfType<StringAttr>("qlow.abi")) {
+    auto abi = fromJson(json.getValue());
+    if (!abi)
+      return module.emitError(llvm::toString(abi.takeError()));
+    return std::move(*abi);
+  }
   AbiModule abi;
   auto prefix = module->getAttrOfType<StringAttr>("qlow.prefix");
   abi.prefix = prefix ? prefix.str() : "model";

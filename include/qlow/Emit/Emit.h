@@ -69,9 +69,12 @@ struct AbiFunction {
   std::string name;
   std::vector<AbiDim> dims;
   std::vector<AbiField> fields;
+  std::vector<int> results; ///< which fields the function's results are written to, part by part; a state's twice
   int64_t firstNumber = 1; ///< number of the args pointer itself; the members' follow
 
   std::vector<AbiMember> members() const;
+  /// Whether the sizes' ranges allow a tensor of more than 2^62 bytes.
+  bool mayBeTooLarge(const AbiField &field) const;
   int64_t structBytes() const;
   mlir::DictionaryAttr toAttribute(mlir::MLIRContext *context) const;
   static mlir::FailureOr<AbiFunction> fromAttribute(llvm::StringRef name, mlir::Attribute attribute);
@@ -83,8 +86,11 @@ struct AbiModule {
   std::vector<std::string> cpuFeatures; ///< that check_cpu asks for
   bool openmp = false;
 
-  /// Collects what `qlow-record-abi` wrote. Fails with a diagnostic where it did not run.
+  /// What `qlow-record-abi` wrote on the functions or, after `qlow-build-entries`, what that wrote on the module. Fails
+  /// with a diagnostic where there is neither.
   static mlir::FailureOr<AbiModule> read(mlir::ModuleOp module);
+  /// Adds what the record says of the machine.
+  void setTarget(const Target &target);
   /// Symbols the object defines for its users.
   std::vector<std::string> entryNames() const;
   /// All codes that the module's functions return and what they mean, by code.
@@ -111,16 +117,15 @@ enum class Artifact { LlvmIr, Assembly, Object };
 
 struct ObjectOptions {
   Artifact artifact = Artifact::Object;
-  bool debug = false;     ///< keep line tables
-  bool verbose = false;
+  bool debug = false; ///< keep line tables
 };
 
 /// Runs `body` on a thread with a deep stack; a crash or fatal error inside is reported as an error instead of ending
 /// the process. What `body` allocated is lost then.
 llvm::Error runGuarded(llvm::function_ref<void()> body);
 
-/// Translates a module in the LLVM dialect and writes the artifact to `path`, a file that exists and is empty. Errors
-/// are diagnostics at the module. Consumes the module's qlow.weight ops.
+/// Translates a module in the LLVM dialect and writes the artifact to `path`, a file that exists. Weights are streamed
+/// into an object last. Erases the module's qlow.weight ops.
 mlir::LogicalResult emitArtifact(mlir::ModuleOp module, const AbiModule &abi, const Target &target,
                                  const ObjectOptions &options, llvm::StringRef path);
 

@@ -1,0 +1,228 @@
+//===- Entries.cpp - functions every object has ------------------------------===//
+//
+// The processor check, the texts of return codes and the OpenMP run, in the LLVM dialect. None of them may call a
+// function outside the object but GOMP_parallel, and the check must run on any machine of the architecture.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Entries.h"
+
+using namespace mlir;
+using namespace qlow;
+
+LLVM::LLVMFuncOp qlow::startFunction(ImplicitLocOpBuilder &b, StringRef name, Type result, ArrayRef<Type> arguments,
+                                     bool internal) {
+  auto type = LLVM::LLVMFunctionType::get(result, arguments);
+  auto func =
+      LLVM::LLVMFuncOp::create(b, name, type, internal ? LLVM::Linkage::Internal : LLVM::Linkage::External);
+  b.setInsertionPointToStart(func.addEntryBlock(b));
+  return func;
+}
+
+Value qlow::constantInt(ImplicitLocOpBuilder &b, Type type, int64_t value) {
+  return LLVM::ConstantOp::create(b, type, IntegerAttr::get(type, value));
+}
+
+static LLVM::LLVMPointerType pointer(ImplicitLocOpBuilder &b) { return LLVM::LLVMPointerType::get(b.getContext()); }
+
+//===----------------------------------------------------------------------===//
+// check_cpu
+//===----------------------------------------------------------------------===//
+
+/// The four registers of cpuid(leaf, subleaf).
+static std::array<Value, 4> emitCpuid(ImplicitLocOpBuilder &b, uint32_t leaf, uint32_t subleaf) {
+  Type i32 = b.getI32Type();
+  auto type = LLVM::LLVMStructType::getLiteral(b.getContext(), {i32, i32, i32, i32});
+  Value registers =
+      LLVM::InlineAsmOp::create(b, TypeRange(type),
+                                ValueRange{constantInt(b, i32, int32_t(leaf)), constantInt(b, i32, int32_t(subleaf))},
+                                "cpuid", "={ax},={bx},={cx},={dx},{ax},{cx}", /*has_side_effects=*/true,
+                                /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None, nullptr, nullptr)
+          .getRes();
+  std::array<Value, 4> result;
+  for (int64_t i = 0; i < 4; ++i)
+    result[i] = LLVM::ExtractValueOp::create(b, registers, i);
+  return result;
+}
+
+/// Whether all bits of `mask` are set in `value`, as i1.
+static Value hasAll(ImplicitLocOpBuilder &b, Value value, uint32_t mask) {
+  Value bits = constantInt(b, b.getI32Type(), int32_t(mask));
+  return LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::eq, LLVM::AndOp::create(b, value, bits), bits);
+}
+
+/// Whether cpuid reports every bit. Leaves above the greatest one return other leaves' registers, so that is asked first.
+static Value emitCpuidChecks(ImplicitLocOpBuilder &b, ArrayRef<CpuidBit> bits) {
+  std::map<std::pair<uint32_t, uint32_t>, std::array<uint32_t, 4>> masks;
+  for (const CpuidBit &bit : bits)
+    masks[{bit.leaf, bit.subleaf}][bit.reg] |= 1u << bit.bit;
+  auto atLeast = [&](Value value, uint32_t bound) {
+    return LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::uge, value, constantInt(b, b.getI32Type(), int32_t(bound)));
+  };
+  Value ok = constantInt(b, b.getI1Type(), 1);
+  for (auto &[leaf, mask] : masks) {
+    ok = LLVM::AndOp::create(b, ok, atLeast(emitCpuid(b, leaf.first & 0x80000000u, 0)[0], leaf.first));
+    if (leaf.second)
+      ok = LLVM::AndOp::create(b, ok, atLeast(emitCpuid(b, leaf.first, 0)[0], leaf.second));
+    std::array<Value, 4> registers = emitCpuid(b, leaf.first, leaf.second);
+    for (auto [value, bits] : llvm::zip(registers, mask))
+      if (bits)
+        ok = LLVM::AndOp::create(b, ok, hasAll(b, value, bits));
+  }
+  return ok;
+}
+
+void qlow::buildCheckCpu(ImplicitLocOpBuilder &b, StringRef prefix, ArrayRef<CpuidBit> bits) {
+  OpBuilder::InsertionGuard guard(b);
+  Type i32 = b.getI32Type();
+  std::string stateName = (prefix + ".cpu").str();
+  if (!bits.empty())
+    LLVM::GlobalOp::create(b, i32, /*isConstant=*/false, LLVM::Linkage::Internal, stateName, b.getI32IntegerAttr(0));
+  auto func = startFunction(b, (prefix + "_check_cpu").str(), i32, {});
+  if (bits.empty()) {
+    LLVM::ReturnOp::create(b, constantInt(b, i32, 0));
+    return;
+  }
+  // The answer is kept as code + 1, 0 before the first call. Threads that race write the same value.
+  Block *ask = func.addBlock(), *askSystem = func.addBlock(), *keep = func.addBlock(), *done = func.addBlock();
+  keep->addArgument(i32, b.getLoc());
+  done->addArgument(i32, b.getLoc());
+  Value state = LLVM::AddressOfOp::create(b, pointer(b), stateName);
+  Value known = LLVM::LoadOp::create(b, i32, state, 4, false, false, false, false, LLVM::AtomicOrdering::monotonic);
+  Value zero = constantInt(b, i32, 0), one = constantInt(b, i32, 1), lacks = constantInt(b, i32, int(AbiCode::Cpu) + 1);
+  Value isKnown = LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::ne, known, zero);
+  LLVM::CondBrOp::create(b, isKnown, done, ValueRange(known), ask, ValueRange());
+
+  uint32_t systemState = 0;
+  for (const CpuidBit &bit : bits)
+    systemState |= bit.state;
+  b.setInsertionPointToStart(ask);
+  SmallVector<CpuidBit> all(bits);
+  if (systemState) // OSXSAVE: without it xgetbv is an illegal instruction.
+    all.push_back({"osxsave", 1, 0, CpuidBit::Ecx, 27, 0});
+  LLVM::CondBrOp::create(b, emitCpuidChecks(b, all), askSystem, ValueRange(), keep, ValueRange(lacks));
+
+  b.setInsertionPointToStart(askSystem);
+  Value ok = constantInt(b, b.getI1Type(), 1);
+  if (systemState) {
+    auto type = LLVM::LLVMStructType::getLiteral(b.getContext(), {i32, i32});
+    Value registers = LLVM::InlineAsmOp::create(b, TypeRange(type), ValueRange(constantInt(b, i32, 0)), "xgetbv",
+                                                "={ax},={dx},{cx}", true, false,
+                                                LLVM::tailcallkind::TailCallKind::None, nullptr, nullptr)
+                          .getRes();
+    ok = hasAll(b, LLVM::ExtractValueOp::create(b, registers, 0), systemState);
+  }
+  LLVM::BrOp::create(b, ValueRange(LLVM::SelectOp::create(b, ok, one, lacks)), keep);
+
+  b.setInsertionPointToStart(keep);
+  LLVM::StoreOp::create(b, keep->getArgument(0), state, 4, false, false, false, LLVM::AtomicOrdering::monotonic);
+  LLVM::BrOp::create(b, ValueRange(keep->getArgument(0)), done);
+  b.setInsertionPointToStart(done);
+  LLVM::ReturnOp::create(b, LLVM::SubOp::create(b, done->getArgument(0), one));
+}
+
+//===----------------------------------------------------------------------===//
+// strerror
+//===----------------------------------------------------------------------===//
+
+void qlow::buildStrerror(ImplicitLocOpBuilder &b, const AbiModule &abi) {
+  OpBuilder::InsertionGuard guard(b);
+  // All texts in one constant, so that the table needs no relocations.
+  std::string texts = "unknown code";
+  texts.push_back('\0');
+  SmallVector<int32_t> codes;
+  SmallVector<int64_t> offsets;
+  for (const auto &[code, message] : abi.messages()) {
+    codes.push_back(code);
+    offsets.push_back(texts.size());
+    texts += message;
+    texts.push_back('\0');
+  }
+  std::string name = abi.prefix + ".messages";
+  LLVM::GlobalOp::create(b, LLVM::LLVMArrayType::get(b.getI8Type(), texts.size()), /*isConstant=*/true,
+                         LLVM::Linkage::Internal, name, b.getStringAttr(texts));
+  auto func = startFunction(b, abi.prefix + "_strerror", pointer(b), {b.getI32Type()});
+  Block *found = func.addBlock();
+  found->addArgument(b.getI64Type(), b.getLoc());
+  SmallVector<Value> values;
+  for (int64_t offset : offsets)
+    values.push_back(constantInt(b, b.getI64Type(), offset));
+  SmallVector<ValueRange> operands(values.begin(), values.end());
+  SmallVector<Block *> blocks(codes.size(), found);
+  Value unknown = constantInt(b, b.getI64Type(), 0);
+  LLVM::SwitchOp::create(b, func.getArgument(0), found, ValueRange(unknown), codes, blocks, operands);
+  b.setInsertionPointToStart(found);
+  Value base = LLVM::AddressOfOp::create(b, pointer(b), name);
+  LLVM::ReturnOp::create(
+      b, LLVM::GEPOp::create(b, pointer(b), b.getI8Type(), base, ArrayRef<LLVM::GEPArg>{found->getArgument(0)}));
+}
+
+//===----------------------------------------------------------------------===//
+// openmp
+//===----------------------------------------------------------------------===//
+
+/// What a team shares: body, its argument, the number of calls, and the next one to make.
+static Type teamType(ImplicitLocOpBuilder &b) {
+  return LLVM::LLVMStructType::getLiteral(b.getContext(), {pointer(b), pointer(b), b.getI64Type(), b.getI64Type()});
+}
+
+static Value memberOf(ImplicitLocOpBuilder &b, Type type, Value base, int32_t index) {
+  return LLVM::GEPOp::create(b, pointer(b), type, base, ArrayRef<LLVM::GEPArg>{0, index});
+}
+
+/// void worker(team *): takes calls until none is left. Any number of threads will do, so nobody asks how many came.
+static void buildWorker(ImplicitLocOpBuilder &b, StringRef name) {
+  OpBuilder::InsertionGuard guard(b);
+  Type team = teamType(b), i64 = b.getI64Type();
+  auto func = startFunction(b, name, LLVM::LLVMVoidType::get(b.getContext()), {pointer(b)}, /*internal=*/true);
+  Value self = func.getArgument(0);
+  Block *next = func.addBlock(), *call = func.addBlock(), *done = func.addBlock();
+  Value body = LLVM::LoadOp::create(b, pointer(b), memberOf(b, team, self, 0));
+  Value arg = LLVM::LoadOp::create(b, pointer(b), memberOf(b, team, self, 1));
+  Value count = LLVM::LoadOp::create(b, i64, memberOf(b, team, self, 2));
+  Value counter = memberOf(b, team, self, 3), one = constantInt(b, i64, 1);
+  LLVM::BrOp::create(b, next);
+  b.setInsertionPointToStart(next);
+  Value index = LLVM::AtomicRMWOp::create(b, LLVM::AtomicBinOp::add, counter, one, LLVM::AtomicOrdering::monotonic);
+  LLVM::CondBrOp::create(b, LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::slt, index, count), call, done);
+  b.setInsertionPointToStart(call);
+  auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(b.getContext()), {pointer(b), i64});
+  LLVM::CallOp::create(b, type, ValueRange{body, arg, index});
+  LLVM::BrOp::create(b, next);
+  b.setInsertionPointToStart(done);
+  LLVM::ReturnOp::create(b, ValueRange());
+}
+
+/// void run(void *self, body, arg, n) of the parallel struct.
+static void buildRun(ImplicitLocOpBuilder &b, StringRef name, StringRef worker) {
+  OpBuilder::InsertionGuard guard(b);
+  Type team = teamType(b), i32 = b.getI32Type(), i64 = b.getI64Type();
+  auto none = LLVM::LLVMVoidType::get(b.getContext());
+  auto func = startFunction(b, name, none, {pointer(b), pointer(b), pointer(b), i64}, /*internal=*/true);
+  Value shared = LLVM::AllocaOp::create(b, pointer(b), team, constantInt(b, i32, 1), 8);
+  Value count = func.getArgument(3);
+  for (auto [index, value] : llvm::enumerate(ArrayRef<Value>{func.getArgument(1), func.getArgument(2), count,
+                                                             constantInt(b, i64, 0)}))
+    LLVM::StoreOp::create(b, value, memberOf(b, team, shared, index));
+  Value threads = LLVM::TruncOp::create(b, i32, LLVM::UMinOp::create(b, count, constantInt(b, i64, INT32_MAX)));
+  Value function = LLVM::AddressOfOp::create(b, pointer(b), worker);
+  LLVM::CallOp::create(b, TypeRange(), "GOMP_parallel", ValueRange{function, shared, threads, constantInt(b, i32, 0)});
+  LLVM::ReturnOp::create(b, ValueRange());
+}
+
+void qlow::buildOpenmp(ImplicitLocOpBuilder &b, StringRef prefix) {
+  OpBuilder::InsertionGuard guard(b);
+  Type i32 = b.getI32Type();
+  auto none = LLVM::LLVMVoidType::get(b.getContext());
+  LLVM::LLVMFuncOp::create(b, "GOMP_parallel", LLVM::LLVMFunctionType::get(none, {pointer(b), pointer(b), i32, i32}));
+  std::string worker = (prefix + ".openmp_worker").str(), run = (prefix + ".openmp_run").str();
+  buildWorker(b, worker);
+  buildRun(b, run, worker);
+  auto func = startFunction(b, (prefix + "_openmp").str(), none, {pointer(b), i32});
+  auto type = LLVM::LLVMStructType::getLiteral(b.getContext(), {pointer(b), pointer(b), i32});
+  Value parallel = func.getArgument(0);
+  LLVM::StoreOp::create(b, LLVM::AddressOfOp::create(b, pointer(b), run), memberOf(b, type, parallel, 0));
+  LLVM::StoreOp::create(b, LLVM::ZeroOp::create(b, pointer(b)), memberOf(b, type, parallel, 1));
+  LLVM::StoreOp::create(b, func.getArgument(1), memberOf(b, type, parallel, 2));
+  LLVM::ReturnOp::create(b, ValueRange());
+}

@@ -1,0 +1,87 @@
+//===- PlaceWeights.cpp - offsets of weights in the object ------------------===//
+//
+// In: qlow.weight declarations and the qlow.get_weight ops that read them, on memrefs. Out: each declaration has an
+// offset behind one hidden symbol, and reads are addresses. The bytes themselves are not touched: the object writer
+// streams them to these offsets.
+//
+//===----------------------------------------------------------------------===//
+
+#include "qlow/Emit/Emit.h"
+
+#include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
+#include "mlir/Conversion/LLVMCommon/TypeConverter.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+
+namespace qlow {
+#define GEN_PASS_DEF_PLACEWEIGHTS
+#include "qlow/Emit/Passes.h.inc"
+} // namespace qlow
+
+using namespace mlir;
+using namespace qlow;
+
+static constexpr int64_t kAlignment = 64;
+
+namespace {
+struct PlaceWeights : qlow::impl::PlaceWeightsBase<PlaceWeights> {
+  /// Gives each weight that is read an offset; the others leave the module.
+  int64_t placeAll(ModuleOp module) {
+    llvm::DenseSet<StringAttr> used;
+    module.walk([&](GetWeightOp get) { used.insert(get.getWeightAttr().getAttr()); });
+    int64_t end = 0;
+    for (auto weight : llvm::make_early_inc_range(module.getOps<WeightOp>())) {
+      if (!used.contains(weight.getSymNameAttr())) {
+        weight.erase();
+        continue;
+      }
+      end = llvm::alignTo(end, kAlignment);
+      weight->setAttr("qlow.offset", IntegerAttr::get(IntegerType::get(&getContext(), 64), end));
+      end += weight.getBytes();
+    }
+    return end;
+  }
+
+  void replace(GetWeightOp get, WeightOp weight, StringRef symbol, const LLVMTypeConverter &types) {
+    ImplicitLocOpBuilder b(get.getLoc(), get);
+    auto pointer = LLVM::LLVMPointerType::get(&getContext());
+    auto type = cast<MemRefType>(get.getType());
+    Value base = LLVM::AddressOfOp::create(b, pointer, symbol);
+    // The offset is an operand of 64 bits: a constant GEP index would be one of 32.
+    Value offset = LLVM::ConstantOp::create(b, b.getI64Type(), weight->getAttrOfType<IntegerAttr>("qlow.offset"));
+    Value address = LLVM::GEPOp::create(b, pointer, b.getI8Type(), base, ArrayRef<LLVM::GEPArg>{offset});
+    Value descriptor = MemRefDescriptor::fromStaticShape(b, b.getLoc(), types, type, address);
+    get.replaceAllUsesWith(UnrealizedConversionCastOp::create(b, TypeRange(type), descriptor).getResult(0));
+    get.erase();
+  }
+
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    SmallVector<GetWeightOp> gets;
+    module.walk([&](GetWeightOp get) { gets.push_back(get); });
+    for (GetWeightOp get : gets) {
+      auto type = dyn_cast<MemRefType>(get.getType());
+      if (!type || !type.hasStaticShape() || !type.getLayout().isIdentity()) {
+        get.emitOpError("expected a row-major memref of static shape, as bufferization leaves it, found ")
+            << get.getType();
+        return signalPassFailure();
+      }
+    }
+    int64_t size = placeAll(module);
+    bytes += size;
+    if (gets.empty())
+      return;
+    auto prefix = module->getAttrOfType<StringAttr>("qlow.prefix");
+    std::string symbol = ((prefix ? prefix.getValue() : "model") + "_weights").str();
+    ImplicitLocOpBuilder b(module.getLoc(), &getContext());
+    b.setInsertionPointToStart(module.getBody());
+    auto global = LLVM::GlobalOp::create(b, LLVM::LLVMArrayType::get(b.getI8Type(), size), /*isConstant=*/true,
+                                         LLVM::Linkage::External, symbol, Attribute(), kAlignment);
+    global.setVisibility_(LLVM::Visibility::Hidden);
+    global.setDsoLocal(true);
+    LLVMTypeConverter types(&getContext());
+    for (GetWeightOp get : gets)
+      replace(get, SymbolTable::lookupNearestSymbolFrom<WeightOp>(get, get.getWeightAttr()), symbol, types);
+  }
+};
+} // namespace
