@@ -1,0 +1,136 @@
+//===- ModelFile.cpp - reading a model the careful way ----------------------===//
+//
+// In: a path. Out: a verified module, or a diagnostic. Text is looked over before MLIR's recursive parsers see it: they
+// have no bound on depth. Parsing itself runs guarded all the same.
+//
+//===----------------------------------------------------------------------===//
+
+#include "ModelFile.h"
+
+#include "qlow/Emit/Emit.h"
+
+#include "mlir/Bytecode/BytecodeReader.h"
+#include "mlir/Parser/Parser.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/SourceMgr.h"
+
+using namespace mlir;
+using namespace qlow;
+
+/// Deepest nesting of brackets, and longest run of signs, in a text.
+static constexpr unsigned kMaxDepth = 256;
+
+void qlow::printDiagnostics(MLIRContext &context) {
+  context.getDiagEngine().registerHandler([](Diagnostic &diagnostic) {
+    auto print = [](const Diagnostic &part) {
+      std::string text;
+      llvm::raw_string_ostream os(text);
+      if (auto file = part.getLocation()->findInstanceOf<FileLineColLoc>())
+        os << file.getFilename().getValue() << ":" << file.getLine() << ":" << file.getColumn() << ": ";
+      else
+        os << "qlow: ";
+      switch (part.getSeverity()) {
+      case DiagnosticSeverity::Error:
+        os << "error: ";
+        break;
+      case DiagnosticSeverity::Warning:
+        os << "warning: ";
+        break;
+      case DiagnosticSeverity::Note:
+      case DiagnosticSeverity::Remark:
+        os << "note: ";
+        break;
+      }
+      os << part;
+      // Printed operations can be as long as the model.
+      if (text.size() > 2000)
+        text = text.substr(0, 2000) + " ...";
+      llvm::errs() << text << "\n";
+    };
+    print(diagnostic);
+    for (const Diagnostic &note : diagnostic.getNotes())
+      if (!StringRef(note.str()).starts_with("see current operation"))
+        print(note);
+    return success();
+  });
+}
+
+namespace {
+/// Walks over a text as far as brackets go: strings and comments are skipped, arrows and comparisons are no brackets.
+class TextCheck {
+public:
+  TextCheck(StringRef text) : text(text) {}
+  /// What is wrong with the text, or nothing. `line` gets where.
+  std::string run(unsigned &line);
+
+private:
+  void skipString() {
+    while (++at < text.size() && text[at] != '"' && text[at] != '\n')
+      if (text[at] == '\\')
+        ++at;
+  }
+  char next() const { return at + 1 < text.size() ? text[at + 1] : '\0'; }
+
+  StringRef text;
+  size_t at = 0;
+};
+} // namespace
+
+std::string TextCheck::run(unsigned &line) {
+  line = 1;
+  unsigned depth = 0, signs = 0;
+  for (; at < text.size(); ++at) {
+    char c = text[at];
+    if (c == '\0')
+      return "holds a zero byte: expected MLIR as text or bytecode";
+    signs = c == '-' ? signs + 1 : (c == ' ' ? signs : 0);
+    if (c == '\n') {
+      ++line;
+    } else if (c == '"') {
+      skipString();
+    } else if (c == '/' && next() == '/') {
+      at = std::min(text.find('\n', at), text.size()) - 1;
+    } else if (c == '-' && next() == '>') {
+      ++at;
+      signs = 0;
+    } else if ((c == '<' || c == '>') && next() == '=') {
+      ++at;
+    } else if (StringRef("([{<").contains(c)) {
+      ++depth;
+    } else if (StringRef(")]}>").contains(c)) {
+      depth -= depth > 0;
+    }
+    if (depth > kMaxDepth || signs > kMaxDepth)
+      return "is nested more than " + std::to_string(kMaxDepth) + " brackets deep";
+  }
+  return "";
+}
+
+OwningOpRef<ModuleOp> qlow::readModel(StringRef path, MLIRContext &context) {
+  auto fail = [&](unsigned line, const Twine &what) {
+    emitError(FileLineColLoc::get(&context, path, line, 1)) << what;
+    return OwningOpRef<ModuleOp>();
+  };
+  auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+  if (!buffer)
+    return fail(1, "can not read the file: " + buffer.getError().message());
+  bool bytecode = isBytecode((*buffer)->getMemBufferRef());
+  if (!bytecode) {
+    // The text parser wants a zero behind the text.
+    buffer = llvm::MemoryBuffer::getFile(path);
+    if (!buffer)
+      return fail(1, "can not read the file: " + buffer.getError().message());
+    unsigned line;
+    if (std::string why = TextCheck((*buffer)->getBuffer()).run(line); !why.empty())
+      return fail(line, why);
+  }
+  auto sources = std::make_shared<llvm::SourceMgr>();
+  sources->AddNewSourceBuffer(std::move(*buffer), llvm::SMLoc());
+  OwningOpRef<ModuleOp> module;
+  ParserConfig config(&context);
+  if (llvm::Error crash = runGuarded([&] { module = parseSourceFile<ModuleOp>(sources, config); })) {
+    (void)module.release();
+    return fail(1, "can not be read: " + llvm::toString(std::move(crash)));
+  }
+  return module;
+}

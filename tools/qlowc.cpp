@@ -1,0 +1,299 @@
+//===- qlowc.cpp - compile a model to an object file and a header -----------===//
+//
+// The command line of the compiler: what to read, for which machine, what to write. Exit code 0 and every output, or 1,
+// a message and no output. Options take one or two dashes.
+//
+//===----------------------------------------------------------------------===//
+
+#include "ModelFile.h"
+
+#include "qlow/Emit/Emit.h"
+#include "qlow/Import/Import.h"
+#include "qlow/Transforms/Pipeline.h"
+
+#include "mlir/IR/AsmState.h"
+#include "mlir/InitAllDialects.h"
+#include "mlir/InitAllExtensions.h"
+#include "mlir/InitAllPasses.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/Path.h"
+#include "llvm/TargetParser/Host.h"
+
+#include <chrono>
+#include <csignal>
+
+using namespace mlir;
+using namespace qlow;
+namespace cl = llvm::cl;
+
+namespace {
+enum class Emit { Mlir, Llvm, Asm, Obj };
+enum class Threads { None, OpenMP };
+
+cl::OptionCategory options("qlowc");
+cl::opt<std::string> input(cl::Positional, cl::desc("<model.mlir>"), cl::cat(options));
+cl::opt<std::string> targetName("target", cl::desc("Machine to compile for: a name, a JSON file, or host"),
+                                cl::init("generic"), cl::cat(options));
+cl::opt<std::string> output("o", cl::desc("Output; the header goes beside an object"), cl::value_desc("file"),
+                            cl::cat(options));
+cl::opt<std::string> prefix("prefix", cl::desc("Prefix of all symbols; else the module's name, else the output's stem"),
+                            cl::cat(options));
+cl::opt<Emit> emitKind("emit", cl::desc("What to write:"), cl::init(Emit::Obj), cl::cat(options),
+                       cl::values(clEnumValN(Emit::Mlir, "mlir", "MLIR after qlow-pack-weights"),
+                                  clEnumValN(Emit::Llvm, "llvm", "LLVM IR after optimization"),
+                                  clEnumValN(Emit::Asm, "asm", "assembly"),
+                                  clEnumValN(Emit::Obj, "obj", "an object and its header")));
+cl::opt<std::string> stopAfter("stop-after", cl::desc("Print the MLIR after this pass instead"), cl::value_desc("pass"),
+                               cl::cat(options));
+cl::opt<Threads> threads("threads", cl::desc("Ready-made parallel run in the object:"), cl::init(Threads::None),
+                         cl::cat(options),
+                         cl::values(clEnumValN(Threads::None, "none", "none"),
+                                    clEnumValN(Threads::OpenMP, "openmp", "PREFIX_openmp, on OpenMP's threads")));
+cl::opt<bool> debug("g", cl::desc("Line tables that name the model's ops"), cl::cat(options));
+cl::opt<bool> verbose("v", cl::desc("Print the time of each stage to stderr"), cl::cat(options));
+cl::opt<bool> listTargets("list-targets", cl::desc("List the machines"), cl::cat(options));
+cl::opt<bool> listFormats("list-formats", cl::desc("List the number formats of codes"), cl::cat(options));
+cl::opt<bool> listInstructions("list-instructions", cl::desc("List the multiply instructions of the target"),
+                               cl::cat(options));
+cl::opt<std::string> printTarget("print-target", cl::desc("Print a machine's description as JSON"),
+                                 cl::value_desc("target"), cl::cat(options));
+
+/// Prints how long each stage took, with -v.
+class Stages {
+public:
+  void done(StringRef stage) {
+    auto now = std::chrono::steady_clock::now();
+    if (verbose)
+      llvm::errs() << llvm::format("%8.3f s  ", std::chrono::duration<double>(now - last).count()) << stage << "\n";
+    last = now;
+  }
+
+private:
+  std::chrono::steady_clock::time_point last = std::chrono::steady_clock::now();
+};
+} // namespace
+
+static int fail(const Twine &what) {
+  llvm::errs() << "qlowc: error: " << what << "\n";
+  return 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Targets
+//===----------------------------------------------------------------------===//
+
+/// The registered machine with the most features that this one has, all else being equal the one made for it.
+static std::string hostTarget() {
+  llvm::StringMap<bool> features = llvm::sys::getHostCPUFeatures();
+  std::string triple = llvm::sys::getDefaultTargetTriple(), best = "generic";
+  size_t most = 0;
+  for (StringRef name : Target::names()) {
+    auto target = Target::find(name);
+    if (!target) {
+      llvm::consumeError(target.takeError());
+      continue;
+    }
+    const Machine &machine = (*target)->machine();
+    bool fits = llvm::Triple(machine.triple).getArch() == llvm::Triple(triple).getArch() &&
+                llvm::all_of(machine.features, [&](const std::string &feature) { return features.lookup(feature); });
+    size_t count = 2 * machine.features.size() + (machine.tune == llvm::sys::getHostCPUName());
+    if (fits && count > most) {
+      most = count;
+      best = name.str();
+    }
+  }
+  return best;
+}
+
+static std::string resolve(StringRef name) { return name == "host" ? hostTarget() : name.str(); }
+
+static int printLists() {
+  if (listTargets)
+    for (StringRef name : Target::names()) {
+      auto target = Target::find(name);
+      if (!target)
+        return fail(llvm::toString(target.takeError()));
+      llvm::outs() << llvm::left_justify(name, 14) << (*target)->machine().description << "\n";
+    }
+  if (listFormats)
+    for (const Format &format : codeFormats())
+      llvm::outs() << llvm::left_justify(StringRef(format.name), 14) << format.codesPerGroup << " in "
+                   << format.bytesPerGroup << (format.bytesPerGroup == 1 ? " byte" : " bytes") << ", values from "
+                   << format.minValue() << " to " << format.maxValue() << "\n";
+  if (listInstructions || !printTarget.empty()) {
+    auto target = Target::find(resolve(printTarget.empty() ? targetName : printTarget));
+    if (!target)
+      return fail(llvm::toString(target.takeError()));
+    if (!printTarget.empty())
+      llvm::outs() << printMachine((*target)->machine()) << "\n";
+    if (listInstructions)
+      for (const MultiplyRow *row : (*target)->rows()) {
+        std::string missing = (*target)->missing(*row);
+        llvm::outs() << llvm::left_justify(row->id, 40) << llvm::left_justify(row->instruction, 16)
+                     << (missing.empty() ? (row->isVirtual() ? "emulated" : "native") : "needs " + missing) << "\n";
+      }
+  }
+  return 0;
+}
+
+//===----------------------------------------------------------------------===//
+// Compilation
+//===----------------------------------------------------------------------===//
+
+static bool isText() { return emitKind != Emit::Obj || !stopAfter.empty(); }
+
+/// The passes up to and including the one with this name, or a message.
+static LogicalResult truncate(PassManager &passes, StringRef last, std::string &why) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  for (Pass &pass : passes.getPasses()) {
+    std::string one;
+    llvm::raw_string_ostream oneStream(one);
+    pass.printAsTextualPipeline(oneStream, /*pretty=*/false);
+    os << (text.empty() ? "" : ",") << one;
+    // A nested pass stands inside its adaptor's parentheses.
+    size_t at = StringRef(one).find(last);
+    auto isWord = [&](size_t i) { return i < one.size() && (llvm::isAlnum(one[i]) || one[i] == '-'); };
+    if (at != StringRef::npos && !isWord(at + last.size()) && (at == 0 || !isWord(at - 1))) {
+      passes.clear();
+      return parsePassPipeline(text, passes, llvm::errs());
+    }
+  }
+  why = "-stop-after: the pipeline has no pass '" + last.str() + "'";
+  return failure();
+}
+
+static std::string defaultPrefix(ModuleOp module) {
+  if (!prefix.empty())
+    return prefix;
+  if (module.getName())
+    return makeIdentifier(*module.getName());
+  return makeIdentifier(llvm::sys::path::stem(output.empty() || output == "-" ? input : output));
+}
+
+static LogicalResult runPipeline(ModuleOp module, const std::string &target, Stages &stages) {
+  PassManager passes(module->getName());
+  PipelineOptions pipeline;
+  pipeline.target = target;
+  pipeline.prefix = defaultPrefix(module);
+  pipeline.openmp = threads == Threads::OpenMP;
+  buildPipeline(passes, pipeline);
+  std::string last = stopAfter, why;
+  if (last.empty() && emitKind == Emit::Mlir)
+    last = "qlow-pack-weights";
+  if (!last.empty() && failed(truncate(passes, last, why)))
+    return module.emitError(why);
+  bool ok = false;
+  if (llvm::Error crash = runGuarded([&] { ok = succeeded(passes.run(module)); }))
+    return module.emitError(llvm::toString(std::move(crash)));
+  stages.done("passes");
+  return success(ok);
+}
+
+static llvm::Error writeText(OutputFiles &files, StringRef text) {
+  if (!output.empty() && output != "-")
+    return files.write(output, text);
+  llvm::outs() << text;
+  llvm::outs().flush();
+  if (!llvm::outs().has_error())
+    return llvm::Error::success();
+  std::error_code code = llvm::outs().error();
+  llvm::outs().clear_error();
+  return llvm::createStringError("can not write to standard output: " + code.message());
+}
+
+/// Code generation into a temporary file; text from there to where it belongs.
+static llvm::Error writeArtifact(OutputFiles &files, ModuleOp module, const Target &target) {
+  auto abi = AbiModule::read(module);
+  if (failed(abi))
+    return llvm::createStringError("");
+  ObjectOptions object;
+  object.debug = debug;
+  object.artifact = emitKind == Emit::Obj ? Artifact::Object : emitKind == Emit::Asm ? Artifact::Assembly : Artifact::LlvmIr;
+  if (emitKind == Emit::Obj || (!output.empty() && output != "-")) {
+    auto path = files.create(output);
+    if (!path)
+      return path.takeError();
+    if (failed(emitArtifact(module, *abi, target, object, *path)))
+      return llvm::createStringError("");
+    if (emitKind != Emit::Obj)
+      return llvm::Error::success();
+    llvm::SmallString<128> header(output);
+    llvm::sys::path::replace_extension(header, ".h");
+    return files.write(header, writeHeader(*abi));
+  }
+  llvm::SmallString<128> path;
+  if (std::error_code code = llvm::sys::fs::createTemporaryFile("qlowc", "txt", path))
+    return llvm::createStringError("can not create a temporary file: " + code.message());
+  llvm::FileRemover remover(path);
+  if (failed(emitArtifact(module, *abi, target, object, path)))
+    return llvm::createStringError("");
+  auto text = llvm::MemoryBuffer::getFile(path);
+  return text ? writeText(files, (*text)->getBuffer()) : llvm::errorCodeToError(text.getError());
+}
+
+static int compile() {
+  Stages stages;
+  DialectRegistry registry;
+  registerAllDialects(registry);
+  registerAllExtensions(registry);
+  registry.insert<QlowDialect>();
+  // One thread: crash recovery watches over the thread it starts and no other.
+  MLIRContext context(registry, MLIRContext::Threading::DISABLED);
+  printDiagnostics(context);
+  std::string name = resolve(targetName);
+  auto target = Target::find(name);
+  if (!target)
+    return fail(llvm::toString(target.takeError()));
+  if (output.empty() && !isText())
+    output = (llvm::sys::path::stem(input) + ".o").str();
+  if (!isText() && llvm::sys::path::extension(output) == ".h")
+    return fail("-o '" + output + "' would be both object and header; name the object, as in -o model.o");
+  OwningOpRef<ModuleOp> module = readModel(input, context);
+  if (!module)
+    return 1;
+  stages.done("read");
+  if (failed(runPipeline(*module, name, stages)))
+    return 1;
+  OutputFiles files;
+  llvm::Error error = llvm::Error::success();
+  if (!stopAfter.empty() || emitKind == Emit::Mlir) {
+    std::string text;
+    llvm::raw_string_ostream os(text);
+    module->print(os);
+    error = writeText(files, text + "\n");
+  } else {
+    error = writeArtifact(files, *module, **target);
+  }
+  if (!error)
+    error = files.commit();
+  if (error) {
+    // An empty message: a diagnostic has said it.
+    std::string text = llvm::toString(std::move(error));
+    return text.empty() ? 1 : fail(text);
+  }
+  stages.done("code generation");
+  return 0;
+}
+
+int main(int argc, char **argv) {
+  llvm::InitLLVM init(argc, argv);
+  // Writing beyond a file-size limit is an error to report, not a signal to die of.
+  std::signal(SIGXFSZ, SIG_IGN);
+  registerAllPasses();
+  registerQlowPasses();
+  registerQlowImportPasses();
+  registerQlowTransformsPasses();
+  registerQlowEmitPasses();
+  cl::HideUnrelatedOptions(options);
+  if (!cl::ParseCommandLineOptions(argc, argv, "qlowc: compiler of quantized tensor programs\n", &llvm::errs()))
+    return 1;
+  if (listTargets || listFormats || listInstructions || !printTarget.empty())
+    return printLists();
+  if (input.empty())
+    return fail("expected a model: qlowc model.mlir -target=NAME -o model.o");
+  return compile();
+}
