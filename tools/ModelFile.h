@@ -12,12 +12,12 @@
 
 namespace qlow {
 
-/// Prints diagnostics of `context` to stderr as `file:line:column: error: ...`, one line each, without the source: a line
-/// of a model can have megabytes.
+/// Prints diagnostics of `context` to stderr as `file:line:column: error: ...`, one line each, without the source: a
+/// line of a model can have megabytes.
 void printDiagnostics(mlir::MLIRContext &context);
 
-/// Reads and verifies the model at `path`. Bytecode is mapped, and its resources stay where they are in the file, so the
-/// file must not change while the module lives. Null where it failed; a diagnostic was given.
+/// Reads and verifies the model at `path`. Bytecode is mapped, and its resources stay where they are in the file, so
+/// the file must not change while the module lives. Null where it failed; a diagnostic was given.
 mlir::OwningOpRef<mlir::ModuleOp> readModel(llvm::StringRef path, mlir::MLIRContext &context);
 
 } // namespace qlow

@@ -1,6 +1,7 @@
 //===- qlow-opt.cpp - run passes one by one ---------------------------------===//
 
 #include "qlow/Dialect/Dialect.h"
+#include "qlow/Emit/Emit.h"
 #include "qlow/Import/Import.h"
 #include "qlow/Transforms/Pipeline.h"
 
@@ -19,6 +20,7 @@ int main(int argc, char **argv) {
   qlow::registerQlowImportPasses();
   qlow::registerImportPipeline();
   qlow::registerQlowTransformsPasses();
+  qlow::registerQlowEmitPasses();
   qlow::registerPipeline();
   return mlir::failed(mlir::MlirOptMain(argc, argv, "qlow optimizer\n", registry));
 }

@@ -17,10 +17,15 @@
 #include "mlir/InitAllPasses.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
+#include "llvm/ADT/SmallString.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/CommandLine.h"
+#include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 #include "llvm/TargetParser/Host.h"
+#include "llvm/TargetParser/Triple.h"
 
 #include <chrono>
 #include <csignal>
@@ -33,40 +38,43 @@ namespace {
 enum class Emit { Mlir, Llvm, Asm, Obj };
 enum class Threads { None, OpenMP };
 
-cl::OptionCategory options("qlowc");
-cl::opt<std::string> input(cl::Positional, cl::desc("<model.mlir>"), cl::cat(options));
-cl::opt<std::string> targetName("target", cl::desc("Machine to compile for: a name, a JSON file, or host"),
-                                cl::init("generic"), cl::cat(options));
-cl::opt<std::string> output("o", cl::desc("Output; the header goes beside an object"), cl::value_desc("file"),
-                            cl::cat(options));
-cl::opt<std::string> prefix("prefix", cl::desc("Prefix of all symbols; else the module's name, else the output's stem"),
-                            cl::cat(options));
-cl::opt<Emit> emitKind("emit", cl::desc("What to write:"), cl::init(Emit::Obj), cl::cat(options),
-                       cl::values(clEnumValN(Emit::Mlir, "mlir", "MLIR after qlow-pack-weights"),
-                                  clEnumValN(Emit::Llvm, "llvm", "LLVM IR after optimization"),
-                                  clEnumValN(Emit::Asm, "asm", "assembly"),
-                                  clEnumValN(Emit::Obj, "obj", "an object and its header")));
-cl::opt<std::string> stopAfter("stop-after", cl::desc("Print the MLIR after this pass instead"), cl::value_desc("pass"),
-                               cl::cat(options));
-cl::opt<Threads> threads("threads", cl::desc("Ready-made parallel run in the object:"), cl::init(Threads::None),
-                         cl::cat(options),
-                         cl::values(clEnumValN(Threads::None, "none", "none"),
-                                    clEnumValN(Threads::OpenMP, "openmp", "PREFIX_openmp, on OpenMP's threads")));
-cl::opt<bool> debug("g", cl::desc("Line tables that name the model's ops"), cl::cat(options));
-cl::opt<bool> verbose("v", cl::desc("Print the time of each stage to stderr"), cl::cat(options));
-cl::opt<bool> listTargets("list-targets", cl::desc("List the machines"), cl::cat(options));
-cl::opt<bool> listFormats("list-formats", cl::desc("List the number formats of codes"), cl::cat(options));
-cl::opt<bool> listInstructions("list-instructions", cl::desc("List the multiply instructions of the target"),
-                               cl::cat(options));
-cl::opt<std::string> printTarget("print-target", cl::desc("Print a machine's description as JSON"),
-                                 cl::value_desc("target"), cl::cat(options));
+/// The command line. It is made in main, after LLVM's own options are gone: some have the same names.
+struct Options {
+  cl::opt<std::string> input{cl::Positional, cl::desc("<model.mlir>")};
+  cl::opt<std::string> targetName{"target", cl::desc("Machine to compile for: a name, a JSON file, or host"),
+                                  cl::init("generic")};
+  cl::opt<std::string> output{"o", cl::desc("Output; the header goes beside an object"), cl::value_desc("file")};
+  cl::opt<std::string> prefix{"prefix",
+                              cl::desc("Prefix of all symbols; else the module's name, else the output's stem")};
+  cl::opt<Emit> emitKind{"emit", cl::desc("What to write:"), cl::init(Emit::Obj),
+                         cl::values(clEnumValN(Emit::Mlir, "mlir", "MLIR after qlow-pack-weights"),
+                                    clEnumValN(Emit::Llvm, "llvm", "LLVM IR after optimization"),
+                                    clEnumValN(Emit::Asm, "asm", "assembly"),
+                                    clEnumValN(Emit::Obj, "obj", "an object and its header"))};
+  cl::opt<std::string> stopAfter{"stop-after", cl::desc("Print the MLIR after this pass instead"),
+                                 cl::value_desc("pass")};
+  cl::opt<Threads> threads{"threads", cl::desc("Ready-made parallel run in the object:"), cl::init(Threads::None),
+                           cl::values(clEnumValN(Threads::None, "none", "none"),
+                                      clEnumValN(Threads::OpenMP, "openmp", "PREFIX_openmp, on OpenMP's threads"))};
+  cl::opt<bool> debug{"g", cl::desc("Line tables that name the model's ops")};
+  cl::opt<bool> verbose{"v", cl::desc("Print the time of each stage to stderr")};
+  cl::opt<bool> listTargets{"list-targets", cl::desc("List the machines")};
+  cl::opt<bool> listFormats{"list-formats", cl::desc("List the number formats of codes")};
+  cl::opt<bool> listInstructions{"list-instructions", cl::desc("List the multiply instructions of the target")};
+  cl::opt<std::string> printTarget{"print-target", cl::desc("Print a machine's description as JSON"),
+                                   cl::value_desc("target")};
+};
+Options &options() {
+  static Options all;
+  return all;
+}
 
 /// Prints how long each stage took, with -v.
 class Stages {
 public:
   void done(StringRef stage) {
     auto now = std::chrono::steady_clock::now();
-    if (verbose)
+    if (options().verbose)
       llvm::errs() << llvm::format("%8.3f s  ", std::chrono::duration<double>(now - last).count()) << stage << "\n";
     last = now;
   }
@@ -111,25 +119,25 @@ static std::string hostTarget() {
 static std::string resolve(StringRef name) { return name == "host" ? hostTarget() : name.str(); }
 
 static int printLists() {
-  if (listTargets)
+  if (options().listTargets)
     for (StringRef name : Target::names()) {
       auto target = Target::find(name);
       if (!target)
         return fail(llvm::toString(target.takeError()));
       llvm::outs() << llvm::left_justify(name, 14) << (*target)->machine().description << "\n";
     }
-  if (listFormats)
+  if (options().listFormats)
     for (const Format &format : codeFormats())
       llvm::outs() << llvm::left_justify(StringRef(format.name), 14) << format.codesPerGroup << " in "
                    << format.bytesPerGroup << (format.bytesPerGroup == 1 ? " byte" : " bytes") << ", values from "
                    << format.minValue() << " to " << format.maxValue() << "\n";
-  if (listInstructions || !printTarget.empty()) {
-    auto target = Target::find(resolve(printTarget.empty() ? targetName : printTarget));
+  if (options().listInstructions || !options().printTarget.empty()) {
+    auto target = Target::find(resolve(options().printTarget.empty() ? options().targetName : options().printTarget));
     if (!target)
       return fail(llvm::toString(target.takeError()));
-    if (!printTarget.empty())
+    if (!options().printTarget.empty())
       llvm::outs() << printMachine((*target)->machine()) << "\n";
-    if (listInstructions)
+    if (options().listInstructions)
       for (const MultiplyRow *row : (*target)->rows()) {
         std::string missing = (*target)->missing(*row);
         llvm::outs() << llvm::left_justify(row->id, 40) << llvm::left_justify(row->instruction, 16)
@@ -143,35 +151,15 @@ static int printLists() {
 // Compilation
 //===----------------------------------------------------------------------===//
 
-static bool isText() { return emitKind != Emit::Obj || !stopAfter.empty(); }
-
-/// The passes up to and including the one with this name, or a message.
-static LogicalResult truncate(PassManager &passes, StringRef last, std::string &why) {
-  std::string text;
-  llvm::raw_string_ostream os(text);
-  for (Pass &pass : passes.getPasses()) {
-    std::string one;
-    llvm::raw_string_ostream oneStream(one);
-    pass.printAsTextualPipeline(oneStream, /*pretty=*/false);
-    os << (text.empty() ? "" : ",") << one;
-    // A nested pass stands inside its adaptor's parentheses.
-    size_t at = StringRef(one).find(last);
-    auto isWord = [&](size_t i) { return i < one.size() && (llvm::isAlnum(one[i]) || one[i] == '-'); };
-    if (at != StringRef::npos && !isWord(at + last.size()) && (at == 0 || !isWord(at - 1))) {
-      passes.clear();
-      return parsePassPipeline(text, passes, llvm::errs());
-    }
-  }
-  why = "-stop-after: the pipeline has no pass '" + last.str() + "'";
-  return failure();
-}
+static bool isText() { return options().emitKind != Emit::Obj || !options().stopAfter.empty(); }
 
 static std::string defaultPrefix(ModuleOp module) {
-  if (!prefix.empty())
-    return prefix;
+  if (!options().prefix.empty())
+    return options().prefix;
   if (module.getName())
     return makeIdentifier(*module.getName());
-  return makeIdentifier(llvm::sys::path::stem(output.empty() || output == "-" ? input : output));
+  return makeIdentifier(
+      llvm::sys::path::stem(options().output.empty() || options().output == "-" ? options().input : options().output));
 }
 
 static LogicalResult runPipeline(ModuleOp module, const std::string &target, Stages &stages) {
@@ -179,13 +167,14 @@ static LogicalResult runPipeline(ModuleOp module, const std::string &target, Sta
   PipelineOptions pipeline;
   pipeline.target = target;
   pipeline.prefix = defaultPrefix(module);
-  pipeline.openmp = threads == Threads::OpenMP;
-  buildPipeline(passes, pipeline);
-  std::string last = stopAfter, why;
-  if (last.empty() && emitKind == Emit::Mlir)
-    last = "qlow-pack-weights";
-  if (!last.empty() && failed(truncate(passes, last, why)))
-    return module.emitError(why);
+  pipeline.openmp = options().threads == Threads::OpenMP;
+  pipeline.stopAfter = options().stopAfter;
+  if (pipeline.stopAfter.empty() && options().emitKind == Emit::Mlir)
+    pipeline.stopAfter = "qlow-pack-weights";
+  buildImportPipeline(passes);
+  auto emitError = [&](const Twine &message) { (void)fail("-stop-after: " + message.str()); };
+  if (failed(buildPipeline(passes, pipeline, emitError)))
+    return failure();
   bool ok = false;
   if (llvm::Error crash = runGuarded([&] { ok = succeeded(passes.run(module)); }))
     return module.emitError(llvm::toString(std::move(crash)));
@@ -194,8 +183,8 @@ static LogicalResult runPipeline(ModuleOp module, const std::string &target, Sta
 }
 
 static llvm::Error writeText(OutputFiles &files, StringRef text) {
-  if (!output.empty() && output != "-")
-    return files.write(output, text);
+  if (!options().output.empty() && options().output != "-")
+    return files.write(options().output, text);
   llvm::outs() << text;
   llvm::outs().flush();
   if (!llvm::outs().has_error())
@@ -211,17 +200,19 @@ static llvm::Error writeArtifact(OutputFiles &files, ModuleOp module, const Targ
   if (failed(abi))
     return llvm::createStringError("");
   ObjectOptions object;
-  object.debug = debug;
-  object.artifact = emitKind == Emit::Obj ? Artifact::Object : emitKind == Emit::Asm ? Artifact::Assembly : Artifact::LlvmIr;
-  if (emitKind == Emit::Obj || (!output.empty() && output != "-")) {
-    auto path = files.create(output);
+  object.debug = options().debug;
+  object.artifact = options().emitKind == Emit::Obj   ? Artifact::Object
+                    : options().emitKind == Emit::Asm ? Artifact::Assembly
+                                                      : Artifact::LlvmIr;
+  if (options().emitKind == Emit::Obj || (!options().output.empty() && options().output != "-")) {
+    auto path = files.create(options().output);
     if (!path)
       return path.takeError();
     if (failed(emitArtifact(module, *abi, target, object, *path)))
       return llvm::createStringError("");
-    if (emitKind != Emit::Obj)
+    if (options().emitKind != Emit::Obj)
       return llvm::Error::success();
-    llvm::SmallString<128> header(output);
+    llvm::SmallString<128> header(options().output);
     llvm::sys::path::replace_extension(header, ".h");
     return files.write(header, writeHeader(*abi));
   }
@@ -244,15 +235,15 @@ static int compile() {
   // One thread: crash recovery watches over the thread it starts and no other.
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
   printDiagnostics(context);
-  std::string name = resolve(targetName);
+  std::string name = resolve(options().targetName);
   auto target = Target::find(name);
   if (!target)
     return fail(llvm::toString(target.takeError()));
-  if (output.empty() && !isText())
-    output = (llvm::sys::path::stem(input) + ".o").str();
-  if (!isText() && llvm::sys::path::extension(output) == ".h")
-    return fail("-o '" + output + "' would be both object and header; name the object, as in -o model.o");
-  OwningOpRef<ModuleOp> module = readModel(input, context);
+  if (options().output.empty() && !isText())
+    options().output = (llvm::sys::path::stem(options().input) + ".o").str();
+  if (!isText() && llvm::sys::path::extension(options().output) == ".h")
+    return fail("-o '" + options().output + "' would be both object and header; name the object, as in -o model.o");
+  OwningOpRef<ModuleOp> module = readModel(options().input, context);
   if (!module)
     return 1;
   stages.done("read");
@@ -260,7 +251,7 @@ static int compile() {
     return 1;
   OutputFiles files;
   llvm::Error error = llvm::Error::success();
-  if (!stopAfter.empty() || emitKind == Emit::Mlir) {
+  if (!options().stopAfter.empty() || options().emitKind == Emit::Mlir) {
     std::string text;
     llvm::raw_string_ostream os(text);
     module->print(os);
@@ -283,17 +274,18 @@ int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
   // Writing beyond a file-size limit is an error to report, not a signal to die of.
   std::signal(SIGXFSZ, SIG_IGN);
+  cl::ResetCommandLineParser();
+  (void)options();
   registerAllPasses();
-  registerQlowPasses();
+  registerQlowDialectPasses();
   registerQlowImportPasses();
   registerQlowTransformsPasses();
   registerQlowEmitPasses();
-  cl::HideUnrelatedOptions(options);
   if (!cl::ParseCommandLineOptions(argc, argv, "qlowc: compiler of quantized tensor programs\n", &llvm::errs()))
     return 1;
-  if (listTargets || listFormats || listInstructions || !printTarget.empty())
+  if (options().listTargets || options().listFormats || options().listInstructions || !options().printTarget.empty())
     return printLists();
-  if (input.empty())
+  if (options().input.empty())
     return fail("expected a model: qlowc model.mlir -target=NAME -o model.o");
   return compile();
 }

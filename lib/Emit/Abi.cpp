@@ -1,8 +1,8 @@
 //===- Abi.cpp - the record of a module's C interface -----------------------===//
 //
 // Layout of the args struct, numbering of its members, the texts of all return codes, and the two written forms of the
-// record: the attribute `qlow.abi` and the JSON of section `.qlow.abi`. Whoever reads JSON from an object trusts nothing:
-// every shape of error is a message.
+// record: the attribute `qlow.abi` and the JSON of section `.qlow.abi`. Whoever reads JSON from an object trusts
+// nothing: every shape of error is a message.
 //
 //===----------------------------------------------------------------------===//
 
@@ -63,7 +63,8 @@ std::vector<AbiMember> AbiFunction::members() const {
     int64_t bytes = abiElementBytes(field.element, &type);
     bool scalar = field.kind == AbiField::Kind::Scalar;
     StringRef qualifier = field.kind == AbiField::Kind::Input ? "const " : "";
-    add(AbiMember::Kind::Field, field.name, (qualifier + type + (scalar ? " " : " *")).str(), index, scalar ? bytes : 8);
+    add(AbiMember::Kind::Field, field.name, (qualifier + type + (scalar ? " " : " *")).str(), index,
+        scalar ? bytes : 8);
   }
   add(AbiMember::Kind::Workspace, "workspace", "void *", 0, 8);
   add(AbiMember::Kind::WorkspaceSize, "workspace_size", "size_t ", 0, 8);
@@ -259,8 +260,8 @@ FailureOr<AbiFunction> AbiFunction::fromAttribute(StringRef name, Attribute attr
     if (!parts || parts.size() != 3 || !isa<StringAttr>(parts[0]) || !isa<IntegerAttr>(parts[1]) ||
         !isa<IntegerAttr>(parts[2]))
       return failure();
-    function.dims.push_back({cast<StringAttr>(parts[0]).str(), cast<IntegerAttr>(parts[1]).getInt(),
-                             cast<IntegerAttr>(parts[2]).getInt()});
+    function.dims.push_back(
+        {cast<StringAttr>(parts[0]).str(), cast<IntegerAttr>(parts[1]).getInt(), cast<IntegerAttr>(parts[2]).getInt()});
   }
   for (Attribute field : fieldAttrs) {
     auto read = readField(function, field);
@@ -338,8 +339,12 @@ std::string AbiModule::toJson() const {
     functionsJson.push_back(
         {{"name", function.name}, {"bytes", function.structBytes()}, {"dims", dims}, {"fields", fields}});
   }
-  Json root = {{"abi", 1},         {"prefix", prefix},           {"target", target},
-               {"openmp", openmp}, {"cpu_features", cpuFeatures}, {"functions", functionsJson}};
+  Json root = {{"abi", 1},
+               {"prefix", prefix},
+               {"target", target},
+               {"openmp", openmp},
+               {"cpu_features", cpuFeatures},
+               {"functions", functionsJson}};
   return root.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -352,8 +352,8 @@ void EntryBuilder::buildEntry() {
 
   SmallVector<Value> operands(dimValues);
   operands.push_back(width);
-  Value need = LLVM::CallOp::create(b, TypeRange(i64), abi.prefix + "_" + function.name + "_workspace", operands)
-                   .getResult();
+  Value need =
+      LLVM::CallOp::create(b, TypeRange(i64), abi.prefix + "_" + function.name + "_workspace", operands).getResult();
   check(LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::sge, need, constantInt(b, i64, 0)), AbiCode::Size,
         numberOf(AbiMember::Kind::WorkspaceSize));
   checkPointers(members, alone, need);
@@ -430,6 +430,9 @@ struct BuildEntries : qlow::impl::BuildEntriesBase<BuildEntries> {
       func.setPrivate();
       func->setAttr("llvm.linkage", linkage);
       func->removeAttr("qlow.abi");
+      // What arguments are for is said in the record now; LLVM has no such attributes.
+      func.removeArgAttrsAttr();
+      func.removeResAttrsAttr();
     }
     return success();
   }

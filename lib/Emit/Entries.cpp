@@ -13,8 +13,7 @@ using namespace qlow;
 LLVM::LLVMFuncOp qlow::startFunction(ImplicitLocOpBuilder &b, StringRef name, Type result, ArrayRef<Type> arguments,
                                      bool internal) {
   auto type = LLVM::LLVMFunctionType::get(result, arguments);
-  auto func =
-      LLVM::LLVMFuncOp::create(b, name, type, internal ? LLVM::Linkage::Internal : LLVM::Linkage::External);
+  auto func = LLVM::LLVMFuncOp::create(b, name, type, internal ? LLVM::Linkage::Internal : LLVM::Linkage::External);
   b.setInsertionPointToStart(func.addEntryBlock(b));
   return func;
 }
@@ -51,7 +50,8 @@ static Value hasAll(ImplicitLocOpBuilder &b, Value value, uint32_t mask) {
   return LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::eq, LLVM::AndOp::create(b, value, bits), bits);
 }
 
-/// Whether cpuid reports every bit. Leaves above the greatest one return other leaves' registers, so that is asked first.
+/// Whether cpuid reports every bit. Leaves above the greatest one return other leaves' registers, so that is asked
+/// first.
 static Value emitCpuidChecks(ImplicitLocOpBuilder &b, ArrayRef<CpuidBit> bits) {
   std::map<std::pair<uint32_t, uint32_t>, std::array<uint32_t, 4>> masks;
   for (const CpuidBit &bit : bits)
@@ -106,10 +106,10 @@ void qlow::buildCheckCpu(ImplicitLocOpBuilder &b, StringRef prefix, ArrayRef<Cpu
   Value ok = constantInt(b, b.getI1Type(), 1);
   if (systemState) {
     auto type = LLVM::LLVMStructType::getLiteral(b.getContext(), {i32, i32});
-    Value registers = LLVM::InlineAsmOp::create(b, TypeRange(type), ValueRange(constantInt(b, i32, 0)), "xgetbv",
-                                                "={ax},={dx},{cx}", true, false,
-                                                LLVM::tailcallkind::TailCallKind::None, nullptr, nullptr)
-                          .getRes();
+    Value registers =
+        LLVM::InlineAsmOp::create(b, TypeRange(type), ValueRange(constantInt(b, i32, 0)), "xgetbv", "={ax},={dx},{cx}",
+                                  true, false, LLVM::tailcallkind::TailCallKind::None, nullptr, nullptr)
+            .getRes();
     ok = hasAll(b, LLVM::ExtractValueOp::create(b, registers, 0), systemState);
   }
   LLVM::BrOp::create(b, ValueRange(LLVM::SelectOp::create(b, ok, one, lacks)), keep);
@@ -201,8 +201,8 @@ static void buildRun(ImplicitLocOpBuilder &b, StringRef name, StringRef worker) 
   auto func = startFunction(b, name, none, {pointer(b), pointer(b), pointer(b), i64}, /*internal=*/true);
   Value shared = LLVM::AllocaOp::create(b, pointer(b), team, constantInt(b, i32, 1), 8);
   Value count = func.getArgument(3);
-  for (auto [index, value] : llvm::enumerate(ArrayRef<Value>{func.getArgument(1), func.getArgument(2), count,
-                                                             constantInt(b, i64, 0)}))
+  for (auto [index, value] :
+       llvm::enumerate(ArrayRef<Value>{func.getArgument(1), func.getArgument(2), count, constantInt(b, i64, 0)}))
     LLVM::StoreOp::create(b, value, memberOf(b, team, shared, index));
   Value threads = LLVM::TruncOp::create(b, i32, LLVM::UMinOp::create(b, count, constantInt(b, i64, INT32_MAX)));
   Value function = LLVM::AddressOfOp::create(b, pointer(b), worker);

@@ -1,7 +1,7 @@
 //===- Entries.h - functions every object has -------------------*- C++ -*-===//
 //
-// Builders of the functions that do not depend on one model function: the processor check, the texts of return codes and
-// the ready-made OpenMP run. All is LLVM dialect; what they need of the module is its record.
+// Builders of the functions that do not depend on one model function: the processor check, the texts of return codes
+// and the ready-made OpenMP run. All is LLVM dialect; what they need of the module is its record.
 //
 //===----------------------------------------------------------------------===//
 

@@ -43,11 +43,13 @@ static std::string safe(StringRef text) {
 
 void HeaderWriter::writePrologue() {
   os << "/* The C interface of " << prefix << ", compiled by qlowc for " << abi.target
-     << ". Link the object beside this header;\n   it needs nothing but the C library" << (abi.openmp ? " and an OpenMP runtime" : "")
+     << ". Link the object beside this header;\n   it needs nothing but the C library"
+     << (abi.openmp ? " and an OpenMP runtime" : "")
      << ".\n\n"
         "   Tensors are dense and row-major. Pointers are aligned as C asks for their type. Results must not overlap\n"
         "   arguments or each other, which is not checked. Calls allocate nothing, keep nothing, may run in several\n"
-        "   threads at once, and expect the default floating-point environment: rounding to nearest, subnormals kept. */\n"
+        "   threads at once, and expect the default floating-point environment: rounding to nearest, subnormals kept. "
+        "*/\n"
      << "#ifndef " << upper << "_H\n#define " << upper << "_H\n\n#include <stddef.h>\n#include <stdint.h>\n\n"
      << "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
   os << "/* What the functions return, in the lowest byte: code & 255. Above it stands which argument is meant;\n   "
@@ -66,11 +68,13 @@ void HeaderWriter::writePrologue() {
 }
 
 void HeaderWriter::writeCommon() {
-  os << "/* How work is shared out. run calls body(arg, i) once for each i in [0, n), in any order and in any threads, and\n"
+  os << "/* How work is shared out. run calls body(arg, i) once for each i in [0, n), in any order and in any threads, "
+        "and\n"
         "   returns when all are done; n is at most width. Results have the same bits for every width. */\n"
      << "typedef struct " << prefix << "_parallel {\n"
      << "  void (*run)(void *self, void (*body)(void *arg, int64_t i), void *arg, int64_t n);\n"
-     << "  void *self;    /* passed to run */\n  int32_t width; /* how many calls of body may run at once, 1 or more */\n"
+     << "  void *self;    /* passed to run */\n  int32_t width; /* how many calls of body may run at once, 1 or more "
+        "*/\n"
      << "} " << prefix << "_parallel;\n\n";
   if (abi.openmp)
     os << "/* Fills in a parallel struct that runs on the threads of OpenMP. */\n"

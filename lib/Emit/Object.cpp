@@ -2,8 +2,8 @@
 //
 // In: a module in the LLVM dialect, its record, its target. Out: LLVM IR, assembly or an object in a file that exists.
 // Everything runs guarded, with every error diagnostic of LLVM failing the job. Functions get the target's features one
-// by one; entries and what they call before the processor was asked get none, so that they run anywhere. Bytes depend on
-// the input alone.
+// by one; entries and what they call before the processor was asked get none, so that they run anywhere. Bytes depend
+// on the input alone.
 //
 //===----------------------------------------------------------------------===//
 
@@ -14,6 +14,7 @@
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Dialect/All.h"
 #include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/ADT/ScopeExit.h"
 #include "llvm/Analysis/TargetLibraryInfo.h"
 #include "llvm/IR/DiagnosticInfo.h"
 #include "llvm/IR/DiagnosticPrinter.h"
@@ -90,7 +91,8 @@ bool Job::createTargetMachine() {
   if (!target)
     return fail("target '" + machine.name + "': " + why);
   if (!triple.isOSBinFormatELF())
-    return fail("target '" + machine.name + "': expected a triple whose objects are ELF, found '" + machine.triple + "'");
+    return fail("target '" + machine.name + "': expected a triple whose objects are ELF, found '" + machine.triple +
+                "'");
   // LLVM only warns about names it does not know, and aborts later.
   std::unique_ptr<llvm::MCSubtargetInfo> known(target->createMCSubtargetInfo(triple, "", ""));
   if (!known)
@@ -121,7 +123,9 @@ void Job::handle(const llvm::DiagnosticInfo &info) {
 bool Job::translate() {
   context.setDiagnosticHandlerCallBack(
       [](const llvm::DiagnosticInfo *info, void *job) { static_cast<Job *>(job)->handle(*info); }, this);
-  registerAllToLLVMIRTranslations(*module.getContext());
+  DialectRegistry registry;
+  registerAllToLLVMIRTranslations(registry);
+  module.getContext()->appendDialectRegistry(registry);
   if (options.debug) {
     PassManager passes(module.getContext());
     passes.addPass(LLVM::createDIScopeForLLVMFuncOpPass());
@@ -200,7 +204,8 @@ void Job::reserveSections(uint64_t weightBytes) {
     bool large = targetMachine->getTargetTriple().isX86_64();
     os << "\t.section " << (large ? ".lrodata." : ".rodata.") << abi.prefix << ",\"a" << (large ? "l" : "")
        << "\",@progbits\n\t.balign 64\n\t.hidden " << symbol << "\n\t.globl " << symbol << "\n\t.type " << symbol
-       << ",@object\n" << symbol << ":\n\t.zero " << weightBytes << "\n\t.size " << symbol << ", " << weightBytes << "\n";
+       << ",@object\n"
+       << symbol << ":\n\t.zero " << weightBytes << "\n\t.size " << symbol << ", " << weightBytes << "\n";
     if (llvm::GlobalVariable *global = llvmModule->getNamedGlobal(symbol))
       global->setCodeModel(llvm::CodeModel::Large);
   }
@@ -234,9 +239,7 @@ void Job::optimize() {
 
 void Job::generate() {
   std::error_code code;
-  llvm::raw_fd_ostream os(path, code, llvm::sys::fs::CD_OpenExisting, llvm::sys::fs::FA_Write, llvm::sys::fs::OF_None);
-  if (!code)
-    code = llvm::sys::fs::resize_file(os.get_fd(), 0);
+  llvm::raw_fd_ostream os(path, code);
   if (code) {
     fail("can not write '" + path + "': " + code.message());
     return;
@@ -246,8 +249,8 @@ void Job::generate() {
   } else {
     llvm::legacy::PassManager passes;
     passes.add(new llvm::TargetLibraryInfoWrapperPass(libraryInfo()));
-    auto type = options.artifact == Artifact::Object ? llvm::CodeGenFileType::ObjectFile
-                                                     : llvm::CodeGenFileType::AssemblyFile;
+    auto type =
+        options.artifact == Artifact::Object ? llvm::CodeGenFileType::ObjectFile : llvm::CodeGenFileType::AssemblyFile;
     if (targetMachine->addPassesToEmitFile(passes, os, nullptr, type))
       fail("LLVM can not write this kind of file for target '" + machine.name + "'");
     else
@@ -282,15 +285,15 @@ LogicalResult qlow::emitArtifact(ModuleOp module, const AbiModule &abi, const Ta
     weights.push_back(weight);
     weight->remove();
   }
-  auto destroy = llvm::make_scope_exit([&] {
+  llvm::scope_exit destroy([&] {
     for (WeightOp weight : weights)
       weight->destroy();
   });
   auto *job = new Job(module, abi, target, options, path);
   if (llvm::Error crash = runGuarded([&] { job->run(weightBytes); })) {
     // What LLVM left half done can not be destroyed.
-    return module.emitError(llvm::toString(std::move(crash))) << " while generating code for target '"
-                                                              << target.machine().name << "'";
+    return module.emitError(llvm::toString(std::move(crash)))
+           << " while generating code for target '" << target.machine().name << "'";
   }
   std::string error = std::move(job->error);
   delete job;

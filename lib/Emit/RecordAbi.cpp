@@ -1,8 +1,8 @@
 //===- RecordAbi.cpp - what the header needs to know -------------------------===//
 //
-// In: functions on tensors, with names, sizes and ranges as attributes. Out: `qlow.abi` on each public function. This is
-// the last place that sees quantized types in signatures, so all that the header says is decided here, and all that could
-// make an impossible header is refused here. Signatures and bodies stay as they are.
+// In: functions on tensors, with names, sizes and ranges as attributes. Out: `qlow.abi` on each public function. This
+// is the last place that sees quantized types in signatures, so all that the header says is decided here, and all that
+// could make an impossible header is refused here. Signatures and bodies stay as they are.
 //
 //===----------------------------------------------------------------------===//
 
@@ -167,8 +167,8 @@ FailureOr<AbiExtent> Recorder::extentOf(const Boundary &value, int64_t dim, Attr
   if (!ShapedType::isDynamic(size)) {
     auto number = dyn_cast_or_null<IntegerAttr>(given);
     if (given && (!number || number.getInt() != size))
-      return func.emitError() << "'qlow.dims' of " << value.describe() << ", dimension " << dim << ": expected its size "
-                              << size << ", found " << given;
+      return func.emitError() << "'qlow.dims' of " << value.describe() << ", dimension " << dim
+                              << ": expected its size " << size << ", found " << given;
     return AbiExtent{-1, size};
   }
   std::optional<ArgumentDim> source;
@@ -231,8 +231,9 @@ std::string Recorder::spell(ArrayRef<AbiExtent> shape) const {
 LogicalResult Recorder::add(AbiField field) {
   int64_t bytes = abiElementBytes(field.element);
   if (!bytes)
-    return func.emitError() << "'" << field.value << "' has element type " << field.element
-                            << ", which has no C type; expected f64, f32, f16, bf16, f8, i1, i8, i16, i32, i64 or !qlow.q";
+    return func.emitError()
+           << "'" << field.value << "' has element type " << field.element
+           << ", which has no C type; expected f64, f32, f16, bf16, f8, i1, i8, i16, i32, i64 or !qlow.q";
   for (const AbiExtent &extent : field.shape)
     if (!extent.isDynamic() && llvm::MulOverflow(bytes, std::max<int64_t>(extent.size, 1), bytes))
       return func.emitError() << "'" << field.value << "' of type " << field.tensor << " has more than 2^63 - 1 bytes";
@@ -316,8 +317,8 @@ LogicalResult Recorder::addParts(AbiField base, QType type, std::vector<AbiExten
                               << " are not whole bytes, so the last dimension must be static";
   const Format &format = *type.getFormat();
   if (failed(addOne("codes", codes(format), packedShape(format, shape),
-                    StringRef(format.name).str() + " codes of " + of + " " + spell(shape) + describePacking(format) + "; " +
-                        formula(type))))
+                    StringRef(format.name).str() + " codes of " + of + " " + spell(shape) + describePacking(format) +
+                        "; " + formula(type))))
     return failure();
   std::vector<AbiExtent> scales = scaleShape(type, shape);
   auto addScale = [&](StringRef name, Type scale) -> LogicalResult {
@@ -443,9 +444,10 @@ LogicalResult Recorder::checkUnique() {
   llvm::StringMap<bool> seen;
   for (const AbiMember &member : abi.members())
     if (!seen.try_emplace(member.name, true).second)
-      return func.emitError() << "two members of " << abi.name << "'s args struct are called '" << member.name
-                              << "'; give the argument, result or size another qlow.name or name in qlow.dims, such as '"
-                              << member.name << "_2'";
+      return func.emitError()
+             << "two members of " << abi.name << "'s args struct are called '" << member.name
+             << "'; give the argument, result or size another qlow.name or name in qlow.dims, such as '" << member.name
+             << "_2'";
   return success();
 }
 

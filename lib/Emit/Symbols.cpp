@@ -1,7 +1,8 @@
 //===- Symbols.cpp - the closed list of undefined symbols -------------------===//
 //
 // An object links with nothing but libc, so what it leaves undefined is known: the memory functions that LLVM itself
-// calls and, where asked for, the start of an OpenMP team. Any other name is an error here and not at the user's linker.
+// calls and, where asked for, the start of an OpenMP team. Any other name is an error here and not at the user's
+// linker.
 //
 //===----------------------------------------------------------------------===//
 

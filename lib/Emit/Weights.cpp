@@ -1,8 +1,8 @@
 //===- Weights.cpp - bytes of weights, streamed into the object -------------===//
 //
-// In: a finished object that reserves zeros behind one symbol, and the declarations of what belongs there. Bytes go from
-// where the model has them through the packer to the file: pwrite, never a map, since a full disk must be an error and
-// not a signal. Neither source nor object is held in memory.
+// In: a finished object that reserves zeros behind one symbol, and the declarations of what belongs there. Bytes go
+// from where the model has them through the packer to the file: pwrite, never a map, since a full disk must be an error
+// and not a signal. Neither source nor object is held in memory.
 //
 //===----------------------------------------------------------------------===//
 
@@ -12,6 +12,7 @@
 
 #include "mlir/IR/DialectResourceBlobManager.h"
 #include "llvm/Object/ELFObjectFile.h"
+#include "llvm/Support/Errno.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Process.h"

@@ -18,7 +18,7 @@ using namespace qlow;
 namespace {
 struct Step {
   StringRef pass;
-  StringRef options = ""; ///< {0}: target, {1}: prefix
+  StringRef options = ""; ///< {0}: target, {1}: prefix, {2}: openmp
 };
 } // namespace
 
@@ -34,7 +34,6 @@ static const Step kSteps[] = {
     {"qlow-fuse-epilogues"},
     {"qlow-record-abi", "prefix={1}"},
     {"qlow-select-recipes", kTarget},
-    {"qlow-pack-weights", kTarget},
     {"qlow-split-quantized"},
     // Tensors of parts.
     {"canonicalize"},
@@ -43,6 +42,7 @@ static const Step kSteps[] = {
     {"resolve-ranked-shaped-type-result-dims"},
     {"canonicalize"},
     {"cse"},
+    {"qlow-pack-weights", kTarget},
     // Buffers, and where they lie.
     {"qlow-bufferize"},
     {"canonicalize"},
@@ -58,7 +58,7 @@ static const Step kSteps[] = {
     {"lower-affine"},
     // The C interface.
     {"qlow-place-weights"},
-    {"qlow-build-entries"},
+    {"qlow-build-entries", "target={0} openmp={2}"},
     // LLVM.
     {"convert-vector-to-scf"},
     {"convert-scf-to-cf"},
@@ -71,7 +71,6 @@ static const Step kSteps[] = {
     {"reconcile-unrealized-casts"},
     {"canonicalize"},
     {"cse"},
-    {"symbol-dce"},
 };
 
 SmallVector<StringRef> qlow::pipelinePasses() {
@@ -118,7 +117,8 @@ LogicalResult qlow::buildPipeline(OpPassManager &manager, const PipelineOptions 
       emitError("pass '" + step.pass + "' is not registered in this tool");
       return failure();
     }
-    std::string text = llvm::formatv(/*Validate=*/false, step.options.data(), *target, *prefix);
+    std::string text = llvm::formatv(/*Validate=*/false, step.options.data(), *target, *prefix,
+                                     options.openmp ? "true" : "false");
     LogicalResult added = pass->addToPipeline(manager, text, [&](const Twine &message) {
       emitError("'" + step.pass + "': " + message);
       return failure();
@@ -134,6 +134,7 @@ struct PipelineFlags : PassPipelineOptions<PipelineFlags> {
   Option<std::string> target{*this, "target", llvm::cl::desc("Name or JSON file of the target"),
                              llvm::cl::init("generic")};
   Option<std::string> prefix{*this, "prefix", llvm::cl::desc("Prefix of all symbols; else the module's name")};
+  Option<bool> openmp{*this, "openmp", llvm::cl::desc("A ready-made parallel run on OpenMP's threads")};
   Option<std::string> startAfter{*this, "start-after", llvm::cl::desc("Begin behind this pass")};
   Option<std::string> stopAfter{*this, "stop-after", llvm::cl::desc("End with this pass")};
 };
@@ -146,7 +147,7 @@ void qlow::registerPipeline() {
         PipelineFlags flags;
         if (failed(flags.parseFromString(text)))
           return failure();
-        return buildPipeline(manager, {flags.target, flags.prefix, flags.startAfter, flags.stopAfter},
+        return buildPipeline(manager, {flags.target, flags.prefix, flags.openmp, flags.startAfter, flags.stopAfter},
                              [&](const Twine &message) { (void)errorHandler(message); });
       },
       [](llvm::function_ref<void(const mlir::detail::PassOptions &)> handler) { handler(PipelineFlags()); });

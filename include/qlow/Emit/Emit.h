@@ -60,9 +60,9 @@ struct AbiMember {
   enum class Kind { Size, Dim, Field, Workspace, WorkspaceSize, Parallel };
   Kind kind;
   std::string name, cType;
-  int index = 0;        ///< into dims or fields
-  int64_t offset = 0;   ///< in the struct, LP64
-  int64_t number = 0;   ///< unique in the module, from 1: what return codes name
+  int index = 0;      ///< into dims or fields
+  int64_t offset = 0; ///< in the struct, LP64
+  int64_t number = 0; ///< unique in the module, from 1: what return codes name
 };
 
 struct AbiFunction {
@@ -70,7 +70,7 @@ struct AbiFunction {
   std::vector<AbiDim> dims;
   std::vector<AbiField> fields;
   std::vector<int> results; ///< which fields the function's results are written to, part by part; a state's twice
-  int64_t firstNumber = 1; ///< number of the args pointer itself; the members' follow
+  int64_t firstNumber = 1;  ///< number of the args pointer itself; the members' follow
 
   std::vector<AbiMember> members() const;
   /// Whether the sizes' ranges allow a tensor of more than 2^62 bytes.

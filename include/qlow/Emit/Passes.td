@@ -17,7 +17,7 @@ def RecordAbi : Pass<"qlow-record-abi", "::mlir::ModuleOp"> {
         attributes {qlow.range = {m = [1, 64]}}
     // becomes
     func.func @f(...) attributes {qlow.abi = {dims = [["m", 1, 64]], fields = [
-        {element = "f32", kind = "input", name = "x", shape = ["m", 4], ...}, {kind = "output", name = "y", ...}]}, ...}
+        {element = "f32", kind = "input", name = "x", shape = ["m", 4], ...}, {kind = "output", name = "y", ...} ]}, ...}
     ```
 
     A dynamic size of a result without `qlow.dims` is derived from the arguments where the ops say how. Does not change

@@ -27,6 +27,7 @@ namespace qlow {
 struct PipelineOptions {
   std::string target = "generic"; ///< name or JSON file
   std::string prefix;             ///< of symbols; empty: the module's name
+  bool openmp = false;            ///< a ready-made parallel run
   std::string startAfter;         ///< name of a pass; empty: from the beginning
   std::string stopAfter;          ///< name of a pass; empty: to the LLVM dialect
 };
