@@ -117,6 +117,7 @@ static LogicalResult runReference() {
   registerAllExtensions(registry);
   registry.insert<QlowDialect>();
   MLIRContext context(registry);
+  context.printOpOnDiagnostic(false);
   auto sources = std::make_shared<llvm::SourceMgr>();
   SourceMgrDiagnosticHandler handler(*sources, &context);
   OwningOpRef<ModuleOp> module = readModel(context, sources);

@@ -274,11 +274,11 @@ static LogicalResult compareFloats(Operation *op, ArrayRef<Scalar> in, MutableAr
   return success();
 }
 
-/// The product is exact in f64 below f64; f32 takes libm's fused operation, which rounds once.
+/// In f32 where the type is not f64, then rounded to it.
 static LogicalResult fusedMultiplyAdd(Operation *op, ArrayRef<Scalar> in, MutableArrayRef<Scalar> out) {
   Type type = resultElement(op);
-  out[0].f = type.isF32() ? double(std::fma(float(in[0].f), float(in[1].f), float(in[2].f)))
-                          : roundTo(type, std::fma(in[0].f, in[1].f, in[2].f));
+  out[0].f = type.isF64() ? std::fma(in[0].f, in[1].f, in[2].f)
+                          : roundTo(type, std::fma(float(in[0].f), float(in[1].f), float(in[2].f)));
   return success();
 }
 
