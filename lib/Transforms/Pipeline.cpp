@@ -60,6 +60,7 @@ static const Step kSteps[] = {
     {"qlow-place-weights"},
     {"qlow-build-entries", "target={0} openmp={2}"},
     // LLVM.
+    {"qlow-store-floats-as-bits", kTarget},
     {"convert-vector-to-scf"},
     {"convert-scf-to-cf"},
     {"convert-vector-to-llvm"},

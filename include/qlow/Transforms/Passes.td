@@ -240,4 +240,23 @@ def ExpandMath : Pass<"qlow-expand-math", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
 }
 
+def StoreFloatsAsBits : Pass<"qlow-store-floats-as-bits", "::mlir::ModuleOp"> {
+  let summary = "Replace narrow floats by integers of their bits";
+  let description = [{
+    Precondition: `qlow-expand-math`; weights have their places.
+
+    ```mlir
+    %x = memref.load %m[%i] : memref<?xbf16>
+    %b = arith.bitcast %x : bf16 to i16
+    ```
+    becomes
+    ```mlir
+    %b = memref.load %m[%i] : memref<?xi16>
+    ```
+
+    f16 stays where the target converts it. Does not touch `qlow.weight`.
+  }];
+  let options = [Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">];
+}
+
 #endif // QLOW_TRANSFORMS_PASSES_TD
