@@ -118,8 +118,8 @@ LogicalResult qlow::buildPipeline(OpPassManager &manager, const PipelineOptions 
       emitError("pass '" + step.pass + "' is not registered in this tool");
       return failure();
     }
-    std::string text = llvm::formatv(/*Validate=*/false, step.options.data(), *target, *prefix,
-                                     options.openmp ? "true" : "false");
+    std::string text =
+        llvm::formatv(/*Validate=*/false, step.options.data(), *target, *prefix, options.openmp ? "true" : "false");
     LogicalResult added = pass->addToPipeline(manager, text, [&](const Twine &message) {
       emitError("'" + step.pass + "': " + message);
       return failure();

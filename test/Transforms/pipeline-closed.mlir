@@ -24,7 +24,8 @@
 #row = affine_map<(d0, d1) -> (d0)>
 
 // Tensors are cut, joined, padded, reshaped and generated.
-func.func @tensors(%x: tensor<?x8xf32>, %i: index) -> (tensor<?x12xf32>, tensor<4x4xf32>, tensor<?xf32>, tensor<?x2x4xf32>, tensor<3x5xf32>, tensor<2x3xi32>) {
+func.func @tensors(%x: tensor<?x8xf32> {qlow.dims = ["m", 8]}, %i: index)
+    -> (tensor<?x12xf32> {qlow.dims = ["m", 12]}, tensor<4x4xf32>, tensor<16xf32>, tensor<?x2x4xf32> {qlow.dims = ["m", 2, 4]}, tensor<3x5xf32>, tensor<2x3xi32>) {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   %z = arith.constant 0.5 : f32
@@ -34,7 +35,7 @@ func.func @tensors(%x: tensor<?x8xf32>, %i: index) -> (tensor<?x12xf32>, tensor<
     tensor.yield %z : f32
   } : tensor<?x8xf32> to tensor<?x12xf32>
   %s = tensor.extract_slice %x[%i, 2] [4, 4] [1, 1] : tensor<?x8xf32> to tensor<4x4xf32>
-  %flat = tensor.collapse_shape %x [[0, 1]] : tensor<?x8xf32> into tensor<?xf32>
+  %flat = tensor.collapse_shape %s [[0, 1]] : tensor<4x4xf32> into tensor<16xf32>
   %e = tensor.expand_shape %x [[0], [1, 2]] output_shape [%m, 2, 4] : tensor<?x8xf32> into tensor<?x2x4xf32>
   %g = tensor.generate {
   ^bb0(%a: index, %b: index):
@@ -43,12 +44,13 @@ func.func @tensors(%x: tensor<?x8xf32>, %i: index) -> (tensor<?x12xf32>, tensor<
   } : tensor<3x5xf32>
   %c = arith.constant 3 : i32
   %f = tensor.splat %c : tensor<2x3xi32>
-  return %p, %s, %flat, %e, %g, %f : tensor<?x12xf32>, tensor<4x4xf32>, tensor<?xf32>, tensor<?x2x4xf32>, tensor<3x5xf32>, tensor<2x3xi32>
+  return %p, %s, %flat, %e, %g, %f : tensor<?x12xf32>, tensor<4x4xf32>, tensor<16xf32>, tensor<?x2x4xf32>, tensor<3x5xf32>, tensor<2x3xi32>
 }
 
-func.func @joined(%x: tensor<2x8xf32>, %y: tensor<3x8xf32>, %shape: tensor<2xindex>, %v: f32, %i: index) -> (tensor<5x8xf32>, tensor<4x4xf32>, tensor<2x8xf32>, tensor<2xf32>, tensor<?x8xf32>) {
+func.func @joined(%x: tensor<2x8xf32>, %y: tensor<3x8xf32>, %shape: tensor<2xi32>, %v: f32, %i: index) 
+    -> (tensor<5x8xf32>, tensor<4x4xf32>, tensor<2x8xf32>, tensor<2xf32>, tensor<?x8xf32> {qlow.dims = ["n", 8]}) {
   %c = tensor.concat dim(0) %x, %y : (tensor<2x8xf32>, tensor<3x8xf32>) -> tensor<5x8xf32>
-  %r = tensor.reshape %x(%shape) : (tensor<2x8xf32>, tensor<2xindex>) -> tensor<4x4xf32>
+  %r = tensor.reshape %x(%shape) : (tensor<2x8xf32>, tensor<2xi32>) -> tensor<4x4xf32>
   %n = tensor.insert %v into %x[%i, %i] : tensor<2x8xf32>
   %e = tensor.from_elements %v, %v : tensor<2xf32>
   %d = tensor.cast %y : tensor<3x8xf32> to tensor<?x8xf32>
@@ -56,7 +58,8 @@ func.func @joined(%x: tensor<2x8xf32>, %y: tensor<3x8xf32>, %shape: tensor<2xind
 }
 
 // A softmax by hand, and named ops.
-func.func @structured(%x: tensor<?x16xf32>, %a: tensor<?x16xbf16>, %b: tensor<16x4xf16>, %k: tensor<4x16xf32>) -> (tensor<?x16xf32>, tensor<16x?xf32>, tensor<?x4xf32>, tensor<?x16xbf16>) {
+func.func @structured(%x: tensor<?x16xf32> {qlow.dims = ["m", 16]}, %a: tensor<?x16xbf16> {qlow.dims = ["m", 16]}, %b: tensor<16x4xf16>)
+    -> (tensor<?x16xf32> {qlow.dims = ["m", 16]}, tensor<16x?xf32> {qlow.dims = [16, "m"]}, tensor<?x4xf32> {qlow.dims = ["m", 4]}, tensor<?x16xbf16> {qlow.dims = ["m", 16]}) {
   %c0 = arith.constant 0 : index
   %zero = arith.constant 0.0 : f32
   %low = arith.constant 0xFF800000 : f32
@@ -90,7 +93,7 @@ func.func @control(%x: tensor<4x8xf32>, %n: index, %c: i1, %s: i32, %kv: tensor<
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   %e = tensor.empty() : tensor<4x8xf32>
-  %r:2 = scf.for %i = %c0 to %n step %c1 iter_args(%a = %x, %b = %e) -> (tensor<4x8xf32>, tensor<4x8xf32>) {
+  %r:2 = scf.for %i = %c0 to %n step %c1 iter_args(%a = %x, %b = %x) -> (tensor<4x8xf32>, tensor<4x8xf32>) {
     %y = linalg.exp ins(%a : tensor<4x8xf32>) outs(%e : tensor<4x8xf32>) -> tensor<4x8xf32>
     scf.yield %y, %a : tensor<4x8xf32>, tensor<4x8xf32>
   }
@@ -141,9 +144,9 @@ func.func @scalars(%i: i32, %l: i64, %x: f32, %d: f64, %h: f16, %b: bf16, %n: in
   %12 = arith.minnumf %11, %x : f32
   %13 = math.powf %12, %x : f32
   %14 = math.fma %13, %x, %x : f32
-  %15 = math.floor %d : f64
-  %16 = math.round %15 : f64
-  %17 = math.roundeven %16 : f64
+  %15 = math.floor %x : f32
+  %16 = math.round %15 : f32
+  %17 = arith.extf %16 : f32 to f64
   %18 = arith.maximumf %17, %d : f64
   %19 = arith.truncf %18 : f64 to f16
   %20 = arith.mulf %19, %h : f16

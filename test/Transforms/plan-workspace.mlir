@@ -218,6 +218,30 @@ func.func @scalar(%x: memref<f32>) -> f32 {
 
 // -----
 
+#r = #qlow.recipe<generic_1x4x1_f32_f32_f32, tiles = [<thread, [4, 16, 8]>, <reg, [1, 4, 1]>], lhs = [<to = reg, by = broadcast32>], rhs = [<to = reg, by = load>], rescale = end>
+
+// A kernel gets a slot of scratch for each task; its size may depend on the dimensions of a result, which are the
+// input's.
+// CHECK-LABEL: func.func @scratch(
+// CHECK-SAME:    %{{.*}}: memref<?x8xf32>, %{{.*}}, %[[Y:.*]]: memref<?x16xf32> {bufferize.result}, %[[WORKSPACE:.*]]: memref<?xi8> {qlow.workspace}, %[[WIDTH:.*]]: index {qlow.width}
+// CHECK:         %[[BYTES:.*]] = arith.muli %[[WIDTH]], %{{.*}} : index
+// CHECK:         %[[SCRATCH:.*]] = memref.view %[[WORKSPACE]][%{{.*}}][%[[BYTES]]] : memref<?xi8> to memref<?xi8>
+// CHECK:         qlow.matmul_kernel {{.*}} outs(%[[Y]] : memref<?x16xf32>) scratch(%[[SCRATCH]] : memref<?xi8>)
+// CHECK-LABEL: func.func private @scratch.workspace(
+func.func @scratch(%x: memref<?x8xf32>, %w: memref<8x16xf32>) -> memref<?x16xf32> {
+  %c0 = arith.constant 0 : index
+  %m = memref.dim %x, %c0 : memref<?x8xf32>
+  %y = memref.alloc(%m) : memref<?x16xf32>
+  qlow.matmul_kernel lhs(%x : memref<?x8xf32>) as tensor<?x8xf32> rhs(%w : memref<8x16xf32>) as tensor<8x16xf32>
+    maps [] outs(%y : memref<?x16xf32>) epilogue {
+    ^bb0(%acc: f32):
+      qlow.yield %acc : f32
+    } recipes #qlow.recipes<[#r]>
+  return %y : memref<?x16xf32>
+}
+
+// -----
+
 func.func @loaded_size(%x: memref<index>) {
   %n = memref.load %x[] : memref<index>
   // expected-error@+1 {{'memref.alloc' op has a size that is not known on entry: expected a function of constants, dimensions of the inputs and the width}}
