@@ -8,34 +8,40 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "ModelFile.h"
+
 #include "qlow/Dialect/Dialect.h"
+#include "qlow/Emit/Emit.h"
 #include "qlow/Import/Import.h"
 #include "qlow/Reference/Reference.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/IR/Diagnostics.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
-#include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "llvm/Support/CommandLine.h"
-#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/InitLLVM.h"
-#include "llvm/Support/SourceMgr.h"
-#include "llvm/Support/ToolOutputFile.h"
 
 using namespace mlir;
 using namespace qlow;
 namespace cl = llvm::cl;
 
-static cl::OptionCategory category("qlow-run options");
-static cl::opt<std::string> reference("reference", cl::value_desc("model"), cl::cat(category),
-                                      cl::desc("Evaluate this model by the reference evaluator"));
-static cl::opt<std::string> function("function", cl::value_desc("name"), cl::cat(category),
-                                     cl::desc("The function to run; not needed where there is one"));
-static cl::list<std::string> outputs("o", cl::value_desc("file"), cl::cat(category),
-                                     cl::desc("A .npy file for each result, in order; without, results are printed"));
-static cl::list<std::string> inputs(cl::Positional, cl::desc("a .npy file for each argument"), cl::cat(category));
+namespace {
+/// The command line. It is made in main, after LLVM's own options are gone: some have the same names.
+struct Options {
+  cl::opt<std::string> reference{"reference", cl::desc("Evaluate this model by the reference evaluator"),
+                                 cl::value_desc("model")};
+  cl::opt<std::string> function{"function", cl::desc("The function to run; not needed where there is one"),
+                                cl::value_desc("name")};
+  cl::list<std::string> outputs{"o", cl::desc("A .npy file for each result, in order; without, results are printed"),
+                                cl::value_desc("file")};
+  cl::list<std::string> inputs{cl::Positional, cl::desc("<.npy file for each argument>...")};
+};
+Options &options() {
+  static Options all;
+  return all;
+}
+} // namespace
 
 static LogicalResult fail(const llvm::Twine &message) {
   llvm::errs() << "qlow-run: error: " << message << "\n";
@@ -44,25 +50,25 @@ static LogicalResult fail(const llvm::Twine &message) {
 
 /// The public function of that name, or the only one.
 static FailureOr<std::string> findFunction(ModuleOp module) {
-  if (!function.empty()) {
-    if (!module.lookupSymbol<func::FuncOp>(function))
-      return fail("'" + reference + "' has no function @" + function);
-    return function.getValue();
+  if (!options().function.empty()) {
+    if (!module.lookupSymbol<func::FuncOp>(options().function))
+      return fail("'" + options().reference + "' has no function @" + options().function);
+    return options().function.getValue();
   }
   SmallVector<func::FuncOp> found =
       llvm::to_vector(llvm::make_filter_range(module.getOps<func::FuncOp>(), [](auto op) { return op.isPublic(); }));
   if (found.size() != 1)
-    return fail("'" + reference + "' has " + llvm::Twine(found.size()) +
+    return fail("'" + options().reference + "' has " + llvm::Twine(found.size()) +
                 " public functions: say which with --function");
   return found.front().getName().str();
 }
 
 static FailureOr<std::vector<Array>> readInputs(ArrayRef<ArrayType> types) {
-  if (types.size() != inputs.size())
+  if (types.size() != options().inputs.size())
     return fail("expected " + llvm::Twine(types.size()) + " .npy files, one for each argument or part of one, found " +
-                llvm::Twine(inputs.size()));
+                llvm::Twine(options().inputs.size()));
   std::vector<Array> arrays;
-  for (auto [path, type] : llvm::zip(inputs, types)) {
+  for (auto [path, type] : llvm::zip(options().inputs, types)) {
     llvm::Expected<Array> array = readNpy(path, type);
     if (!array)
       return fail(llvm::toString(array.takeError()));
@@ -71,44 +77,16 @@ static FailureOr<std::vector<Array>> readInputs(ArrayRef<ArrayType> types) {
   return arrays;
 }
 
-/// All files or none: a file that can not be written leaves none of the others behind.
 static LogicalResult writeOutputs(ArrayRef<Array> arrays) {
-  std::vector<std::unique_ptr<llvm::ToolOutputFile>> files;
-  for (auto [path, array] : llvm::zip_equal(outputs, arrays)) {
-    std::error_code error;
-    auto &file = files.emplace_back(std::make_unique<llvm::ToolOutputFile>(path, error, llvm::sys::fs::OF_None));
+  OutputFiles files;
+  for (auto [path, array] : llvm::zip_equal(options().outputs, arrays)) {
     std::vector<uint8_t> bytes = encodeNpy(array);
-    if (!error) {
-      file->os().write(reinterpret_cast<const char *>(bytes.data()), bytes.size());
-      file->os().close();
-      error = file->os().error();
-      file->os().clear_error();
-    }
-    if (error)
-      return fail("'" + path + "': can not be written: " + error.message());
+    if (llvm::Error error = files.write(path, StringRef(reinterpret_cast<const char *>(bytes.data()), bytes.size())))
+      return fail(llvm::toString(std::move(error)));
   }
-  for (auto &file : files)
-    file->keep();
+  if (llvm::Error error = files.commit())
+    return fail(llvm::toString(std::move(error)));
   return success();
-}
-
-/// The model as the compiler sees it after import.
-static OwningOpRef<ModuleOp> readModel(MLIRContext &context, const std::shared_ptr<llvm::SourceMgr> &sources) {
-  auto file = llvm::MemoryBuffer::getFile(reference);
-  if (!file) {
-    (void)fail("'" + reference + "': can not be read: " + file.getError().message());
-    return {};
-  }
-  sources->AddNewSourceBuffer(std::move(*file), llvm::SMLoc());
-  OwningOpRef<ModuleOp> module = parseSourceFile<ModuleOp>(sources, &context);
-  if (!module)
-    return {};
-  PassManager manager(&context);
-  buildImportPipeline(manager);
-  manager.addPass(createVerify());
-  if (failed(manager.run(*module)))
-    return {};
-  return module;
 }
 
 static LogicalResult runReference() {
@@ -117,11 +95,15 @@ static LogicalResult runReference() {
   registerAllExtensions(registry);
   registry.insert<QlowDialect>();
   MLIRContext context(registry);
-  context.printOpOnDiagnostic(false);
-  auto sources = std::make_shared<llvm::SourceMgr>();
-  SourceMgrDiagnosticHandler handler(*sources, &context);
-  OwningOpRef<ModuleOp> module = readModel(context, sources);
+  printDiagnostics(context);
+  OwningOpRef<ModuleOp> module = readModel(options().reference, context);
   if (!module)
+    return failure();
+  // What the compiler sees: the model after import.
+  PassManager manager(&context);
+  buildImportPipeline(manager);
+  manager.addPass(createVerify());
+  if (failed(manager.run(*module)))
     return failure();
   FailureOr<std::string> name = findFunction(*module);
   if (failed(name))
@@ -131,16 +113,16 @@ static LogicalResult runReference() {
   FailureOr<std::vector<ArrayType>> results = getArrayTypes(op.getResultTypes());
   if (failed(arguments) || failed(results))
     return op.emitError() << "@" << *name << " has a type in its signature that is not accepted";
-  if (!outputs.empty() && results->size() != outputs.size())
+  if (!options().outputs.empty() && results->size() != options().outputs.size())
     return fail("@" + *name + " gives " + llvm::Twine(results->size()) + " arrays: expected as many -o, found " +
-                llvm::Twine(outputs.size()));
+                llvm::Twine(options().outputs.size()));
   FailureOr<std::vector<Array>> arrays = readInputs(*arguments);
   if (failed(arrays))
     return failure();
   FailureOr<std::vector<Array>> computed = evaluate(*module, *name, *arrays);
   if (failed(computed))
     return failure();
-  if (!outputs.empty())
+  if (!options().outputs.empty())
     return writeOutputs(*computed);
   for (const Array &array : *computed)
     print(llvm::outs(), array);
@@ -149,9 +131,10 @@ static LogicalResult runReference() {
 
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
-  cl::HideUnrelatedOptions(category);
+  cl::ResetCommandLineParser();
+  (void)options();
   cl::ParseCommandLineOptions(argc, argv, "Runs a function of a model on .npy files\n");
-  if (reference.empty())
+  if (options().reference.empty())
     return failed(fail("expected --reference=MODEL")) ? 1 : 0;
   return failed(runReference()) ? 1 : 0;
 }

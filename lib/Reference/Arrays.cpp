@@ -22,60 +22,60 @@ using namespace qlow::reference;
 // Elements
 //===----------------------------------------------------------------------===//
 
-unsigned qlow::sizeOf(Element element) {
+unsigned qlow::sizeOf(ArrayElement element) {
   switch (element) {
-  case Element::I1:
-  case Element::U8:
-  case Element::I8:
-  case Element::F8E8M0:
-  case Element::F8E4M3:
+  case ArrayElement::I1:
+  case ArrayElement::U8:
+  case ArrayElement::I8:
+  case ArrayElement::F8E8M0:
+  case ArrayElement::F8E4M3:
     return 1;
-  case Element::I16:
-  case Element::F16:
-  case Element::BF16:
+  case ArrayElement::I16:
+  case ArrayElement::F16:
+  case ArrayElement::BF16:
     return 2;
-  case Element::I32:
-  case Element::F32:
+  case ArrayElement::I32:
+  case ArrayElement::F32:
     return 4;
-  case Element::I64:
-  case Element::F64:
+  case ArrayElement::I64:
+  case ArrayElement::F64:
     return 8;
   }
   llvm_unreachable("not an element");
 }
 
-Array::Array(ArrayRef<int64_t> shape, Element element)
+Array::Array(ArrayRef<int64_t> shape, ArrayElement element)
     : shape(shape), element(element), bytes(countOf(shape) * sizeOf(element)) {}
 
 int64_t Array::size() const { return countOf(shape); }
 
-std::optional<Element> reference::getElement(Type type) {
+std::optional<ArrayElement> reference::getElement(Type type) {
   if (type.isInteger(1))
-    return Element::I1;
+    return ArrayElement::I1;
   if (type.isInteger(8))
-    return Element::I8;
+    return ArrayElement::I8;
   if (type.isInteger(16))
-    return Element::I16;
+    return ArrayElement::I16;
   if (type.isInteger(32))
-    return Element::I32;
+    return ArrayElement::I32;
   if (type.isInteger(64) || type.isIndex())
-    return Element::I64;
+    return ArrayElement::I64;
   if (type.isF16())
-    return Element::F16;
+    return ArrayElement::F16;
   if (type.isBF16())
-    return Element::BF16;
+    return ArrayElement::BF16;
   if (type.isF32())
-    return Element::F32;
+    return ArrayElement::F32;
   if (type.isF64())
-    return Element::F64;
+    return ArrayElement::F64;
   if (isa<Float8E8M0FNUType>(type))
-    return Element::F8E8M0;
+    return ArrayElement::F8E8M0;
   if (isa<Float8E4M3FNType>(type))
-    return Element::F8E4M3;
+    return ArrayElement::F8E4M3;
   return std::nullopt;
 }
 
-bool reference::isFloat(Element element) { return element >= Element::F16; }
+bool reference::isFloat(ArrayElement element) { return element >= ArrayElement::F16; }
 
 template <typename T> static T get(const Array &array, int64_t index) {
   T value;
@@ -104,29 +104,29 @@ static uint64_t toBits(const llvm::fltSemantics &semantics, double x) {
 
 Scalar reference::load(const Array &array, int64_t index) {
   switch (array.element) {
-  case Element::I1:
+  case ArrayElement::I1:
     return {get<uint8_t>(array, index) ? -1 : 0};
-  case Element::U8:
+  case ArrayElement::U8:
     return {get<uint8_t>(array, index)};
-  case Element::I8:
+  case ArrayElement::I8:
     return {get<int8_t>(array, index)};
-  case Element::I16:
+  case ArrayElement::I16:
     return {get<int16_t>(array, index)};
-  case Element::I32:
+  case ArrayElement::I32:
     return {get<int32_t>(array, index)};
-  case Element::I64:
+  case ArrayElement::I64:
     return {get<int64_t>(array, index)};
-  case Element::F16:
+  case ArrayElement::F16:
     return {0, fromBits(llvm::APFloat::IEEEhalf(), get<uint16_t>(array, index))};
-  case Element::BF16:
+  case ArrayElement::BF16:
     return {0, fromBits(llvm::APFloat::BFloat(), get<uint16_t>(array, index))};
-  case Element::F32:
+  case ArrayElement::F32:
     return {0, get<float>(array, index)};
-  case Element::F64:
+  case ArrayElement::F64:
     return {0, get<double>(array, index)};
-  case Element::F8E8M0:
+  case ArrayElement::F8E8M0:
     return {0, findScaleFormat("f8E8M0FNU")->decode(get<uint8_t>(array, index))};
-  case Element::F8E4M3:
+  case ArrayElement::F8E4M3:
     return {0, findScaleFormat("f8E4M3FN")->decode(get<uint8_t>(array, index))};
   }
   llvm_unreachable("not an element");
@@ -134,28 +134,28 @@ Scalar reference::load(const Array &array, int64_t index) {
 
 void reference::store(Array &array, int64_t index, Scalar value) {
   switch (array.element) {
-  case Element::I1:
+  case ArrayElement::I1:
     return put<uint8_t>(array, index, value.i & 1);
-  case Element::U8:
-  case Element::I8:
+  case ArrayElement::U8:
+  case ArrayElement::I8:
     return put<uint8_t>(array, index, uint8_t(value.i));
-  case Element::I16:
+  case ArrayElement::I16:
     return put<int16_t>(array, index, int16_t(value.i));
-  case Element::I32:
+  case ArrayElement::I32:
     return put<int32_t>(array, index, int32_t(value.i));
-  case Element::I64:
+  case ArrayElement::I64:
     return put<int64_t>(array, index, value.i);
-  case Element::F16:
+  case ArrayElement::F16:
     return put<uint16_t>(array, index, uint16_t(toBits(llvm::APFloat::IEEEhalf(), value.f)));
-  case Element::BF16:
+  case ArrayElement::BF16:
     return put<uint16_t>(array, index, uint16_t(toBits(llvm::APFloat::BFloat(), value.f)));
-  case Element::F32:
+  case ArrayElement::F32:
     return put<float>(array, index, float(value.f));
-  case Element::F64:
+  case ArrayElement::F64:
     return put<double>(array, index, value.f);
-  case Element::F8E8M0:
+  case ArrayElement::F8E8M0:
     return put<uint8_t>(array, index, uint8_t(findScaleFormat("f8E8M0FNU")->encode(float(value.f))));
-  case Element::F8E4M3:
+  case ArrayElement::F8E4M3:
     return put<uint8_t>(array, index, uint8_t(findScaleFormat("f8E4M3FN")->encode(float(value.f))));
   }
 }
@@ -233,7 +233,7 @@ static llvm::Expected<Array> fromResource(DenseResourceElementsAttr attribute, A
 
 llvm::Expected<Array> reference::toArray(ElementsAttr attribute) {
   ShapedType type = attribute.getShapedType();
-  std::optional<Element> element = getElement(type.getElementType());
+  std::optional<ArrayElement> element = getElement(type.getElementType());
   if (!element)
     return llvm::createStringError("a constant of this element type is not accepted");
   Array array(type.getShape(), *element);
@@ -242,7 +242,7 @@ llvm::Expected<Array> reference::toArray(ElementsAttr attribute) {
   auto dense = dyn_cast<DenseElementsAttr>(attribute);
   if (!dense)
     return llvm::createStringError("a constant is dense or dense_resource, not of another kind");
-  if (*element == Element::I1) {
+  if (*element == ArrayElement::I1) {
     for (auto [index, value] : llvm::enumerate(dense.getValues<bool>()))
       array.bytes[index] = value;
     return array;
@@ -326,7 +326,7 @@ float QuantizedView::value(ArrayRef<int64_t> indices) const {
 }
 
 CodeWriter::CodeWriter(const Format &format, ArrayRef<int64_t> shape)
-    : format(format), shape(shape), array(QType::getStorageShape(format, shape), Element::I8) {}
+    : format(format), shape(shape), array(QType::getStorageShape(format, shape), ArrayElement::I8) {}
 
 void CodeWriter::set(ArrayRef<int64_t> indices, uint32_t code) {
   auto [row, position] = locate(format, indices, shape);

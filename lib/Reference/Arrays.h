@@ -22,8 +22,8 @@ struct Scalar {
 };
 
 /// The array element that stores a scalar of `type`; none for types outside the accepted list.
-std::optional<Element> getElement(mlir::Type type);
-bool isFloat(Element element);
+std::optional<ArrayElement> getElement(mlir::Type type);
+bool isFloat(ArrayElement element);
 
 Scalar load(const Array &array, int64_t index);
 void store(Array &array, int64_t index, Scalar value);

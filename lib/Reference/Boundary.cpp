@@ -12,8 +12,9 @@ using namespace mlir;
 using namespace qlow;
 using namespace qlow::reference;
 
-static Element codeElement(const Format &format) {
-  return format.kind == DecodeKind::Integer && format.isSigned && format.bits == 8 ? Element::I8 : Element::U8;
+static ArrayElement codeElement(const Format &format) {
+  return format.kind == DecodeKind::Integer && format.isSigned && format.bits == 8 ? ArrayElement::I8
+                                                                                   : ArrayElement::U8;
 }
 
 static void appendArrayTypes(Type element, ArrayRef<int64_t> shape, std::vector<ArrayType> &types) {
@@ -89,8 +90,8 @@ static FailureOr<SmallVector<RuntimeValue>> importArguments(func::FuncOp functio
       if (failed(checkArray(function, next, arrays[next], part)))
         return failure();
       Array array = arrays[next++];
-      if (array.element == Element::U8)
-        array.element = Element::I8; // As i8 tensors inside the program.
+      if (array.element == ArrayElement::U8)
+        array.element = ArrayElement::I8; // As i8 tensors inside the program.
       value.parts.push_back(std::make_shared<const Array>(std::move(array)));
     }
     values.push_back(std::move(value));

@@ -58,7 +58,7 @@ SmallVector<int64_t> Frame::get(ArrayRef<OpFoldResult> values) const {
 //===----------------------------------------------------------------------===//
 
 FailureOr<int64_t> reference::checkShape(Operation *op, ArrayRef<int64_t> shape) {
-  constexpr int64_t limit = int64_t(1) << 34;
+  constexpr int64_t limit = int64_t(1) << 32;
   int64_t count = 1;
   for (int64_t size : shape) {
     if (size < 0)
@@ -77,7 +77,7 @@ FailureOr<int64_t> reference::checkShape(Operation *op, ArrayRef<int64_t> shape)
 FailureOr<Array> reference::makeArray(Operation *op, ArrayRef<int64_t> shape, Type element) {
   if (failed(checkShape(op, shape)))
     return failure();
-  std::optional<Element> kind = getElement(element);
+  std::optional<ArrayElement> kind = getElement(element);
   if (!kind)
     return op->emitError() << "element type " << element << " is not accepted";
   return Array(shape, *kind);

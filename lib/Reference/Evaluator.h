@@ -82,7 +82,7 @@ void addQuantizedRules(Evaluator &evaluator);
 void addMatmulRule(Evaluator &evaluator);
 mlir::LogicalResult runStructured(Evaluator &evaluator, mlir::linalg::LinalgOp op, Frame &frame);
 
-/// Zeros, or an error at `op` where the sizes are negative or need more than 16 GiB.
+/// Zeros, or an error at `op` where the sizes are negative or count more than 2^32 elements.
 mlir::FailureOr<Array> makeArray(mlir::Operation *op, llvm::ArrayRef<int64_t> shape, mlir::Type element);
 /// The number of elements, with the same error.
 mlir::FailureOr<int64_t> checkShape(mlir::Operation *op, llvm::ArrayRef<int64_t> shape);

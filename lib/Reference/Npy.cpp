@@ -19,30 +19,30 @@ using namespace qlow::reference;
 static constexpr StringRef magic("\x93NUMPY", 6);
 
 /// numpy's name of the type that an element is written as, and those it is also read from.
-static SmallVector<StringRef> dtypesOf(Element element) {
+static SmallVector<StringRef> dtypesOf(ArrayElement element) {
   switch (element) {
-  case Element::I1:
+  case ArrayElement::I1:
     return {"|b1", "|u1"};
-  case Element::U8:
+  case ArrayElement::U8:
     return {"|u1", "|i1"};
-  case Element::I8:
+  case ArrayElement::I8:
     return {"|i1", "|u1"};
-  case Element::F8E8M0:
-  case Element::F8E4M3:
+  case ArrayElement::F8E8M0:
+  case ArrayElement::F8E4M3:
     return {"|u1"};
-  case Element::I16:
+  case ArrayElement::I16:
     return {"<i2", "<u2"};
-  case Element::BF16:
+  case ArrayElement::BF16:
     return {"<u2"};
-  case Element::I32:
+  case ArrayElement::I32:
     return {"<i4", "<u4"};
-  case Element::I64:
+  case ArrayElement::I64:
     return {"<i8", "<u8"};
-  case Element::F16:
+  case ArrayElement::F16:
     return {"<f2"};
-  case Element::F32:
+  case ArrayElement::F32:
     return {"<f4"};
-  case Element::F64:
+  case ArrayElement::F64:
     return {"<f8"};
   }
   llvm_unreachable("not an element");
@@ -158,31 +158,31 @@ static bool splitHeader(StringRef file, StringRef &header, StringRef &data) {
   return true;
 }
 
-static StringRef nameOf(Element element) {
+static StringRef nameOf(ArrayElement element) {
   switch (element) {
-  case Element::I1:
+  case ArrayElement::I1:
     return "i1";
-  case Element::U8:
+  case ArrayElement::U8:
     return "u8";
-  case Element::I8:
+  case ArrayElement::I8:
     return "i8";
-  case Element::I16:
+  case ArrayElement::I16:
     return "i16";
-  case Element::I32:
+  case ArrayElement::I32:
     return "i32";
-  case Element::I64:
+  case ArrayElement::I64:
     return "i64";
-  case Element::F16:
+  case ArrayElement::F16:
     return "f16";
-  case Element::BF16:
+  case ArrayElement::BF16:
     return "bf16";
-  case Element::F32:
+  case ArrayElement::F32:
     return "f32";
-  case Element::F64:
+  case ArrayElement::F64:
     return "f64";
-  case Element::F8E8M0:
+  case ArrayElement::F8E8M0:
     return "f8E8M0FNU";
-  case Element::F8E4M3:
+  case ArrayElement::F8E4M3:
     return "f8E4M3FN";
   }
   llvm_unreachable("not an element");
@@ -195,10 +195,10 @@ void qlow::print(llvm::raw_ostream &os, const Array &array) {
   for (int64_t index = 0, end = array.size(); index < end; ++index) {
     Scalar value = load(array, index);
     os << (index ? ", " : " ");
-    if (array.element == Element::I1)
+    if (array.element == ArrayElement::I1)
       os << (value.i ? 1 : 0);
     else if (isFloat(array.element))
-      os << llvm::format(array.element == Element::F64 ? "%.17g" : "%.9g", value.f);
+      os << llvm::format(array.element == ArrayElement::F64 ? "%.17g" : "%.9g", value.f);
     else
       os << value.i;
   }
@@ -232,7 +232,7 @@ llvm::Expected<Array> qlow::readNpy(StringRef path, const ArrayType &expected) {
                  ", found " + llvm::Twine(data.size()));
   Array array(header.shape, expected.element);
   llvm::copy(data, array.bytes.begin());
-  if (expected.element == Element::I1)
+  if (expected.element == ArrayElement::I1)
     for (uint8_t &byte : array.bytes)
       byte = byte != 0;
   return array;

@@ -19,20 +19,20 @@
 namespace qlow {
 
 /// What the bytes of an array are. I1 is a byte of 0 or 1; BF16 and the F8 types are bit patterns.
-enum class Element { I1, U8, I8, I16, I32, I64, F16, BF16, F32, F64, F8E8M0, F8E4M3 };
+enum class ArrayElement { I1, U8, I8, I16, I32, I64, F16, BF16, F32, F64, F8E8M0, F8E4M3 };
 
 /// Bytes of one element.
-unsigned sizeOf(Element element);
+unsigned sizeOf(ArrayElement element);
 
 /// A dense row-major array.
 struct Array {
   llvm::SmallVector<int64_t> shape;
-  Element element = Element::U8;
+  ArrayElement element = ArrayElement::U8;
   std::vector<uint8_t> bytes;
 
   Array() = default;
   /// Zeros.
-  Array(llvm::ArrayRef<int64_t> shape, Element element);
+  Array(llvm::ArrayRef<int64_t> shape, ArrayElement element);
   int64_t size() const;
   int64_t rank() const { return int64_t(shape.size()); }
 };
@@ -40,7 +40,7 @@ struct Array {
 /// One array that a function takes or gives: a part of an argument or result. Dynamic sizes are ShapedType::kDynamic.
 struct ArrayType {
   llvm::SmallVector<int64_t> shape;
-  Element element;
+  ArrayElement element;
 };
 
 /// The arrays that values of these types are made of, in order. Codes are I8 for codes of format i8, else U8. Fails for
