@@ -36,6 +36,7 @@ else:
             config.environment[name] = os.environ[name]
     config.substitutions.append(("%models", os.path.join(here, "Models")))
     config.substitutions.append(("%include", os.path.join(here, "..", "include")))
+    config.substitutions.append(("%build", config.qlow_build))
 
     if os.path.exists("/proc/cpuinfo"):
         flags = [line.split(":")[1] for line in open("/proc/cpuinfo") if line.startswith("flags")]
