@@ -1,0 +1,61 @@
+# The table of targets and formats in README.md is what selection says of every registered target and format.
+#
+# RUN: python3 %s %include/../README.md
+#
+# After a new target or format: python3 test/Tree/support.py --write, with the build's programs on PATH.
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ACTIVATIONS = ["!qlow.q<u8 : f32>", "!qlow.q<i8 : f32>", "f32"]
+BEGIN, END = "<!-- written by test/Tree/support.py --write -->\n", "<!-- end -->"
+
+
+def names(option):
+    text = subprocess.run(["qlowc", option], capture_output=True, text=True, check=True).stdout
+    return [line.split()[0] for line in text.splitlines() if line.strip()]
+
+
+def matmul(name, activation, format):
+    x, w = f"tensor<8x64x{activation}>", f"tensor<32x64x!qlow.q<{format} : f32>>"
+    return (f"func.func @{name}(%x: {x}, %w: {w}) -> tensor<8x32xf32> {{\n"
+            f"  %y = qlow.matmul transpose_rhs %x, %w : {x}, {w} -> tensor<8x32xf32>\n"
+            f"  return %y : tensor<8x32xf32>\n}}\n")
+
+
+def ask(target, formats):
+    """For each format whether each activation's matmul is native, or None where one of them can not be computed."""
+    module = "".join(matmul(f"f{i}_{j}", activation, format)
+                     for i, format in enumerate(formats) for j, activation in enumerate(ACTIVATIONS))
+    done = subprocess.run(["qlow-opt", f"--qlow-select-recipes=target={target}"], input=module, capture_output=True, text=True)
+    answers = [word == "true" for word in re.findall(r"\bnative = (true|false)", done.stdout)]
+    if done.returncode or len(answers) != len(formats) * len(ACTIVATIONS):
+        assert done.returncode, "the report has not one entry for each matmul"
+        return [None] if len(formats) == 1 else sum((ask(target, [format]) for format in formats), [])
+    return [answers[i : i + len(ACTIVATIONS)] for i in range(0, len(answers), len(ACTIVATIONS))]
+
+
+def table():
+    targets, formats = names("-list-targets"), names("-list-formats")
+    columns = [ask(target, formats) for target in targets]
+    rows = {}  # formats by their cells: those that fare alike share a row
+    for i, format in enumerate(formats):
+        cells = ["no" if column[i] is None else "native" if any(column[i]) else "emulated" for column in columns]
+        rows.setdefault(" | ".join(cells), []).append(f"`{format}`")
+    lines = ["| weight | " + " | ".join(targets) + " |", "| --- |" + " --- |" * len(targets)]
+    lines += [f"| {' '.join(names)} | {cells} |" for cells, names in rows.items()]
+    return "\n".join(lines) + "\n"
+
+
+write = sys.argv[1] == "--write"
+readme = Path(__file__).resolve().parents[2] / "README.md" if write else Path(sys.argv[1])
+text = readme.read_text()
+before, rest = text.split(BEGIN)
+found, after = rest.split(END)
+wanted = table()
+if write:
+    readme.write_text(before + BEGIN + wanted + END + after)
+else:
+    assert found == wanted, f"README.md has an old table, run python3 test/Tree/support.py --write; expected:\n{wanted}"
