@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "Inputs"))
-from objects import Library, compile_module, registered_targets
+from objects import Library, compile_module, link, registered_targets
 
 
 def classify(library, images, at_end=True, width=0):
@@ -25,11 +25,11 @@ def check(models, out, target):
         return np.load(os.path.join(models, f"{name}.npy"))
 
     start = time.time()
-    int8 = Library(compile_module(f"{models}/digits.mlir", target, f"{out}/{target}/digits.o", "digits"), "digits")
+    int8 = Library(link(compile_module(f"{models}/digits.mlir", target, f"{out}/{target}/digits.o", "digits")), "digits")
     seconds = time.time() - start
     if not int8.runs_here():
         return print(f"{target}: not for this machine")
-    f32 = Library(compile_module(f"{models}/digits_f32.mlir", target, f"{out}/{target}/digits_f32.o", "twin"), "twin")
+    f32 = Library(link(compile_module(f"{models}/digits_f32.mlir", target, f"{out}/{target}/digits_f32.o", "twin")), "twin")
     images, labels, want = load("images"), load("labels"), load("scores_int8")
 
     scores = classify(int8, images)

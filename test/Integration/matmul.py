@@ -5,6 +5,7 @@
 #
 # All of it (500 samples a target):   python3 test/Integration/matmul.py --samples 500
 # One failure again:                  the command that a failure prints
+# For another machine:                --compile-only --targets znver4 here, --reuse --targets znver4 there
 #
 # M, N and K are dealt from one deck each, so every edge comes up; at most one of them is above 257. Each sample is run
 # with its buffers against the page behind and again against the page before, the second time as three tasks. Expected
@@ -22,7 +23,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "Inputs"))
-from objects import Library, Reference, compile_module, registered_targets
+from objects import Library, Reference, compile_module, link, registered_targets
 
 SIZES = [1, 2, 3, 5, 15, 16, 17, 31, 64, 65, 100, 129, 257, 4096]
 F32 = np.float32
@@ -517,7 +518,7 @@ class Run:
         path = os.path.join(self.options.out, f"{name}.mlir")
         with open(path, "w") as file:
             file.write("".join(writer.function() for writer in writers))
-        calls = [list(calls_of(s)) for s in samples]
+        calls = [] if self.options.compile_only else [list(calls_of(s)) for s in samples]
         for target in targets:
             out = os.path.join(self.options.out, target, f"{name}.o")
             if target == "reference":
@@ -525,7 +526,8 @@ class Run:
                 self.run(lambda: Reference(path), target, *([of[i] for i in small] for of in (samples, writers, calls)))
                 continue
             try:
-                compile_module(path, target, out, name)
+                if not self.options.reuse:
+                    link(compile_module(path, target, out, name))
             except RuntimeError as error:
                 if len(samples) == 1:
                     self.fail(target, samples[0], str(error))
@@ -533,9 +535,12 @@ class Run:
                     for sample in samples:  # find out which
                         self.batch([sample], [target])
                 continue
+            if self.options.compile_only:
+                os.remove(out)
+                continue
             self.run(lambda: Library(out, name), target, samples, writers, calls)
-            for suffix in (".o", ".so", ".h"):
-                if not self.options.keep:
+            if not self.options.reuse:
+                for suffix in (".o", ".so", ".h"):
                     os.remove(os.path.splitext(out)[0] + suffix)
 
     def run(self, load, target, samples, writers, calls):
@@ -566,6 +571,8 @@ class Run:
 
 def runnable(options):
     """Targets whose code this machine can run."""
+    if options.compile_only or options.reuse:
+        return options.targets
     source = os.path.join(options.out, "probe.mlir")
     with open(source, "w") as file:
         file.write("func.func @f(%x: tensor<f32>) -> tensor<f32> { return %x : tensor<f32> }\n")
@@ -575,6 +582,7 @@ def runnable(options):
             result.append(target)
             continue
         out = compile_module(source, target, os.path.join(options.out, target, "probe.o"), "probe")
+        link(out)
         if Library(out, "probe").runs_here():
             result.append(target)
     return result
@@ -589,7 +597,8 @@ def main():
     parser.add_argument("--only", type=int, help="this sample alone")
     parser.add_argument("--targets", type=lambda text: text.split(","), help="instead of all this machine can run")
     parser.add_argument("--out", default="build/matmul", help="folder of the modules and objects")
-    parser.add_argument("--keep", action="store_true", help="keep objects")
+    parser.add_argument("--compile-only", action="store_true", help="leave shared libraries in --out, for --targets")
+    parser.add_argument("--reuse", action="store_true", help="run those, with the same seed, where there is no qlowc")
     options = parser.parse_args()
     os.makedirs(options.out, exist_ok=True)
 

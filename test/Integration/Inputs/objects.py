@@ -67,15 +67,14 @@ class Parallel(ctypes.Structure):
 
 
 class Library:
-    """One object as a shared library, and the args structs its header declares."""
+    """The shared library made of an object by link, and the args structs the object's header declares."""
 
     ways = [(True, 0), (False, 3)]  # (at_end, width) to call with
 
     def __init__(self, obj, prefix):
-        shared = os.path.splitext(obj)[0] + ".so"
-        subprocess.run(["cc", "-shared", "-o", shared, obj], check=True)
-        self.prefix, self.library = prefix, ctypes.CDLL(shared)
-        self.library[f"{prefix}_strerror"].restype = ctypes.c_char_p
+        self.prefix, self.library = prefix, ctypes.CDLL(os.path.abspath(os.path.splitext(obj)[0] + ".so"))
+        self.strerror = self.library[f"{prefix}_strerror"]
+        self.strerror.restype = ctypes.c_char_p
         header = re.sub(r"/\*.*?\*/", "", open(os.path.splitext(obj)[0] + ".h").read(), flags=re.S)
         self.members = {}
         for body, name in re.findall(r"typedef struct \w+ \{([^{}]*)\} (\w+)_args;", header):
@@ -104,7 +103,7 @@ class Library:
         code = self.library[name](ctypes.byref(args))
         faults = []
         if code:
-            faults.append("returned %d: %s" % (code, self.library[f"{self.prefix}_strerror"](code).decode()))
+            faults.append(f"returned {code}: {self.strerror(code).decode()}")
         for field, buffer in buffers.items():
             if not buffer.slack_is_whole():
                 faults.append(f"wrote beside {field}")
@@ -157,6 +156,12 @@ def compile_module(path, target, out, prefix, *flags):
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}\nexit status {done.returncode}\n{done.stderr[-4000:]}")
     return out
+
+
+def link(obj):
+    """Makes a shared library beside the object; returns the object's path."""
+    subprocess.run(["cc", "-shared", "-o", os.path.splitext(obj)[0] + ".so", obj], check=True)
+    return obj
 
 
 def registered_targets():
