@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "HostTarget.h"
 #include "ModelFile.h"
 
 #include "qlow/Emit/Emit.h"
@@ -24,8 +25,6 @@
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
-#include "llvm/TargetParser/Host.h"
-#include "llvm/TargetParser/Triple.h"
 
 #include <chrono>
 #include <csignal>
@@ -93,31 +92,6 @@ static int fail(const Twine &what) {
 // Targets
 //===----------------------------------------------------------------------===//
 
-/// The registered machine with the most features that this one has, all else being equal the one made for it.
-static std::string hostTarget() {
-  llvm::StringMap<bool> features = llvm::sys::getHostCPUFeatures();
-  std::string triple = llvm::sys::getDefaultTargetTriple(), best = "generic";
-  size_t most = 0;
-  for (StringRef name : Target::names()) {
-    auto target = Target::find(name);
-    if (!target) {
-      llvm::consumeError(target.takeError());
-      continue;
-    }
-    const Machine &machine = (*target)->machine();
-    bool fits = llvm::Triple(machine.triple).getArch() == llvm::Triple(triple).getArch() &&
-                llvm::all_of(machine.features, [&](const std::string &feature) { return features.lookup(feature); });
-    size_t count = 2 * machine.features.size() + (machine.tune == llvm::sys::getHostCPUName());
-    if (fits && count > most) {
-      most = count;
-      best = name.str();
-    }
-  }
-  return best;
-}
-
-static std::string resolve(StringRef name) { return name == "host" ? hostTarget() : name.str(); }
-
 static int printLists() {
   if (options().listTargets)
     for (StringRef name : Target::names()) {
@@ -132,7 +106,7 @@ static int printLists() {
                    << format.bytesPerGroup << (format.bytesPerGroup == 1 ? " byte" : " bytes") << ", values from "
                    << format.minValue() << " to " << format.maxValue() << "\n";
   if (options().listInstructions || !options().printTarget.empty()) {
-    auto target = Target::find(resolve(options().printTarget.empty() ? options().targetName : options().printTarget));
+    auto target = Target::find(resolveTarget(options().printTarget.empty() ? options().targetName : options().printTarget));
     if (!target)
       return fail(llvm::toString(target.takeError()));
     if (!options().printTarget.empty())
@@ -235,7 +209,7 @@ static int compile() {
   // One thread: crash recovery watches over the thread it starts and no other.
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
   printDiagnostics(context);
-  std::string name = resolve(options().targetName);
+  std::string name = resolveTarget(options().targetName);
   auto target = Target::find(name);
   if (!target)
     return fail(llvm::toString(target.takeError()));

@@ -94,30 +94,30 @@ const MultiplyRow *Target::findRow(StringRef id) const {
   return nullptr;
 }
 
-unsigned qlow::elementBytes(Element element) {
+unsigned qlow::elementBytes(OperandElement element) {
   switch (element) {
-  case Element::U8:
-  case Element::S8:
+  case OperandElement::U8:
+  case OperandElement::S8:
     return 1;
-  case Element::S16:
+  case OperandElement::S16:
     return 2;
-  case Element::S32:
-  case Element::F32:
+  case OperandElement::S32:
+  case OperandElement::F32:
     return 4;
   }
   return 0;
 }
 
-std::pair<int32_t, int32_t> qlow::elementRange(Element element) {
+std::pair<int32_t, int32_t> qlow::elementRange(OperandElement element) {
   switch (element) {
-  case Element::U8:
+  case OperandElement::U8:
     return {0, 255};
-  case Element::S8:
+  case OperandElement::S8:
     return {-128, 127};
-  case Element::S16:
+  case OperandElement::S16:
     return {-32768, 32767};
-  case Element::S32:
-  case Element::F32:
+  case OperandElement::S32:
+  case OperandElement::F32:
     return {INT32_MIN, INT32_MAX};
   }
   return {0, 0};

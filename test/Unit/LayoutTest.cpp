@@ -76,8 +76,8 @@ static WeightOp makeWeight(OpBuilder &builder, const MultiplyRow &row, const Lay
   Type element = builder.getF32Type(), logical = element;
   if (!row.isFloat) {
     element = builder.getI8Type();
-    logical = QType::get(context, findCodeFormat(row.rhs == Element::U8 ? "u8" : "i8"), builder.getF32Type(), nullptr,
-                         Type(), ArrayRef<int64_t>());
+    logical = QType::get(context, findCodeFormat(row.rhs == OperandElement::U8 ? "u8" : "i8"), builder.getF32Type(),
+                         nullptr, Type(), ArrayRef<int64_t>());
   }
   auto source = DenseElementsAttr::getFromRawBuffer(RankedTensorType::get(shape, element), bytes);
   auto hop = HopAttr::get(context, "memory", "pack", 1, 0);
@@ -111,7 +111,7 @@ static void testPacking(OpBuilder &builder, const Target &target, const Multiply
         good &= value == float(codeOf(n, k));
         continue;
       }
-      int32_t code = row.rhs == Element::U8 ? codeOf(n, k) : int8_t(codeOf(n, k));
+      int32_t code = row.rhs == OperandElement::U8 ? codeOf(n, k) : int8_t(codeOf(n, k));
       good &= *at == uint8_t(code - row.rhsOffset);
       sum += code - row.rhsOffset;
     }

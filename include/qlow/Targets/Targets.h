@@ -68,16 +68,16 @@ std::string printMachine(const Machine &machine);
 //===----------------------------------------------------------------------===//
 
 /// What a multiply instruction reads.
-enum class Element { U8, S8, S16, S32, F32 };
-unsigned elementBytes(Element element);
+enum class OperandElement { U8, S8, S16, S32, F32 };
+unsigned elementBytes(OperandElement element);
 
 /// One way to multiply: D[m, n] += sum_k A[m, k] * B[k, n] on vectors of n accumulators.
 struct MultiplyRow {
   llvm::StringRef id;          ///< <isa>_<M>x<N>x<K>_<acc>_<lhs>_<rhs>[_via_<what>]
   llvm::StringRef instruction; ///< as a disassembler prints it
   int64_t m, n, k;
-  Element lhs, rhs;             ///< the values it takes
-  Element storedLhs, storedRhs; ///< how operands lie in memory, the k of one n together; rhs is widened when loaded
+  OperandElement lhs, rhs;             ///< the values it takes
+  OperandElement storedLhs, storedRhs; ///< how operands lie in memory, the k of one n together; rhs is widened when loaded
   int32_t lhsOffset, rhsOffset; ///< stored value = value - offset: one signedness computed by another, exactly
   bool isFloat;                 ///< accumulates f32, else i32 wrapping mod 2^32
   std::vector<llvm::StringRef> features; ///< all of them needed
@@ -90,7 +90,7 @@ struct MultiplyRow {
   bool isVirtual() const { return lhsOffset || rhsOffset; }
 };
 /// Least and greatest integer of an element.
-std::pair<int32_t, int32_t> elementRange(Element element);
+std::pair<int32_t, int32_t> elementRange(OperandElement element);
 
 /// A processor feature that compiled code checks before it runs; `state`: bits of XCR0 the system must have set.
 struct CpuidBit {

@@ -42,17 +42,17 @@ static RegisterTile chooseTile(const MultiplyRow &row, int64_t registers) {
   return best;
 }
 
-static StringRef elementWord(Element element) {
+static StringRef elementWord(OperandElement element) {
   switch (element) {
-  case Element::U8:
+  case OperandElement::U8:
     return "u8";
-  case Element::S8:
+  case OperandElement::S8:
     return "s8";
-  case Element::S16:
+  case OperandElement::S16:
     return "s16";
-  case Element::S32:
+  case OperandElement::S32:
     return "s32";
-  case Element::F32:
+  case OperandElement::F32:
     return "f32";
   }
   return {};

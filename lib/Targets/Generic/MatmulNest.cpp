@@ -306,8 +306,9 @@ SmallVector<Value> MatmulNest::emitSums(const Unit &unit, const Slot &slot, cons
   OpBuilder::InsertionGuard guard(builder);
   builder.setInsertionPointToStart(loop.getBody());
 
-  auto elementType = [&](Element element) -> Type {
-    return element == Element::F32 ? Type(builder.getF32Type()) : builder.getIntegerType(8 * elementBytes(element));
+  auto elementType = [&](OperandElement element) -> Type {
+    return element == OperandElement::F32 ? Type(builder.getF32Type())
+                                          : builder.getIntegerType(8 * elementBytes(element));
   };
   auto stored = VectorType::get({row.n * row.k}, elementType(row.storedRhs));
   auto operand = VectorType::get({row.n * row.k}, elementType(row.storedLhs));
@@ -318,8 +319,8 @@ SmallVector<Value> MatmulNest::emitSums(const Unit &unit, const Slot &slot, cons
   for (int64_t vector = 0; vector < panel.vectors; ++vector) {
     Value value = load(stored, offset(columns, index.constant(vector * vectorBytes)));
     if (elementBytes(row.storedRhs) < elementBytes(row.storedLhs))
-      value = row.storedRhs == Element::U8 ? arith::ExtUIOp::create(builder, loc, operand, value).getResult()
-                                           : arith::ExtSIOp::create(builder, loc, operand, value).getResult();
+      value = row.storedRhs == OperandElement::U8 ? arith::ExtUIOp::create(builder, loc, operand, value).getResult()
+                                                  : arith::ExtSIOp::create(builder, loc, operand, value).getResult();
     rhs.push_back(value);
   }
   if (tile.rows <= kStreamingRows)

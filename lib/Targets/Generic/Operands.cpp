@@ -139,7 +139,7 @@ void MatmulNest::emitPackLhs(const Unit &unit, const Slot &slot) {
   });
 }
 
-/// Element by element; the last group is zeroed first, since K may end inside it.
+/// OperandElement by element; the last group is zeroed first, since K may end inside it.
 void MatmulNest::emitPackRow(const Unit &unit, Value matrixRow, Value target, int64_t stride) {
   Value groupSize = index.constant(row.k);
   if (row.k > 1)

@@ -21,7 +21,7 @@ static Value emitFloat(OpBuilder &builder, Location loc, Value acc, Value lhs, V
   return arith::AddFOp::create(builder, loc, acc, product);
 }
 
-static MultiplyRow row(StringRef id, Element lhs, Element rhs, bool isFloat) {
+static MultiplyRow row(StringRef id, OperandElement lhs, OperandElement rhs, bool isFloat) {
   MultiplyRow result{};
   result.id = id;
   result.instruction = "vector multiply and add";
@@ -38,9 +38,9 @@ static MultiplyRow row(StringRef id, Element lhs, Element rhs, bool isFloat) {
 
 ArrayRef<MultiplyRow> qlow::genericRows() {
   static const MultiplyRow kRows[] = {
-      row("vector_1x4x1_i32_s32_s8", Element::S32, Element::S8, false),
-      row("vector_1x4x1_i32_s32_u8", Element::S32, Element::U8, false),
-      row("vector_1x4x1_f32_f32_f32", Element::F32, Element::F32, true),
+      row("vector_1x4x1_i32_s32_s8", OperandElement::S32, OperandElement::S8, false),
+      row("vector_1x4x1_i32_s32_u8", OperandElement::S32, OperandElement::U8, false),
+      row("vector_1x4x1_f32_f32_f32", OperandElement::F32, OperandElement::F32, true),
   };
   return kRows;
 }

@@ -48,7 +48,7 @@ namespace {
 /// The parts of a row that do not follow from its instruction.
 struct Variant {
   StringRef id;
-  Element lhs, rhs;
+  OperandElement lhs, rhs;
   int32_t lhsOffset, rhsOffset;
 };
 } // namespace
@@ -61,7 +61,7 @@ static void addVpdpbusd(std::vector<MultiplyRow> &rows, int64_t lanes, std::vect
     row.instruction = "vpdpbusd";
     row.m = 1, row.n = lanes, row.k = 4;
     row.lhs = variant.lhs, row.rhs = variant.rhs;
-    row.storedLhs = Element::U8, row.storedRhs = Element::S8;
+    row.storedLhs = OperandElement::U8, row.storedRhs = OperandElement::S8;
     row.lhsOffset = variant.lhsOffset, row.rhsOffset = variant.rhsOffset;
     row.features = features;
     row.uses = cpuUses(/*multiply=*/1);
@@ -72,12 +72,12 @@ static void addVpdpbusd(std::vector<MultiplyRow> &rows, int64_t lanes, std::vect
 
 static void addVpmaddwd(std::vector<MultiplyRow> &rows, StringRef name, int64_t lanes, StringRef feature,
                         std::pair<StringRef, StringRef> ids, decltype(MultiplyRow::emit) emit) {
-  for (auto [id, rhs] : {std::pair(ids.first, Element::S8), std::pair(ids.second, Element::U8)}) {
+  for (auto [id, rhs] : {std::pair(ids.first, OperandElement::S8), std::pair(ids.second, OperandElement::U8)}) {
     MultiplyRow row{};
     row.id = id;
     row.instruction = name;
     row.m = 1, row.n = lanes, row.k = 2;
-    row.lhs = row.storedLhs = Element::S16;
+    row.lhs = row.storedLhs = OperandElement::S16;
     row.rhs = row.storedRhs = rhs;
     row.features = {feature};
     row.temporaries = 1;
@@ -92,7 +92,7 @@ static void addFma(std::vector<MultiplyRow> &rows, StringRef id, int64_t lanes, 
   row.id = id;
   row.instruction = "vfmadd231ps";
   row.m = 1, row.n = lanes, row.k = 1;
-  row.lhs = row.rhs = row.storedLhs = row.storedRhs = Element::F32;
+  row.lhs = row.rhs = row.storedLhs = row.storedRhs = OperandElement::F32;
   row.isFloat = true;
   row.features = {feature};
   row.uses = cpuUses(/*multiply=*/1);
@@ -102,7 +102,7 @@ static void addFma(std::vector<MultiplyRow> &rows, StringRef id, int64_t lanes, 
 
 static std::vector<MultiplyRow> makeRows() {
   std::vector<MultiplyRow> rows;
-  auto U8 = Element::U8, S8 = Element::S8;
+  auto U8 = OperandElement::U8, S8 = OperandElement::S8;
   addVpdpbusd(rows, 16, {"avx512vnni"},
               {{"vpdpbusd_1x16x4_i32_u8_s8", U8, S8, 0, 0},
                {"vpdpbusd_1x16x4_i32_s8_s8_via_offset", S8, S8, -128, 0},
