@@ -55,6 +55,9 @@ struct Options {
   cl::opt<Threads> threads{"threads", cl::desc("Ready-made parallel run in the object:"), cl::init(Threads::None),
                            cl::values(clEnumValN(Threads::None, "none", "none"),
                                       clEnumValN(Threads::OpenMP, "openmp", "PREFIX_openmp, on OpenMP's threads"))};
+  cl::opt<std::string> explain{"explain", cl::ValueOptional, cl::value_desc("file.json"),
+                               cl::desc("Say what computes each op, at what cost, and why nothing better does")};
+  cl::opt<bool> native{"require-native", cl::desc("Fail where an op would be emulated")};
   cl::opt<bool> debug{"g", cl::desc("Line tables that name the model's ops")};
   cl::opt<bool> verbose{"v", cl::desc("Print the time of each stage to stderr")};
   cl::opt<bool> listTargets{"list-targets", cl::desc("List the machines")};
@@ -106,7 +109,8 @@ static int printLists() {
                    << format.bytesPerGroup << (format.bytesPerGroup == 1 ? " byte" : " bytes") << ", values from "
                    << format.minValue() << " to " << format.maxValue() << "\n";
   if (options().listInstructions || !options().printTarget.empty()) {
-    auto target = Target::find(resolveTarget(options().printTarget.empty() ? options().targetName : options().printTarget));
+    auto target =
+        Target::find(resolveTarget(options().printTarget.empty() ? options().targetName : options().printTarget));
     if (!target)
       return fail(llvm::toString(target.takeError()));
     if (!options().printTarget.empty())
@@ -168,6 +172,20 @@ static llvm::Error writeText(OutputFiles &files, StringRef text) {
   return llvm::createStringError("can not write to standard output: " + code.message());
 }
 
+/// The report, to a file or beside what else is printed.
+static llvm::Error explain(OutputFiles &files, ModuleOp module) {
+  if (options().explain.getNumOccurrences() == 0)
+    return llvm::Error::success();
+  FailureOr<std::string> text = options().explain.empty() ? writeReport(module) : writeReportJson(module);
+  if (failed(text))
+    return llvm::createStringError("there is no report");
+  if (!options().explain.empty())
+    return files.write(options().explain, *text);
+  bool textOnStdout = isText() && (options().output.empty() || options().output == "-");
+  (textOnStdout ? llvm::errs() : llvm::outs()) << *text;
+  return llvm::Error::success();
+}
+
 /// Code generation into a temporary file; text from there to where it belongs.
 static llvm::Error writeArtifact(OutputFiles &files, ModuleOp module, const Target &target) {
   auto abi = AbiModule::read(module);
@@ -224,7 +242,11 @@ static int compile() {
   if (failed(runPipeline(*module, name, stages)))
     return 1;
   OutputFiles files;
-  llvm::Error error = llvm::Error::success();
+  if (options().native && failed(requireNative(*module)))
+    return 1;
+  llvm::Error error = explain(files, *module);
+  if (error)
+    return fail(llvm::toString(std::move(error)));
   if (!options().stopAfter.empty() || options().emitKind == Emit::Mlir) {
     std::string text;
     llvm::raw_string_ostream os(text);

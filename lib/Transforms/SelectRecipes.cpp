@@ -142,9 +142,24 @@ static std::string chooseLayout(ArrayRef<Choice *> uses) {
   return least == sums.end() || std::isinf(least->second) ? std::string() : least->first;
 }
 
+/// In what way the candidate is not the format's own instruction; empty if it is.
+static std::string emulationOf(const Candidate &candidate) {
+  SmallVector<std::string> ways;
+  for (auto [side, hops] :
+       {std::pair("left", candidate.recipe.getLhs()), std::pair("right", candidate.recipe.getRhs())})
+    if (hops.front().getBy() == "decode")
+      ways.push_back((Twine(side) + " side decoded to " + (candidate.row->isFloat ? "f32" : "small integers")).str());
+  if (candidate.row->isVirtual())
+    ways.push_back("by an offset of 128 that is subtracted again");
+  if (candidate.row->features.empty())
+    ways.push_back("in portable vector operations");
+  return llvm::join(ways, ", ");
+}
+
 /// One entry of the module's report: what computes the op, at what cost, and why each other row was not taken.
 static DictionaryAttr describe(MatmulOp op, ArrayRef<const Candidate *> chosen, ArrayRef<Candidate> all,
                                const Machine &machine) {
+  double typicalM = problemOf(op).m;
   Builder builder(op.getContext());
   const Candidate &last = *chosen.back();
   SmallVector<NamedAttribute> entry;
@@ -157,7 +172,8 @@ static DictionaryAttr describe(MatmulOp op, ArrayRef<const Candidate *> chosen, 
   add("rhs", TypeAttr::get(op.getRhs().getType()));
   add("row", builder.getStringAttr(last.row->id));
   add("instruction", builder.getStringAttr(last.row->instruction));
-  add("native", builder.getBoolAttr(last.isNative));
+  add("emulation", builder.getStringAttr(emulationOf(last)));
+  add("typical_m", builder.getF64FloatAttr(typicalM));
   add("limit", builder.getStringAttr(resourceName(last.limit)));
   add("cycles", builder.getF64FloatAttr(last.cycles));
   add("seconds", builder.getF64FloatAttr(last.cycles / (machine.clockGHz * 1e9)));
@@ -211,7 +227,7 @@ void SelectRecipes::runOnOperation() {
       }
       use->op.setRecipesAttr(RecipesAttr::get(&getContext(), use->bounds, recipes));
       ++numSelected;
-      numEmulated += !chosen.back()->isNative;
+      numEmulated += !emulationOf(*chosen.back()).empty();
       report.push_back(describe(use->op, chosen, use->ranges.back(), machine.machine()));
     }
   }

@@ -19,10 +19,10 @@
 // ZNVER4-SAME: "vpdpbusd_1x16x4_i32_s8_s8_via_offset: takes s8, the left side has 0 to 255"
 // ZNVER4-SAME: "vpdpbusd_1x8x4_i32_u8_s8_via_vex: needs avxvnni"
 // ZNVER4-SAME: "vfmadd231ps_1x16x1_f32_f32_f32: f32 sums of these products are exact only to K = 514"
-// ZNVER4-SAME: native = true
+// ZNVER4-SAME: emulation = ""
 // V3: qlow.report = [
 // V3-SAME: "vpdpbusd_1x16x4_i32_u8_s8: needs avx512vnni"
-// GENERIC: native = false
+// GENERIC: emulation = "in portable vector operations"
 
 // An open M gets a recipe for a single row and one for more, in one layout of the weight.
 // CHECK-LABEL: func.func @open_m

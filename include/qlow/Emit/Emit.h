@@ -130,6 +130,17 @@ mlir::LogicalResult emitArtifact(mlir::ModuleOp module, const AbiModule &abi, co
                                  const ObjectOptions &options, llvm::StringRef path);
 
 //===----------------------------------------------------------------------===//
+// The report
+//===----------------------------------------------------------------------===//
+
+/// What computes each op, at what cost, and why nothing better, from the module's `qlow.report`: for people...
+mlir::FailureOr<std::string> writeReport(mlir::ModuleOp module);
+/// ...and for programs, an array of objects.
+mlir::FailureOr<std::string> writeReportJson(mlir::ModuleOp module);
+/// Fails with an error at each op that the report calls emulated.
+mlir::LogicalResult requireNative(mlir::ModuleOp module);
+
+//===----------------------------------------------------------------------===//
 // Output files
 //===----------------------------------------------------------------------===//
 

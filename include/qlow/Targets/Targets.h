@@ -134,7 +134,6 @@ struct Candidate {
   double key = 0; ///< what candidates are ordered by, then the row's place in its list
   /// Equal keys are equal stored layouts of the right side.
   std::string layout;
-  bool isNative = false;
 };
 
 /// Fills cycles, limit and key: max over classes of uses / capacity, + 0.1 of their sum, which breaks ties where all

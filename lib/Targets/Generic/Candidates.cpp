@@ -145,7 +145,6 @@ std::vector<Candidate> CpuFamily::candidates(MLIRContext *context, const MatmulP
       candidate.uses = countUses(*row, problem, tile, packsRhs);
       candidate.layout = llvm::formatv("{0}x{1}x{2} {3} {4}", tile.vectors * row->n, row->n, row->k,
                                        elementWord(row->storedRhs), row->rhsOffset);
-      candidate.isNative = !row->isVirtual() && problem.lhs.isWhole && problem.rhs.isWhole && !row->features.empty();
       score(candidate, machine);
     }
     result.push_back(std::move(candidate));

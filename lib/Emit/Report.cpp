@@ -1,0 +1,176 @@
+//===- Report.cpp - what computes each op, told plainly ---------------------===//
+//
+// Takes the module's `qlow.report`, which selection wrote, and prints it for people or for programs. Must not judge
+// anew: what is native, what it costs and why others were declined was decided where the recipe was.
+//
+//===----------------------------------------------------------------------===//
+
+#include "qlow/Emit/Emit.h"
+
+#include "llvm/ADT/MapVector.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/JSON.h"
+
+using namespace mlir;
+using namespace qlow;
+
+namespace {
+/// One entry of the attribute.
+struct Entry {
+  Location loc;
+  StringRef op, row, instruction, emulation, limit;
+  std::string lhs, rhs;
+  ArrayRef<int64_t> shape;
+  double typicalM, cycles, seconds;
+  SmallVector<StringRef> declined;
+};
+} // namespace
+
+static FailureOr<Entry> readEntry(ModuleOp module, Attribute attribute) {
+  auto dictionary = dyn_cast<DictionaryAttr>(attribute);
+  auto malformed = [&] { return module.emitError("expected 'qlow.report' as qlow-select-recipes writes it"); };
+  if (!dictionary)
+    return malformed();
+  auto text = [&](StringRef key) { return dictionary.getAs<StringAttr>(key); };
+  auto loc = dictionary.getAs<LocationAttr>("loc");
+  auto shape = dictionary.getAs<DenseI64ArrayAttr>("shape");
+  auto lhs = dictionary.getAs<TypeAttr>("lhs"), rhs = dictionary.getAs<TypeAttr>("rhs");
+  auto typicalM = dictionary.getAs<FloatAttr>("typical_m"), cycles = dictionary.getAs<FloatAttr>("cycles"),
+       seconds = dictionary.getAs<FloatAttr>("seconds");
+  auto declined = dictionary.getAs<ArrayAttr>("declined");
+  if (!loc || !shape || shape.size() != 3 || !lhs || !rhs || !typicalM || !cycles || !seconds || !declined)
+    return malformed();
+  for (StringRef key : {"op", "row", "instruction", "emulation", "limit"})
+    if (!text(key))
+      return malformed();
+  Entry entry{loc,
+              text("op").getValue(),
+              text("row").getValue(),
+              text("instruction").getValue(),
+              text("emulation").getValue(),
+              text("limit").getValue(),
+              "",
+              "",
+              shape.asArrayRef(),
+              typicalM.getValueAsDouble(),
+              cycles.getValueAsDouble(),
+              seconds.getValueAsDouble(),
+              {}};
+  auto element = [](TypeAttr type) {
+    std::string result;
+    llvm::raw_string_ostream(result) << cast<ShapedType>(type.getValue()).getElementType();
+    return result;
+  };
+  entry.lhs = element(lhs);
+  entry.rhs = element(rhs);
+  for (Attribute reason : declined)
+    if (auto string = dyn_cast<StringAttr>(reason))
+      entry.declined.push_back(string.getValue());
+  return entry;
+}
+
+static FailureOr<std::vector<Entry>> readReport(ModuleOp module) {
+  std::vector<Entry> entries;
+  auto report = module->getAttrOfType<ArrayAttr>("qlow.report");
+  for (Attribute attribute : report ? report.getValue() : ArrayRef<Attribute>()) {
+    FailureOr<Entry> entry = readEntry(module, attribute);
+    if (failed(entry))
+      return failure();
+    entries.push_back(std::move(*entry));
+  }
+  return entries;
+}
+
+/// file:line of an op, as far as its location knows.
+static std::string place(Location loc) {
+  std::string result = "?";
+  loc->walk([&](Location inner) {
+    auto file = dyn_cast<FileLineColLoc>(inner);
+    if (!file)
+      return WalkResult::advance();
+    result = (file.getFilename().getValue() + ":" + Twine(file.getLine())).str();
+    return WalkResult::interrupt();
+  });
+  return result;
+}
+
+static std::string sizeText(int64_t size) { return ShapedType::isDynamic(size) ? "?" : std::to_string(size); }
+
+FailureOr<std::string> qlow::writeReport(ModuleOp module) {
+  FailureOr<std::vector<Entry>> entries = readReport(module);
+  if (failed(entries))
+    return failure();
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  if (entries->empty())
+    os << "no matmul: nothing to choose an instruction for\n";
+  for (const Entry &entry : *entries) {
+    os << llvm::formatv("{0}: {1} {2} x {3} x {4}\n", place(entry.loc), entry.op, sizeText(entry.shape[0]),
+                        sizeText(entry.shape[1]), sizeText(entry.shape[2]));
+    os << "  operands     " << entry.lhs << " x " << entry.rhs << "\n";
+    os << "  instruction  " << entry.instruction << ", "
+       << (entry.emulation.empty() ? "native" : ("emulated: " + entry.emulation).str()) << " (row " << entry.row
+       << ")\n";
+    os << llvm::formatv("  predicted    {0:f1} us at M = {1:f0}, {2:f0} cycles limited by {3}\n", entry.seconds * 1e6,
+                        entry.typicalM, entry.cycles, entry.limit);
+    // Rows declined for one reason stand on one line.
+    llvm::MapVector<StringRef, SmallVector<StringRef>> reasons;
+    for (StringRef declined : entry.declined) {
+      auto [row, reason] = declined.split(": ");
+      reasons[reason].push_back(row);
+    }
+    for (auto &[reason, rows] : reasons)
+      os << "  not taken    " << llvm::join(rows, ", ") << ": " << reason << "\n";
+  }
+  return text;
+}
+
+FailureOr<std::string> qlow::writeReportJson(ModuleOp module) {
+  FailureOr<std::vector<Entry>> entries = readReport(module);
+  if (failed(entries))
+    return failure();
+  auto size = [](int64_t value) { return ShapedType::isDynamic(value) ? llvm::json::Value(nullptr) : value; };
+  llvm::json::Array array;
+  for (const Entry &entry : *entries) {
+    llvm::json::Array declined;
+    for (StringRef text : entry.declined) {
+      auto [row, reason] = text.split(": ");
+      declined.push_back(llvm::json::Object{{"row", row}, {"reason", reason}});
+    }
+    array.push_back(llvm::json::Object{{"location", place(entry.loc)},
+                                       {"op", entry.op},
+                                       {"m", size(entry.shape[0])},
+                                       {"n", size(entry.shape[1])},
+                                       {"k", size(entry.shape[2])},
+                                       {"lhs", entry.lhs},
+                                       {"rhs", entry.rhs},
+                                       {"row", entry.row},
+                                       {"instruction", entry.instruction},
+                                       {"native", entry.emulation.empty()},
+                                       {"emulation", entry.emulation},
+                                       {"limit", entry.limit},
+                                       {"typical_m", entry.typicalM},
+                                       {"cycles", entry.cycles},
+                                       {"seconds", entry.seconds},
+                                       {"declined", std::move(declined)}});
+  }
+  return llvm::formatv("{0:2}\n", llvm::json::Value(std::move(array))).str();
+}
+
+LogicalResult qlow::requireNative(ModuleOp module) {
+  FailureOr<std::vector<Entry>> entries = readReport(module);
+  if (failed(entries))
+    return failure();
+  bool allNative = true;
+  for (const Entry &entry : *entries) {
+    if (entry.emulation.empty())
+      continue;
+    allNative = false;
+    InFlightDiagnostic diagnostic =
+        emitError(entry.loc) << "'" << entry.op << "' is not native on this target: " << entry.lhs << " x " << entry.rhs
+                             << " would be computed by " << entry.instruction << ", " << entry.emulation;
+    for (StringRef declined : entry.declined)
+      diagnostic.attachNote() << declined;
+  }
+  return success(allNative);
+}
