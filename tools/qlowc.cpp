@@ -272,6 +272,11 @@ int main(int argc, char **argv) {
   std::signal(SIGXFSZ, SIG_IGN);
   cl::ResetCommandLineParser();
   (void)options();
+  // Forgetting LLVM's options has made the general category unknown too, and --help lists by category.
+  cl::OptionCategory category("qlowc options");
+  for (auto &entry : cl::getRegisteredOptions())
+    if (llvm::is_contained(entry.second->Categories, &cl::getGeneralCategory()))
+      entry.second->addCategory(category);
   registerAllPasses();
   registerQlowDialectPasses();
   registerQlowImportPasses();

@@ -76,8 +76,9 @@ struct MultiplyRow {
   llvm::StringRef id;          ///< <isa>_<M>x<N>x<K>_<acc>_<lhs>_<rhs>[_via_<what>]
   llvm::StringRef instruction; ///< as a disassembler prints it
   int64_t m, n, k;
-  OperandElement lhs, rhs;             ///< the values it takes
-  OperandElement storedLhs, storedRhs; ///< how operands lie in memory, the k of one n together; rhs is widened when loaded
+  OperandElement lhs, rhs; ///< the values it takes
+  OperandElement storedLhs,
+      storedRhs;                ///< how operands lie in memory, the k of one n together; rhs is widened when loaded
   int32_t lhsOffset, rhsOffset; ///< stored value = value - offset: one signedness computed by another, exactly
   bool isFloat;                 ///< accumulates f32, else i32 wrapping mod 2^32
   std::vector<llvm::StringRef> features; ///< all of them needed

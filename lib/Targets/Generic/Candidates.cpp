@@ -103,7 +103,7 @@ static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const
   return RecipeAttr::get(
       context, row.id.str(), {level("thread", {blockRows, width, k}), level("reg", {rows, width, row.k})}, lhs,
       {packsRhs ? hop("memory", "pack") : hop("l2", problem.rhs.isWhole ? "pack" : "decode"), hop("reg", "load")},
-      problem.exactSum || codesAreStored ? "end" : "fold", /*swap=*/false, /*splitK=*/1);
+      problem.exactSum || codesAreStored ? "end" : "fold", /*swap=*/false, /*split_k=*/1);
 }
 
 /// Uses of the whole problem. Tiles of fewer rows than the register tile load each column more often.
