@@ -133,7 +133,7 @@ static SmallVector<int64_t> staticShape(ArrayRef<OpFoldResult> sizes) {
 /// it does not fold.
 static DenseElementsAttr foldElements(MLIRContext *context, ArrayRef<int64_t> shape, Type type,
                                       function_ref<Value(OpBuilder &, ValueRange indices)> element) {
-  constexpr int64_t kMost = 1 << 22; // Above it compile time would show; a run-time loop is cheap beside such a matmul.
+  constexpr int64_t kMost = 1 << 18; // About a second; above it the loop at run time is cheap beside its matmul.
   if (ShapedType::isDynamicShape(shape) || ShapedType::getNumElements(shape) > kMost)
     return {};
   Location loc = UnknownLoc::get(context);
@@ -214,6 +214,12 @@ EpilogueExtra qlow::emitBlockValue(EpilogueBuilder &epilogue, QType type, ValueR
   for (int64_t dim : kept)
     sizes.push_back(epilogue.getSizes()[dims[dim]]);
   Type numbers = which == BlockValue::Zero ? Type(builder.getI32Type()) : Type(builder.getF32Type());
+  Value plain = getPlainPart(type, parts, which);
+  if (DenseElementsAttr values; plain && matchPattern(plain, m_Constant(&values))) {
+    auto shape = llvm::map_to_vector(kept, [&](int64_t dim) { return values.getType().getDimSize(dim); });
+    values = values.reshape(RankedTensorType::get(shape, numbers));
+    return {arith::ConstantOp::create(builder, loc, values), map};
+  }
   if (isConstantValue(type, parts, which)) {
     auto fold = [&](OpBuilder &builder, ValueRange indices) {
       return element(builder, loc, indices, makeConstantLoad());
@@ -221,8 +227,8 @@ EpilogueExtra qlow::emitBlockValue(EpilogueBuilder &epilogue, QType type, ValueR
     if (DenseElementsAttr values = foldElements(context, staticShape(sizes), numbers, fold))
       return {arith::ConstantOp::create(builder, loc, values), map};
   }
-  if (Value part = getPlainPart(type, parts, which))
-    return {part, AffineMap::get(rank, 0, wholeExprs, context)};
+  if (plain)
+    return {plain, AffineMap::get(rank, 0, wholeExprs, context)};
   LoadPart load = makeHoistingLoad(builder);
   Value values = emitElementwise(builder, loc, sizes, numbers, {},
                                  [&](OpBuilder &builder, Location loc, ValueRange, ValueRange indices) {
@@ -272,6 +278,37 @@ static AffineMap compress(AffineMap map, ArrayRef<int64_t> dims) {
   return map.replaceDimsAndSymbols(replacement, {}, dims.size(), 0);
 }
 
+/// The f32 at each place of `shape` that `map` reads from a constant.
+static SmallVector<float> readConstant(DenseElementsAttr constant, AffineMap map, ArrayRef<int64_t> shape) {
+  // The map is a projected permutation: each dimension has one stride in the constant.
+  SmallVector<int64_t> strides(shape.size(), 0), outer = computeSuffixProduct(shape);
+  SmallVector<int64_t> inner = computeSuffixProduct(constant.getType().getShape());
+  for (auto [expr, stride] : llvm::zip_equal(map.getResults(), inner))
+    if (auto dim = dyn_cast<AffineDimExpr>(expr))
+      strides[dim.getPosition()] = stride;
+  auto values = constant.getValues<float>();
+  SmallVector<float> result;
+  for (int64_t i = 0, count = ShapedType::getNumElements(shape); i < count; ++i) {
+    int64_t place = 0;
+    for (auto [stride, step, size] : llvm::zip_equal(strides, outer, shape))
+      place += i / step % size * stride;
+    result.push_back(values[place]);
+  }
+  return result;
+}
+
+/// a OP b of constants, one f32 operation an element; null if they are none.
+template <typename OpTy>
+static DenseElementsAttr foldProduct(ArrayRef<int64_t> shape, Value a, AffineMap mapA, Value b, AffineMap mapB) {
+  DenseElementsAttr left, right;
+  if (ShapedType::isDynamicShape(shape) || !matchPattern(a, m_Constant(&left)) || !matchPattern(b, m_Constant(&right)))
+    return {};
+  SmallVector<float> values = readConstant(left, mapA, shape);
+  for (auto [x, y] : llvm::zip_equal(values, readConstant(right, mapB, shape)))
+    x = std::is_same_v<OpTy, arith::DivFOp> ? x / y : x * y;
+  return DenseElementsAttr::get(RankedTensorType::get(shape, left.getElementType()), ArrayRef<float>(values));
+}
+
 /// a OP b as an f32 tensor over `dims`, the dimensions that either varies along.
 template <typename OpTy>
 static Value emitProduct(EpilogueBuilder &epilogue, ArrayRef<int64_t> dims, EpilogueExtra a, EpilogueExtra b) {
@@ -281,21 +318,8 @@ static Value emitProduct(EpilogueBuilder &epilogue, ArrayRef<int64_t> dims, Epil
   for (int64_t dim : dims)
     sizes.push_back(epilogue.getSizes()[dim]);
   AffineMap mapA = compress(a.map, dims), mapB = compress(b.map, dims);
-  if (getConstantPart(a.tensor) && getConstantPart(b.tensor)) {
-    auto load = [&](OpBuilder &builder, EpilogueExtra extra, AffineMap map, ValueRange indices) {
-      SmallVector<Value> place;
-      for (AffineExpr expr : map.getResults()) {
-        auto dim = dyn_cast<AffineDimExpr>(expr);
-        place.push_back(dim ? indices[dim.getPosition()] : arith::ConstantIndexOp::create(builder, loc, 0).getResult());
-      }
-      return makeConstantLoad()(builder, loc, extra.tensor, place);
-    };
-    auto fold = [&](OpBuilder &builder, ValueRange indices) {
-      return builder.createOrFold<OpTy>(loc, load(builder, a, mapA, indices), load(builder, b, mapB, indices));
-    };
-    if (auto values = foldElements(builder.getContext(), staticShape(sizes), builder.getF32Type(), fold))
-      return arith::ConstantOp::create(builder, loc, values);
-  }
+  if (DenseElementsAttr values = foldProduct<OpTy>(staticShape(sizes), a.tensor, mapA, b.tensor, mapB))
+    return arith::ConstantOp::create(builder, loc, values);
   Value empty = tensor::EmptyOp::create(builder, loc, sizes, builder.getF32Type());
   SmallVector<utils::IteratorType> iterators(dims.size(), utils::IteratorType::parallel);
   SmallVector<AffineMap> maps = {mapA, mapB, builder.getMultiDimIdentityMap(dims.size())};
