@@ -30,7 +30,7 @@ def ask(target, formats):
     module = "".join(matmul(f"f{i}_{j}", activation, format)
                      for i, format in enumerate(formats) for j, activation in enumerate(ACTIVATIONS))
     done = subprocess.run(["qlow-opt", f"--qlow-select-recipes=target={target}"], input=module, capture_output=True, text=True)
-    answers = [word == "true" for word in re.findall(r"\bnative = (true|false)", done.stdout)]
+    answers = [way == "" for way in re.findall(r'\bemulation = "([^"]*)"', done.stdout)]
     if done.returncode or len(answers) != len(formats) * len(ACTIVATIONS):
         assert done.returncode, "the report has not one entry for each matmul"
         return [None] if len(formats) == 1 else sum((ask(target, [format]) for format in formats), [])

@@ -1,0 +1,22 @@
+//===- RunObject.h - calling an object on arrays ----------------*- C++ -*-===//
+
+#ifndef QLOW_TOOLS_RUNOBJECT_H
+#define QLOW_TOOLS_RUNOBJECT_H
+
+#include "LoadedObject.h"
+
+#include "qlow/Reference/Reference.h"
+
+namespace qlow {
+
+/// Types of the arrays that the function reads, in header order.
+llvm::Expected<std::vector<ArrayType>> inputTypes(const AbiFunction &function);
+
+/// Calls the function: sizes come from the arrays' shapes, workspace and results are made here. Gives one array for
+/// each result or part of one. Errors name the field, what was expected and what was found.
+llvm::Expected<std::vector<Array>> callObject(const LoadedObject &object, const AbiFunction &function,
+                                              std::vector<Array> inputs);
+
+} // namespace qlow
+
+#endif // QLOW_TOOLS_RUNOBJECT_H
