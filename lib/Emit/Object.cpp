@@ -7,25 +7,11 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Backend.h"
 #include "ObjectFile.h"
 
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/Dialect/LLVMIR/Transforms/Passes.h"
-#include "mlir/Pass/PassManager.h"
-#include "mlir/Target/LLVMIR/Dialect/All.h"
-#include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/ADT/ScopeExit.h"
-#include "llvm/Analysis/TargetLibraryInfo.h"
-#include "llvm/IR/DiagnosticInfo.h"
-#include "llvm/IR/DiagnosticPrinter.h"
-#include "llvm/IR/LegacyPassManager.h"
-#include "llvm/IR/Module.h"
-#include "llvm/MC/MCSubtargetInfo.h"
-#include "llvm/MC/TargetRegistry.h"
-#include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/FileSystem.h"
-#include "llvm/Support/TargetSelect.h"
-#include "llvm/Target/TargetMachine.h"
 
 using namespace mlir;
 using namespace qlow;
@@ -34,114 +20,36 @@ using namespace qlow;
 static constexpr unsigned kFrameBytes = 16 << 10;
 
 namespace {
-/// One compilation. It lives on the heap while LLVM runs: after a crash nothing of it may be destroyed.
-class Job {
+class ObjectJob final : public Backend {
 public:
-  Job(ModuleOp module, const AbiModule &abi, const Target &target, const ObjectOptions &options, StringRef path)
-      : module(module), abi(abi), machine(target.machine()), options(options), path(path) {}
+  ObjectJob(ModuleOp module, const AbiModule &abi, const Machine &machine, const ObjectOptions &options, StringRef path,
+            uint64_t weightBytes)
+      : Backend(module, machine, options.debug), module(module), abi(abi), options(options), path(path),
+        weightBytes(weightBytes) {}
 
-  /// Fills `error` where it fails.
-  void run(uint64_t weightBytes);
-  std::string error;
+  void run() override;
 
 private:
-  bool createTargetMachine();
-  bool translate();
   void prepareFunctions();
-  void reserveSections(uint64_t weightBytes);
-  void optimize();
-  void generate();
-  llvm::TargetLibraryInfoImpl libraryInfo() const;
-  void handle(const llvm::DiagnosticInfo &info);
+  void reserveSections();
+  void write();
   bool isBaseline(StringRef name) const;
-  bool fail(const Twine &what) {
-    if (error.empty())
-      error = what.str();
-    return false;
+  ArrayRef<llvm::LibFunc> libraryFunctions() const override {
+    static constexpr llvm::LibFunc kFunctions[] = {llvm::LibFunc_memcpy, llvm::LibFunc_memmove, llvm::LibFunc_memset};
+    return kFunctions;
   }
 
   ModuleOp module;
   const AbiModule &abi;
-  const Machine &machine;
   const ObjectOptions &options;
   StringRef path;
-  llvm::LLVMContext context;
+  uint64_t weightBytes;
   std::unique_ptr<llvm::Module> llvmModule;
-  std::unique_ptr<llvm::TargetMachine> targetMachine;
 };
 } // namespace
 
-static void initializeTargets() {
-  static const bool once = [] {
-    llvm::InitializeAllTargetInfos();
-    llvm::InitializeAllTargets();
-    llvm::InitializeAllTargetMCs();
-    llvm::InitializeAllAsmPrinters();
-    llvm::InitializeAllAsmParsers();
-    return true;
-  }();
-  (void)once;
-}
-
-bool Job::createTargetMachine() {
-  initializeTargets();
-  llvm::Triple triple(machine.triple);
-  std::string why;
-  const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, why);
-  if (!target)
-    return fail("target '" + machine.name + "': " + why);
-  if (!triple.isOSBinFormatELF())
-    return fail("target '" + machine.name + "': expected a triple whose objects are ELF, found '" + machine.triple +
-                "'");
-  // LLVM only warns about names it does not know, and aborts later.
-  std::unique_ptr<llvm::MCSubtargetInfo> known(target->createMCSubtargetInfo(triple, "", ""));
-  if (!known)
-    return fail("target '" + machine.name + "': LLVM can not generate code for triple '" + machine.triple + "'");
-  if (!machine.tune.empty() && !known->isCPUStringValid(machine.tune))
-    return fail("target '" + machine.name + "': LLVM knows no processor '" + machine.tune + "' to tune for");
-  for (const std::string &feature : machine.features)
-    if (llvm::none_of(known->getAllProcessorFeatures(), [&](auto &row) { return feature == row.Key; }))
-      return fail("target '" + machine.name + "': LLVM knows no feature '" + feature + "' of " + triple.getArchName());
-  llvm::TargetOptions targetOptions;
-  targetOptions.AllowFPOpFusion = llvm::FPOpFusion::Strict;
-  targetMachine.reset(target->createTargetMachine(triple, "", "", targetOptions, llvm::Reloc::PIC_, std::nullopt,
-                                                  llvm::CodeGenOptLevel::Aggressive));
-  return targetMachine || fail("target '" + machine.name + "': LLVM has no code generator for it");
-}
-
-void Job::handle(const llvm::DiagnosticInfo &info) {
-  std::string text;
-  llvm::raw_string_ostream os(text);
-  llvm::DiagnosticPrinterRawOStream printer(os);
-  info.print(printer);
-  if (info.getSeverity() == llvm::DS_Error)
-    fail(text);
-  else if (info.getSeverity() == llvm::DS_Warning)
-    module.emitWarning(text);
-}
-
-bool Job::translate() {
-  context.setDiagnosticHandlerCallBack(
-      [](const llvm::DiagnosticInfo *info, void *job) { static_cast<Job *>(job)->handle(*info); }, this);
-  DialectRegistry registry;
-  registerAllToLLVMIRTranslations(registry);
-  module.getContext()->appendDialectRegistry(registry);
-  if (options.debug) {
-    PassManager passes(module.getContext());
-    passes.addPass(LLVM::createDIScopeForLLVMFuncOpPass());
-    if (failed(passes.run(module)))
-      return fail("no debug information could be made");
-  }
-  llvmModule = translateModuleToLLVMIR(module, context, abi.prefix);
-  if (!llvmModule)
-    return fail("the module could not be translated to LLVM IR");
-  llvmModule->setTargetTriple(targetMachine->getTargetTriple());
-  llvmModule->setDataLayout(targetMachine->createDataLayout());
-  return true;
-}
-
 /// Whether a function may run before the processor was asked: entries and the sizes they compute.
-bool Job::isBaseline(StringRef name) const {
+bool ObjectJob::isBaseline(StringRef name) const {
   if (llvm::is_contained(abi.entryNames(), name))
     return true;
   return llvm::any_of(abi.functions, [&](const AbiFunction &function) {
@@ -149,7 +57,7 @@ bool Job::isBaseline(StringRef name) const {
   });
 }
 
-void Job::prepareFunctions() {
+void ObjectJob::prepareFunctions() {
   std::vector<std::string> exported = abi.entryNames();
   std::string features;
   for (const std::string &feature : machine.features)
@@ -161,7 +69,7 @@ void Job::prepareFunctions() {
       function.setLinkage(llvm::GlobalValue::InternalLinkage);
     function.setDoesNotThrow();
     function.addFnAttr("warn-stack-size", std::to_string(kFrameBytes));
-    if (options.debug)
+    if (debug)
       function.setUWTableKind(llvm::UWTableKind::Async);
     if (isBaseline(function.getName()))
       continue;
@@ -191,7 +99,7 @@ static std::string octalEscapes(StringRef text) {
 }
 
 /// The record, which is not loaded with the program, and room for the weights.
-void Job::reserveSections(uint64_t weightBytes) {
+void ObjectJob::reserveSections() {
   std::string text;
   llvm::raw_string_ostream os(text);
   std::string json = abi.toJson();
@@ -213,49 +121,19 @@ void Job::reserveSections(uint64_t weightBytes) {
   llvmModule->appendModuleInlineAsm(text);
 }
 
-/// The functions of libc that code may call; without the list loops become strlen and comparisons bcmp.
-llvm::TargetLibraryInfoImpl Job::libraryInfo() const {
-  llvm::TargetLibraryInfoImpl info(targetMachine->getTargetTriple());
-  info.disableAllFunctions();
-  for (llvm::LibFunc function : {llvm::LibFunc_memcpy, llvm::LibFunc_memmove, llvm::LibFunc_memset})
-    info.setAvailable(function);
-  return info;
-}
-
-void Job::optimize() {
-  llvm::LoopAnalysisManager loops;
-  llvm::FunctionAnalysisManager functions;
-  llvm::CGSCCAnalysisManager graph;
-  llvm::ModuleAnalysisManager modules;
-  llvm::PassBuilder builder(targetMachine.get());
-  functions.registerPass([&] { return llvm::TargetLibraryAnalysis(libraryInfo()); });
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(graph);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, graph, modules);
-  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3).run(*llvmModule, modules);
-}
-
-void Job::generate() {
+void ObjectJob::write() {
   std::error_code code;
   llvm::raw_fd_ostream os(path, code);
   if (code) {
     fail("can not write '" + path + "': " + code.message());
     return;
   }
-  if (options.artifact == Artifact::LlvmIr) {
+  if (options.artifact == Artifact::LlvmIr)
     llvmModule->print(os, nullptr);
-  } else {
-    llvm::legacy::PassManager passes;
-    passes.add(new llvm::TargetLibraryInfoWrapperPass(libraryInfo()));
-    auto type =
-        options.artifact == Artifact::Object ? llvm::CodeGenFileType::ObjectFile : llvm::CodeGenFileType::AssemblyFile;
-    if (targetMachine->addPassesToEmitFile(passes, os, nullptr, type))
-      fail("LLVM can not write this kind of file for target '" + machine.name + "'");
-    else
-      passes.run(*llvmModule);
-  }
+  else
+    generate(*llvmModule, os,
+             options.artifact == Artifact::Object ? llvm::CodeGenFileType::ObjectFile
+                                                  : llvm::CodeGenFileType::AssemblyFile);
   os.close();
   if (os.has_error()) {
     fail("can not write the output: " + os.error().message());
@@ -263,14 +141,21 @@ void Job::generate() {
   }
 }
 
-void Job::run(uint64_t weightBytes) {
-  if (!createTargetMachine() || !translate())
+void ObjectJob::run() {
+  if (!createTargetMachine("", ""))
+    return;
+  if (!triple().isOSBinFormatELF()) {
+    fail("target '" + machine.name + "': expected a triple whose objects are ELF, found '" + machine.triple + "'");
+    return;
+  }
+  llvmModule = translate(module, abi.prefix);
+  if (!llvmModule)
     return;
   prepareFunctions();
-  reserveSections(weightBytes);
-  optimize();
+  reserveSections();
+  optimize(*llvmModule);
   if (error.empty())
-    generate();
+    write();
 }
 
 LogicalResult qlow::emitArtifact(ModuleOp module, const AbiModule &abi, const Target &target,
@@ -289,16 +174,9 @@ LogicalResult qlow::emitArtifact(ModuleOp module, const AbiModule &abi, const Ta
     for (WeightOp weight : weights)
       weight->destroy();
   });
-  auto *job = new Job(module, abi, target, options, path);
-  if (llvm::Error crash = runGuarded([&] { job->run(weightBytes); })) {
-    // What LLVM left half done can not be destroyed.
-    return module.emitError(llvm::toString(std::move(crash)))
-           << " while generating code for target '" << target.machine().name << "'";
-  }
-  std::string error = std::move(job->error);
-  delete job;
-  if (!error.empty())
-    return module.emitError(error);
+  auto job = std::make_unique<ObjectJob>(module, abi, target.machine(), options, path, weightBytes);
+  if (!runBackend(std::move(job), module, target.machine().name))
+    return failure();
   if (options.artifact != Artifact::Object)
     return success();
   if (llvm::Error missing = checkUndefinedSymbols(path, abi))
