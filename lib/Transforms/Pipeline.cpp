@@ -36,6 +36,7 @@ static const Step kSteps[] = {
     {"qlow-select-recipes", kTarget},
     {"qlow-split-quantized"},
     // Tensors of parts.
+    {"convert-elementwise-to-linalg"},
     {"canonicalize"},
     {"cse"},
     {"linalg-fuse-elementwise-ops"},

@@ -47,6 +47,17 @@ func.func @tensors(%x: tensor<?x8xf32> {qlow.dims = ["m", 8]}, %i: index)
   return %p, %s, %flat, %e, %g, %f : tensor<?x12xf32>, tensor<4x4xf32>, tensor<16xf32>, tensor<?x2x4xf32>, tensor<3x5xf32>, tensor<2x3xi32>
 }
 
+// arith and math element by element on whole tensors, and a choice between two of them.
+func.func @elementwise(%x: tensor<?x8xf32> {qlow.dims = ["m", 8]}, %y: tensor<?x8xf32> {qlow.dims = ["m", 8]}, %c: i1)
+    -> (tensor<?x8xf32>, tensor<?x8xi1>, tensor<?x8xf32>) {
+  %s = arith.addf %x, %y : tensor<?x8xf32>
+  %l = arith.cmpf olt, %s, %y : tensor<?x8xf32>
+  %a = arith.select %c, %s, %y : tensor<?x8xf32>
+  %b = arith.select %l, %a, %x : tensor<?x8xi1>, tensor<?x8xf32>
+  %f = math.floor %b : tensor<?x8xf32>
+  return %s, %l, %f : tensor<?x8xf32>, tensor<?x8xi1>, tensor<?x8xf32>
+}
+
 func.func @joined(%x: tensor<2x8xf32>, %y: tensor<3x8xf32>, %shape: tensor<2xi32>, %v: f32, %i: index) 
     -> (tensor<5x8xf32>, tensor<4x4xf32>, tensor<2x8xf32>, tensor<2xf32>, tensor<?x8xf32> {qlow.dims = ["n", 8]}) {
   %c = tensor.concat dim(0) %x, %y : (tensor<2x8xf32>, tensor<3x8xf32>) -> tensor<5x8xf32>
