@@ -106,8 +106,8 @@ static int printLists() {
   if (options().listFormats)
     for (const Format &format : codeFormats())
       llvm::outs() << llvm::left_justify(StringRef(format.name), 14) << format.codesPerGroup << " in "
-                   << format.bytesPerGroup << (format.bytesPerGroup == 1 ? " byte" : " bytes") << ", values from "
-                   << format.minValue() << " to " << format.maxValue() << "\n";
+                   << format.bytesPerGroup << (format.bytesPerGroup == 1 ? " byte" : " bytes")
+                   << llvm::format(", values from %g to %g\n", format.minValue(), format.maxValue());
   if (options().listInstructions || !options().printTarget.empty()) {
     auto target =
         Target::find(resolveTarget(options().printTarget.empty() ? options().targetName : options().printTarget));
@@ -118,8 +118,12 @@ static int printLists() {
     if (options().listInstructions)
       for (const MultiplyRow *row : (*target)->rows()) {
         std::string missing = (*target)->missing(*row);
-        llvm::outs() << llvm::left_justify(row->id, 40) << llvm::left_justify(row->instruction, 16)
-                     << (missing.empty() ? (row->isVirtual() ? "emulated" : "native") : "needs " + missing) << "\n";
+        bool emulated = row->isVirtual() || row->features.empty();
+        llvm::outs() << llvm::left_justify(row->id, 40) << llvm::left_justify(row->instruction, 24)
+                     << (!missing.empty() ? "needs " + missing
+                         : emulated       ? "emulated"
+                                          : "native")
+                     << "\n";
       }
   }
   return 0;

@@ -1,4 +1,6 @@
 // RUN: qlow-opt %s -split-input-file -allow-unregistered-dialect -qlow-plan-workspace -verify-diagnostics | FileCheck %s
+// RUN: qlow-opt %s -split-input-file -allow-unregistered-dialect -qlow-plan-workspace=target=znver4 -verify-diagnostics \
+// RUN:   | FileCheck %s --check-prefix=ZNVER4
 
 // The returned buffer becomes the caller's: nothing is copied, and its size needs no workspace.
 // CHECK-LABEL: func.func @in_place(
@@ -293,4 +295,27 @@ func.func @two_blocks() {
   cf.br ^bb1
 ^bb1:
   return
+}
+
+// -----
+
+// Scratch is a slot for each task that may run at once; its size is the target's to say: here a panel of 64 x 32 codes
+// and its 32 sums.
+// ZNVER4-LABEL: func.func @slots(
+// ZNVER4-SAME:    %[[WORKSPACE:[a-z0-9]+]]: memref<?xi8> {qlow.workspace}, %[[WIDTH:[a-z0-9]+]]: index {qlow.width}
+// ZNVER4:         %[[SLOT:.*]] = arith.constant 2176 : index
+// ZNVER4:         %[[BYTES:.*]] = arith.muli %[[WIDTH]], %[[SLOT]]
+// ZNVER4:         %[[SCRATCH:.*]] = memref.view %[[WORKSPACE]][%{{.*}}][%[[BYTES]]]
+// ZNVER4:         scratch(%[[SCRATCH]] : memref<?xi8>)
+#vnni = #qlow.recipe<vpdpbusd_1x16x4_i32_u8_s8, tiles = [<thread, [6, 32, 64]>, <reg, [2, 32, 4]>],
+  lhs = [<to = reg, by = broadcast32>], rhs = [<to = l2, by = pack>, <to = reg, by = load>], rescale = end>
+func.func @slots(%a: memref<6x64xi8>, %w: memref<64x32xi8>, %s: memref<f32>) -> memref<6x32xi32> {
+  %out = memref.alloc() : memref<6x32xi32>
+  qlow.matmul_kernel lhs(%a, %s : memref<6x64xi8>, memref<f32>) as tensor<6x64x!qlow.q<u8 : f32>>
+    rhs(%w, %s : memref<64x32xi8>, memref<f32>) as tensor<64x32x!qlow.q<i8 : f32>> maps [] outs(%out : memref<6x32xi32>)
+    epilogue {
+    ^bb0(%acc: i32):
+      qlow.yield %acc : i32
+    } recipes <[#vnni]>
+  return %out : memref<6x32xi32>
 }
