@@ -155,7 +155,8 @@ static FailureOr<Finish> makeFinish(MatmulOp op, ArrayRef<int64_t> shape, Frame 
   std::vector<std::shared_ptr<const Array>> parts;
   for (Value part : op.getParts())
     parts.push_back(frame.tensor(part).parts.front());
-  for (auto [part, partType] : llvm::zip_equal(parts, ArrayRef<Type>(type.getParts(shape)).drop_front()))
+  SmallVector<Type> types = type.getParts(shape);
+  for (auto [part, partType] : llvm::zip_equal(parts, ArrayRef<Type>(types).drop_front()))
     if (failed(checkFits(op, partType, part->shape)))
       return failure();
   finish.result.emplace(type, shape, parts, /*hasCodes=*/false);
