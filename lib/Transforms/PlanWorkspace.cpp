@@ -63,6 +63,7 @@ private:
   LogicalResult checkForm();
   void turnResultsIntoArguments();
   bool writeInPlace(Value returned, BlockArgument argument);
+  bool haveOneShape(Value a, Value b);
   LogicalResult fixCarriedBuffers();
   LogicalResult fixCarried(Operation *loop, ValueRange inits, MutableArrayRef<BlockArgument> arguments,
                            ResultRange results, OperandRange yielded);
@@ -158,6 +159,22 @@ void Planner::turnResultsIntoArguments() {
 // Buffers carried by loops
 //===----------------------------------------------------------------------===//
 
+/// Whether both buffers have the same sizes whatever the arguments' are. Buffers carried by loops around them must have
+/// been replaced.
+bool Planner::haveOneShape(Value a, Value b) {
+  Block scratch;
+  OpBuilder builder(function.getContext());
+  builder.setInsertionPointToEnd(&scratch);
+  auto dim = [&](BlockArgument argument, int64_t d) -> Value {
+    return memref::DimOp::create(builder, argument.getLoc(), argument, d);
+  };
+  SizeExpressions sizes(builder, roots, dim, roots.width, SizeExpressions::Wrap);
+  for (int64_t d = 0, rank = cast<MemRefType>(a.getType()).getRank(); d < rank; ++d)
+    if (Value size = sizes.emitDim(a, d); !size || size != sizes.emitDim(b, d))
+      return false;
+  return true;
+}
+
 /// A loop that yields a buffer would need a new one in each iteration. It gets one buffer that outlives the loop, into
 /// which the end of the body copies:
 ///
@@ -173,11 +190,12 @@ LogicalResult Planner::fixCarried(Operation *loop, ValueRange inits, MutableArra
     if (!type || next == arguments[i])
       continue;
     Location loc = loop->getLoc();
-    if (!type.hasStaticShape())
-      return loop->emitOpError("carries a buffer of dynamic shape ")
-             << type << " that each iteration replaces; expected a static shape, or an update in place";
     auto plain = MemRefType::get(type.getShape(), type.getElementType());
-    Value buffer = memref::AllocOp::create(before, loc, plain);
+    SmallVector<Value> sizes;
+    for (int64_t d = 0; d < type.getRank(); ++d)
+      if (type.isDynamicDim(d))
+        sizes.push_back(memref::DimOp::create(before, loc, init, d));
+    Value buffer = memref::AllocOp::create(before, loc, plain, sizes);
     memref::CopyOp::create(before, loc, init, buffer);
     if (type != plain)
       buffer = memref::CastOp::create(before, loc, type, buffer);
@@ -188,12 +206,16 @@ LogicalResult Planner::fixCarried(Operation *loop, ValueRange inits, MutableArra
     arguments[i].replaceAllUsesWith(buffer);
     if (!results.empty())
       results[i].replaceAllUsesWith(buffer);
-    // What this body allocated is no other loop-carried buffer, anything else might be: a swap needs a copy of each.
     OpBuilder end(yield);
     next = yielded[i];
+    // Every iteration begins with the first one's sizes if this one ends with those that it began with.
+    if (!haveOneShape(next, buffer))
+      return loop->emitOpError("carries a buffer of shape ")
+             << type << " whose sizes may change: expected each iteration to leave it as large as it was";
+    // What this body allocated is no other loop-carried buffer, anything else might be: a swap needs a copy of each.
     auto fresh = next.getDefiningOp<memref::AllocOp>();
     if (inits.size() > 1 && !(fresh && loop->isProperAncestor(fresh))) {
-      Value saved = memref::AllocOp::create(end, loc, plain);
+      Value saved = memref::AllocOp::create(end, loc, plain, sizes);
       memref::CopyOp::create(end, loc, next, saved);
       next = saved;
     }

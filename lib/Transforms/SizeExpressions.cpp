@@ -1,7 +1,8 @@
 //===- SizeExpressions.cpp - sizes as functions of the arguments -----------===//
 //
 // Walks from a size back to constants, dimensions of arguments and the width, and emits that slice again. Views are
-// looked through; what a loop or a load computes is not a size known on entry and gives null.
+// looked through, and branches whose sizes agree; what a loop or a load computes is not a size known on entry and gives
+// null.
 //
 //===----------------------------------------------------------------------===//
 
@@ -10,6 +11,7 @@
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Index/IR/IndexDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/Interfaces/DataLayoutInterfaces.h"
@@ -127,6 +129,38 @@ Value SizeExpressions::emitSize(OpFoldResult size) {
   return emit(cast<Value>(size));
 }
 
+Value SizeExpressions::emitCommonDim(ValueRange buffers, int64_t index) {
+  Value size;
+  for (Value buffer : buffers) {
+    Value other = emitDim(buffer, index);
+    if (!other || (size && other != size))
+      return {};
+    size = other;
+  }
+  return size;
+}
+
+/// Buffers that control flow hands on: what all branches give, what a condition forwards.
+Value SizeExpressions::emitForwardedDim(Value buffer, int64_t index) {
+  if (auto argument = dyn_cast<BlockArgument>(buffer)) {
+    auto loop = dyn_cast<scf::WhileOp>(argument.getOwner()->getParentOp());
+    bool isAfter = loop && argument.getOwner() == loop.getAfterBody();
+    return isAfter ? emitDim(loop.getConditionOp().getArgs()[argument.getArgNumber()], index) : Value();
+  }
+  Operation *op = buffer.getDefiningOp();
+  unsigned number = cast<OpResult>(buffer).getResultNumber();
+  if (auto loop = dyn_cast<scf::WhileOp>(op))
+    return emitDim(loop.getConditionOp().getArgs()[number], index);
+  if (auto select = dyn_cast<arith::SelectOp>(op))
+    return emitCommonDim({select.getTrueValue(), select.getFalseValue()}, index);
+  if (!isa<scf::IfOp, scf::IndexSwitchOp>(op))
+    return {};
+  SmallVector<Value> given;
+  for (Region &region : op->getRegions())
+    given.push_back(region.front().getTerminator()->getOperand(number));
+  return emitCommonDim(given, index);
+}
+
 Value SizeExpressions::emitDim(Value buffer, int64_t index) {
   auto type = dyn_cast<MemRefType>(buffer.getType());
   if (!type || index < 0 || index >= type.getRank())
@@ -135,7 +169,7 @@ Value SizeExpressions::emitDim(Value buffer, int64_t index) {
     return constant(type.getDimSize(index));
   if (auto argument = dyn_cast<BlockArgument>(buffer)) {
     if (argument.getOwner()->getParentOp() != roots.function)
-      return {};
+      return emitForwardedDim(buffer, index);
     if (auto sizes = roots.resultSizes.find(buffer); sizes != roots.resultSizes.end())
       return sizes->second.empty() ? Value() : emit(sizes->second[type.getDynamicDimIndex(index)]);
     Value &known = dims[{buffer, index}];
@@ -169,7 +203,7 @@ Value SizeExpressions::emitDim(Value buffer, int64_t index) {
     }
     return product;
   }
-  return {};
+  return emitForwardedDim(buffer, index);
 }
 
 Value SizeExpressions::emitBytes(Operation *alloc) {

@@ -46,6 +46,9 @@ public:
 
 private:
   mlir::Value emitUncached(mlir::Value value);
+  /// The dimension that all of these have, or null.
+  mlir::Value emitCommonDim(mlir::ValueRange buffers, int64_t index);
+  mlir::Value emitForwardedDim(mlir::Value buffer, int64_t index);
   mlir::Value emitBytesUncached(mlir::Operation *alloc);
   mlir::Value emitSize(mlir::OpFoldResult size);
   mlir::Value cloned(mlir::Operation *op);

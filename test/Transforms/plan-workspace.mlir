@@ -170,6 +170,34 @@ func.func @carried(%x: memref<16xf32>, %n: index) -> memref<16xf32> {
 
 // -----
 
+// A dynamic buffer that each iteration replaces, by one of a branch's, is as large as it was: one buffer for all of them.
+// CHECK-LABEL: func.func @carried_dynamic_size(
+// CHECK:         %[[CARRIED:.*]] = memref.view %{{.*}} : memref<?xi8> to memref<?xf32>
+// CHECK:         memref.copy %{{.*}}, %[[CARRIED]]
+// CHECK:         scf.for
+// CHECK:           %[[NEXT:.*]] = scf.if
+// CHECK:           memref.copy %[[NEXT]], %[[CARRIED]]
+// CHECK-LABEL: func.func private @carried_dynamic_size.workspace(
+func.func @carried_dynamic_size(%x: memref<?xf32>, %n: index, %c: i1) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %r = scf.for %i = %c0 to %n step %c1 iter_args(%a = %x) -> memref<?xf32> {
+    %size = memref.dim %a, %c0 : memref<?xf32>
+    %next = scf.if %c -> memref<?xf32> {
+      %new = memref.alloc(%size) : memref<?xf32>
+      "test.step"(%a, %new) : (memref<?xf32>, memref<?xf32>) -> ()
+      scf.yield %new : memref<?xf32>
+    } else {
+      scf.yield %x : memref<?xf32>
+    }
+    scf.yield %next : memref<?xf32>
+  }
+  "test.step"(%r) : (memref<?xf32>) -> ()
+  return
+}
+
+// -----
+
 // A loop that swaps its buffers saves both before it overwrites either.
 // CHECK-LABEL: func.func @swapped(
 // CHECK:         scf.for
@@ -267,10 +295,10 @@ func.func @in_parallel(%n: index) {
 
 // -----
 
-func.func @carried_dynamic(%x: memref<?xf32>, %n: index) {
+func.func @carried_growing(%x: memref<?xf32>, %n: index) {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
-  // expected-error@+1 {{'scf.for' op carries a buffer of dynamic shape 'memref<?xf32>' that each iteration replaces; expected a static shape, or an update in place}}
+  // expected-error@+1 {{'scf.for' op carries a buffer of shape 'memref<?xf32>' whose sizes may change: expected each iteration to leave it as large as it was}}
   %r = scf.for %i = %c0 to %n step %c1 iter_args(%a = %x) -> memref<?xf32> {
     %new = memref.alloc(%i) : memref<?xf32>
     scf.yield %new : memref<?xf32>
