@@ -1,0 +1,511 @@
+# Random small programs compute in emitted objects what the reference evaluator computes, and touch nothing beside their
+# buffers: float work of the closed list, control flow and quantized ops around matmuls, with a dynamic size or without.
+#
+# RUN: python3 %s --samples 60 --batch 4 --spread --seconds 30 --out %t
+#
+# Deeper:             python3 test/Fuzz/programs.py --samples 1000
+# One failure again:  the command that a failure prints
+#
+# Values that only exact operations made are compared bit for bit. Those that a sum in any order or a math function had a
+# part in, here called loose, are compared with a tolerance, and nothing that jumps is computed from them: no rounding, no
+# quantization, no branch. Clamps keep all numbers small, so that errors do not grow.
+
+import argparse
+import os
+import sys
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "Integration", "Inputs"))
+
+import numpy as np
+from objects import Reference
+from quantized import F32, FORMATS, Quantized, Type, draw_block, draw_tensor, round_to
+from samples import Call, Sample, add_run_options, difference, rng_of, run_all
+
+COLUMNS = [1, 2, 3, 4, 8, 15, 16, 17, 32, 33]
+ROWS = [0, 1, 2, 3, 5, 17]  # that a dynamic size takes
+DEPTH = 2  # of control flow
+TOLERANCE = 1e-4  # of loose values, which are at most 8
+
+
+class Value:
+    """%name : tensor of f32; a size may be "m"."""
+
+    def __init__(self, name, shape, loose=False):
+        self.name, self.shape, self.loose = name, tuple(shape), loose
+
+    @property
+    def type(self):
+        return tensor(self.shape)
+
+
+def tensor(shape, element="f32"):
+    return f"tensor<{''.join('?x' if size == 'm' else f'{size}x' for size in shape)}{element}>"
+
+
+class Program:
+    def __init__(self, name, seed):
+        self.name, self.lines, self.counter, self.depth = name, [], 0, 0
+        self.r, self.numbers = rng_of("programs", seed, name), np.random.default_rng([seed, int(name[1:])])
+        self.dynamic = self.r.random() < 0.5
+        self.arguments, self.inputs, self.helpers = [], {}, ""
+        self.values = []
+
+    # ---- writing ----
+
+    def fresh(self):
+        self.counter += 1
+        return f"%v{self.counter}"
+
+    def emit(self, text):
+        self.lines.append("  " * (self.depth + 1) + text)
+
+    def op(self, text, shape, loose=False):
+        """A value of this op; added to those that others can use."""
+        result = Value(self.fresh(), shape, loose)
+        self.emit(f"{result.name} = {text}")
+        self.values.append(result)
+        return result
+
+    def constant(self, array, element):
+        name = self.fresh()
+        self.emit(f'{name} = arith.constant dense<"0x{np.array(array, order="C").tobytes().hex()}"> : {tensor(array.shape, element)}')
+        return name
+
+    def scalar(self, x, element="f32"):
+        name = self.fresh()
+        self.emit(f"{name} = arith.constant {x} : {element}")
+        return name
+
+    def empty(self, shape, element="f32"):
+        name = self.fresh()
+        self.emit(f"{name} = tensor.empty({'%m' if 'm' in shape else ''}) : {tensor(shape, element)}")
+        return name
+
+    def filled(self, shape, x):
+        name, init, number = self.fresh(), self.empty(shape), self.scalar(x)
+        self.emit(f"{name} = linalg.fill ins({number} : f32) outs({init} : {tensor(shape)}) -> {tensor(shape)}")
+        return name
+
+    # ---- choosing ----
+
+    def pick(self, exact=False, shape=None):
+        """A value, lately made ones first; of that shape, made to order if there is none."""
+        fitting = [v for v in self.values if (not exact or not v.loose) and (shape is None or v.shape == shape)]
+        if not fitting:
+            return Value(self.filled(shape or ("m" if self.dynamic else 3, 4), "0.75"), shape or ("m" if self.dynamic else 3, 4))
+        return self.r.choice(fitting[-6:])
+
+    # ---- ops ----
+
+    def generic(self, inputs, maps, shape, body, loose):
+        """linalg.generic over `shape`; `maps` of the inputs as text, `body` from names of scalars to lines and the result."""
+        dims = ", ".join(f"d{i}" for i in range(len(shape)))
+        spelled = ", ".join(f"affine_map<({dims}) -> ({map_})>" for map_ in [*maps, dims])
+        kinds = ", ".join(['"parallel"'] * len(shape))
+        init = self.empty(shape)
+        names = [f"%e{i}" for i in range(len(inputs))]
+        ins = f"ins({', '.join(v.name for v in inputs)} : {', '.join(v.type for v in inputs)}) " if inputs else ""
+        result = self.op(f"linalg.generic {{indexing_maps = [{spelled}], iterator_types = [{kinds}]}} {ins}outs({init} : {tensor(shape)}) {{", shape, loose)
+        self.emit(f"^bb0({', '.join(f'{n}: f32' for n in names + ['%o'])}):")
+        self.depth += 1
+        self.emit(f"linalg.yield {body(names)} : f32")
+        self.depth -= 1
+        self.emit(f"}} -> {tensor(shape)}")
+        return result
+
+    def on_scalars(self, op, *operands):
+        name = self.fresh()
+        self.emit(f"{name} = {op} {', '.join(operands)} : f32")
+        return name
+
+    def clamped(self, name):
+        low, high = self.scalar("-8.0"), self.scalar("8.0")
+        return self.on_scalars("arith.minimumf", self.on_scalars("arith.maximumf", name, low), high)
+
+    def unary(self):
+        smooth = ["arith.negf", "math.absf"]
+        loose_ops = ["math.exp", "math.tanh", "math.erf", "math.sin", "math.cos", "math.atan", "math.log1p"]
+        x = self.pick()
+        exact_ops = smooth + ([] if x.loose else ["math.floor", "math.ceil", "math.roundeven", "math.trunc", "math.round"])
+        op = self.r.choice(exact_ops * 2 + loose_ops + ["math.sqrt"])
+
+        def body(names):
+            value = names[0]
+            if op in ("math.sqrt", "math.log1p", "math.exp"):
+                value = self.on_scalars("math.absf", value)
+            if op == "math.exp":
+                value = self.on_scalars("arith.negf", value)
+            if op == "math.sqrt":  # its slope is endless at 0
+                value = self.on_scalars("arith.addf", value, self.scalar("0.5"))
+            return self.on_scalars(op, value)
+
+        return self.generic([x], [self.dims_of(x)], x.shape, body, x.loose or op in loose_ops)
+
+    def dims_of(self, x):
+        return ", ".join(f"d{i}" for i in range(len(x.shape)))
+
+    def binary(self):
+        x = self.pick()
+        y = self.pick(shape=x.shape)
+        op = self.r.choice(["addf", "subf", "mulf", "maximumf", "minimumf", "divf"])
+        loose = x.loose or y.loose
+
+        def body(names):
+            b = names[1]
+            if op == "divf":
+                b = self.on_scalars("arith.addf", self.on_scalars("math.absf", b), self.scalar("1.0"))
+            return self.clamped(self.on_scalars(f"arith.{op}", names[0], b))
+
+        return self.generic([x, y], [self.dims_of(x)] * 2, x.shape, body, loose)
+
+    def named(self):
+        """The same as named ops, arith on tensors, or linalg.map."""
+        x = self.pick()
+        y = self.pick(shape=x.shape)
+        loose, t = x.loose or y.loose, x.type
+        way = self.r.choice(["linalg", "arith", "map"])
+        if way == "linalg":
+            op = self.r.choice(["add", "sub", "max", "min"])
+            return self.op(f"linalg.{op} ins({x.name}, {y.name} : {t}, {t}) outs({self.empty(x.shape)} : {t}) -> {t}", x.shape, loose)
+        op = self.r.choice(["arith.addf", "arith.subf", "arith.maximumf", "arith.minimumf"])
+        if way == "arith":
+            return self.op(f"{op} {x.name}, {y.name} : {t}", x.shape, loose)
+        init = self.empty(x.shape)
+        return self.op(f"linalg.map {{ {op} }} ins({x.name}, {y.name} : {t}, {t}) outs({init} : {t})", x.shape, loose)
+
+    def halved(self):
+        """Through f16 or bf16."""
+        x = self.pick(exact=True)
+        element, name = self.r.choice(["f16", "bf16"]), self.fresh()
+        self.emit(f"{name} = arith.truncf {x.name} : {x.type} to {tensor(x.shape, element)}")
+        return self.op(f"arith.extf {name} : {tensor(x.shape, element)} to {x.type}", x.shape)
+
+    def reduced(self, x, op, initial, loose):
+        """[rows, columns] to [rows]"""
+        rows = x.shape[:1]
+        result = Value(self.fresh(), rows, loose)
+        init = self.filled(rows, initial)
+        self.emit(f"{result.name} = linalg.reduce {{ {op} }} ins({x.name} : {x.type}) outs({init} : {tensor(rows)}) dimensions = [1]")
+        return result
+
+    def over_rows(self, x, row, body, loose):
+        return self.generic([x, row], ["d0, d1", "d0"], x.shape, body, loose)
+
+    def extremes(self):
+        x = self.pick()
+        row = self.reduced(x, "arith.maximumf", "0xFF800000", x.loose)
+        return self.over_rows(x, row, lambda n: self.on_scalars("arith.subf", *n), x.loose)
+
+    def softmax(self):
+        x = self.pick()
+        row = self.reduced(x, "arith.maximumf", "0xFF800000", x.loose)
+        e = self.over_rows(x, row, lambda n: self.on_scalars("math.exp", self.on_scalars("arith.subf", *n)), True)
+        total = self.reduced(e, "arith.addf", "0.0", True)
+        return self.over_rows(e, total, lambda n: self.on_scalars("arith.divf", *n), True)
+
+    def norm(self):
+        x = self.pick()
+        square = self.generic([x], ["d0, d1"], x.shape, lambda n: self.on_scalars("arith.mulf", n[0], n[0]), x.loose)
+        total = self.reduced(square, "arith.addf", "0.0", True)
+
+        def body(n):
+            mean = self.on_scalars("arith.addf", self.on_scalars("arith.divf", n[1], self.scalar(f"{x.shape[1]}.0")), self.scalar("0.1"))
+            return self.on_scalars("arith.mulf", n[0], self.on_scalars("math.rsqrt", mean))
+
+        return self.over_rows(x, total, body, True)
+
+    def gelu(self):
+        x = self.pick()
+
+        def body(n):
+            erf = self.on_scalars("math.erf", self.on_scalars("arith.mulf", n[0], self.scalar("0.70710677")))
+            half = self.on_scalars("arith.mulf", n[0], self.scalar("0.5"))
+            return self.on_scalars("arith.mulf", half, self.on_scalars("arith.addf", erf, self.scalar("1.0")))
+
+        return self.generic([x], ["d0, d1"], x.shape, body, True)
+
+    def bias(self):
+        x = self.pick()
+        row = Value(self.constant(self.numbers.normal(0, 1, x.shape[1]).astype(F32), "f32"), x.shape[1:])
+        if self.r.random() < 0.5:
+            return self.generic([x, row], ["d0, d1", "d1"], x.shape, lambda n: self.clamped(self.on_scalars("arith.addf", *n)), x.loose)
+        wide = self.fresh()
+        self.emit(f"{wide} = linalg.broadcast ins({row.name} : {row.type}) outs({self.empty(x.shape)} : {x.type}) dimensions = [0]")
+        return self.op(f"arith.addf {x.name}, {wide} : {x.type}", x.shape, x.loose)
+
+    # ---- shapes ----
+
+    def sliced(self):
+        x = self.pick()
+        size = self.r.randint(1, x.shape[1])
+        at, shape = self.r.randint(0, x.shape[1] - size), (x.shape[0], size)
+        rows = "%m" if x.shape[0] == "m" else x.shape[0]
+        return self.op(f"tensor.extract_slice {x.name}[0, {at}] [{rows}, {size}] [1, 1] : {x.type} to {tensor(shape)}", shape, x.loose)
+
+    def inserted(self):
+        x, y = self.pick(), self.pick()
+        if x.shape[0] != y.shape[0] or y.shape[1] > x.shape[1]:
+            return self.sliced()
+        at, rows = self.r.randint(0, x.shape[1] - y.shape[1]), "%m" if x.shape[0] == "m" else x.shape[0]
+        return self.op(f"tensor.insert_slice {y.name} into {x.name}[0, {at}] [{rows}, {y.shape[1]}] [1, 1] : {y.type} into {x.type}",
+                       x.shape, x.loose or y.loose)
+
+    def joined(self):
+        x = self.pick()
+        y = self.r.choice([v for v in self.values if v.shape[0] == x.shape[0]] or [x])
+        shape = (x.shape[0], x.shape[1] + y.shape[1])
+        if shape[1] > 64:
+            return self.sliced()
+        return self.op(f"tensor.concat dim(1) {x.name}, {y.name} : ({x.type}, {y.type}) -> {tensor(shape)}", shape, x.loose or y.loose)
+
+    def padded(self):
+        x = self.pick()
+        low, high = self.r.randint(0, 3), self.r.randint(0, 3)
+        shape = (x.shape[0], x.shape[1] + low + high)
+        if shape[1] > 64:
+            return self.sliced()
+        number = self.scalar("0.25")
+        result = self.op(f"tensor.pad {x.name} low[0, {low}] high[0, {high}] {{", shape, x.loose)
+        self.emit("^bb0(%pi: index, %pj: index):")
+        self.emit(f"  tensor.yield {number} : f32")
+        self.emit(f"}} : {x.type} to {tensor(shape)}")
+        return result
+
+    def transposed(self):
+        """There and, where the row would be dynamic, back again after some work."""
+        x = self.pick()
+        turned = x.shape[::-1]
+        name, init, t = self.fresh(), self.empty(turned), tensor(turned)
+        self.emit(f"{name} = linalg.transpose ins({x.name} : {x.type}) outs({init} : {t}) permutation = [1, 0]")
+        if "m" not in turned:
+            return self.op(f"arith.negf {name} : {t}", turned, x.loose)
+        work, back = self.fresh(), self.empty(x.shape)
+        self.emit(f"{work} = arith.addf {name}, {name} : {t}")
+        y = self.op(f"linalg.transpose ins({work} : {t}) outs({back} : {x.type}) permutation = [1, 0]", x.shape, x.loose)
+        return self.generic([y], ["d0, d1"], y.shape, lambda n: self.clamped(n[0]), y.loose)
+
+    def reshaped(self):
+        x = self.pick()
+        if x.shape[0] == "m" or x.shape[0] * x.shape[1] == 0:
+            return self.unary()
+        count, name = x.shape[0] * x.shape[1], self.fresh()
+        rows = self.r.choice([n for n in range(1, count + 1) if count % n == 0])
+        shape = (rows, count // rows)
+        if shape[1] > 64:
+            return self.unary()
+        self.emit(f"{name} = tensor.collapse_shape {x.name} [[0, 1]] : {x.type} into {tensor((count,))}")
+        return self.op(f"tensor.expand_shape {name} [[0, 1]] output_shape [{rows}, {shape[1]}] : {tensor((count,))} into {tensor(shape)}",
+                       shape, x.loose)
+
+    def generated(self):
+        """tensor.generate from another value, its columns backwards."""
+        x = self.pick()
+        rows = "%m" if x.shape[0] == "m" else ""
+        last = self.scalar(x.shape[1] - 1, "index")
+        result = self.op(f"tensor.generate {rows} {{", x.shape, x.loose)
+        self.emit("^bb0(%gi: index, %gj: index):")
+        column, element = self.fresh(), self.fresh()
+        self.emit(f"  {column} = arith.subi {last}, %gj : index")
+        self.emit(f"  {element} = tensor.extract {x.name}[%gi, {column}] : {x.type}")
+        self.emit(f"  tensor.yield {element} : f32")
+        self.emit(f"}} : {x.type}")
+        return result
+
+    # ---- quantized ----
+
+    def quantized(self, x, formats):
+        """%q of x, by constant or measured scales; returns its name and Type."""
+        r, format = self.r, FORMATS[r_choice(self.r, formats)]
+        name = self.fresh()
+        if r.random() < 0.4:
+            has_zero = format.is_integer and not format.is_signed
+            block = r.choice([(), (1, None)])
+            if block:
+                block = tuple(1 if size == 1 else entry for entry, size in zip(block, x.shape))
+            type_ = Type(format, "f32", format if has_zero and format.bits == 8 else None, block=block)
+            self.emit(f"{name} = qlow.quantize_dynamic {x.name} : {x.type} -> {tensor(x.shape, type_)}")
+            return name, type_
+        type_ = Type(format, r.choice(["f32", "f16"]), format if format.is_integer and r.random() < 0.5 else None)
+        scale = round_to(type_.scale, F32(8 / float(format.max) * r.choice([0.5, 1, 2])))
+        parts = Quantized(type_, np.zeros((), int), np.asarray(scale), np.array(self.numbers.integers(0, format.count))).parts(False)
+        names = [self.constant(part.array, part.element) for part in parts]
+        types = [x.type, *(tensor(part.array.shape, part.element) for part in parts)]
+        self.emit(f"{name} = qlow.quantize {', '.join([x.name, *names])} : ({', '.join(types)}) -> {tensor(x.shape, type_)}")
+        return name, type_
+
+    def requantized(self):
+        x = self.pick(exact=True)
+        name, type_ = self.quantized(x, list(FORMATS))
+        return self.op(f"qlow.dequantize {name} : {tensor(x.shape, type_)} -> {x.type}", x.shape)
+
+    def matmul(self):
+        r, x = self.r, self.pick()
+        n, k = r.choice(COLUMNS), x.shape[1]
+        transposed = r.random() < 0.5
+        shape = (n, k) if transposed else (k, n)
+        format = FORMATS[r_choice(r, ["i8", "i4", "u4", "nf4", "f8E4M3FN", r.choice(list(FORMATS))])]
+        type_ = Type(format, r.choice(["f32", "f16", "bf16"]), format if format.is_integer and r.random() < 0.3 else None,
+                     block=draw_block(r, shape))
+        weight = draw_tensor(r, self.numbers, type_, shape)
+        names, types = [], []
+        for part in weight.parts():
+            names.append(self.constant(part.array, part.element))
+            types.append(tensor(part.array.shape, part.element))
+        w, spelled = self.fresh(), tensor(shape, type_)
+        self.emit(f"{w} = qlow.compose {', '.join(names)} : ({', '.join(types)}) -> {spelled}")
+        left, left_type, exact = x.name, x.type, False
+        if not x.loose and r.random() < 0.7:
+            left, left_q = self.quantized(x, ["i8", "u8"])
+            left_type = tensor(x.shape, left_q)
+            exact = format.sums_exactly and type_.is_constant_along(1 if transposed else 0, shape) and left_q.is_constant_along(1, x.shape)
+        result = (x.shape[0], n)
+        words = "transpose_rhs " * transposed
+        y = self.op(f"qlow.matmul {words}{left}, {w} : {left_type}, {spelled} -> {tensor(result)}", result, x.loose or not exact)
+        factor = self.scalar(f"{float(F32(1 / (k * max(1.0, float(np.abs(weight.values()).max()))))):.9e}")
+        return self.generic([y], ["d0, d1"], result, lambda names: self.clamped(self.on_scalars("arith.mulf", names[0], factor)), y.loose)
+
+    def product(self):
+        """linalg.matmul of two values that fit."""
+        x = self.pick()
+        w = self.pick(shape=(x.shape[1], self.r.choice(COLUMNS)))
+        result = (x.shape[0], w.shape[1])
+        init = self.filled(result, "0.0")
+        y = self.op(f"linalg.matmul ins({x.name}, {w.name} : {x.type}, {w.type}) outs({init} : {tensor(result)}) -> {tensor(result)}",
+                    result, True)
+        factor = self.scalar(f"{1 / (8.0 * x.shape[1]):.9e}")
+        return self.generic([y], ["d0, d1"], result, lambda names: self.on_scalars("arith.mulf", names[0], factor), True)
+
+    # ---- control ----
+
+    def body(self, shape, steps, carried):
+        """Some ops in a region of its own; a value of `shape` at its end. What is made inside stays inside."""
+        outside = list(self.values)
+        self.values += carried
+        self.depth += 1
+        for _ in range(steps):
+            self.step()
+        last = self.pick(shape=shape)
+        self.depth -= 1
+        self.values = outside
+        return last
+
+    def looped(self):
+        x = self.pick()
+        counts = [self.scalar(n, "index") for n in (0, self.r.choice([0, 1, 2, 3]), 1)]
+        carried = Value(self.fresh(), x.shape, True)  # what the body makes of it may be loose
+        result = Value(self.fresh(), x.shape, True)
+        self.emit(f"{result.name} = scf.for %i{self.counter} = {counts[0]} to {counts[1]} step {counts[2]} "
+                  f"iter_args({carried.name} = {x.name}) -> ({x.type}) {{")
+        last = self.body(x.shape, self.r.randint(1, 3), [carried])
+        self.emit(f"  scf.yield {last.name} : {x.type}")
+        self.emit("}")
+        self.values.append(result)
+        return result
+
+    def branched(self):
+        """On an element, or on a size where there may be none."""
+        x, y = self.pick(), self.pick(exact=True)
+        condition = self.fresh()
+        if y.shape[0] == "m":
+            limit = self.scalar(self.r.choice([1, 3, 6]), "index")
+            self.emit(f"{condition} = arith.cmpi ult, %m, {limit} : index")
+        else:
+            place, element, half = self.scalar(0, "index"), self.fresh(), self.scalar("0.5")
+            self.emit(f"{element} = tensor.extract {y.name}[{place}, {place}] : {y.type}")
+            self.emit(f"{condition} = arith.cmpf olt, {element}, {half} : f32")
+        z = self.pick(shape=x.shape)
+        if self.r.random() < 0.3:
+            return self.op(f"arith.select {condition}, {x.name}, {z.name} : {x.type}", x.shape, x.loose or z.loose)
+        result = Value(self.fresh(), x.shape)
+        self.emit(f"{result.name} = scf.if {condition} -> ({x.type}) {{")
+        for last in range(2):
+            value = self.body(x.shape, self.r.randint(0, 2), [])
+            self.emit(f"  scf.yield {value.name} : {x.type}")
+            self.emit("}" if last else "} else {")
+            result.loose |= value.loose
+        self.values.append(result)
+        return result
+
+    def step(self):
+        ops = [self.unary, self.binary, self.binary, self.named, self.halved, self.extremes, self.softmax, self.norm, self.gelu,
+               self.bias, self.sliced, self.inserted, self.joined, self.padded, self.transposed, self.reshaped, self.generated,
+               self.requantized, self.requantized, self.matmul, self.matmul, self.matmul, self.product]
+        if self.depth < DEPTH:
+            ops += [self.looped, self.branched, self.branched]
+        return self.r.choice(ops)()
+
+    # ---- the whole ----
+
+    def attributes(self, name, shape):
+        dims = ", ".join('"m"' if size == "m" else str(size) for size in shape)
+        return f'{{qlow.name = "{name}", qlow.dims = [{dims}]}}' if "m" in shape else f'{{qlow.name = "{name}"}}'
+
+    def write(self):
+        """Returns the function's text and its results."""
+        r = self.r
+        for i in range(r.randint(1, 3)):
+            shape = ("m" if self.dynamic and (i == 0 or r.random() < 0.7) else r.choice([1, 2, 3, 5]), r.choice(COLUMNS))
+            self.arguments.append(Value(f"%x{i}", shape))
+        self.values = list(self.arguments)
+        if self.dynamic:
+            self.emit("%zero = arith.constant 0 : index")
+            self.emit(f"%m = tensor.dim %x0, %zero : {self.arguments[0].type}")
+        made = len(self.values)
+        for _ in range(r.randint(3, 9)):
+            self.step()
+        results = self.values[made:]
+        results = [results[-1], *r.sample(results[:-1], min(len(results) - 1, r.randint(0, 2)))]
+        arguments = ", ".join(f"{v.name}: {v.type} {self.attributes(v.name[1:], v.shape)}" for v in self.arguments)
+        types = ", ".join(f"{v.type} {self.attributes(f'y{i}', v.shape)}" for i, v in enumerate(results))
+        body = "\n".join(self.lines)
+        return (f"func.func @{self.name}({arguments})\n    -> ({types}) {{\n{body}\n"
+                f"  return {', '.join(v.name for v in results)} : {', '.join(v.type for v in results)}\n}}\n\n"), results
+
+    def sample(self, folder):
+        text, results = self.write()
+        path = os.path.join(folder, f"{self.name}.mlir")
+        with open(path, "w") as file:
+            file.write(text)
+        calls = []
+        for m in self.r.sample(ROWS, 2) if self.dynamic else [0]:
+            sizes = lambda v: tuple(m if size == "m" else size for size in v.shape)
+            inputs = {v.name[1:]: (self.numbers.normal(0, 2, sizes(v))).clip(-8, 8).astype(F32) for v in self.arguments}
+            outputs = {f"y{i}": (sizes(v), F32) for i, v in enumerate(results)}
+            want, faults = Reference(path).call(self.name, {}, inputs, outputs, True, 0)
+            if faults:
+                raise RuntimeError("; ".join(faults))
+            calls.append(Call(f"M = {m}", {"m": m} if self.dynamic else {}, inputs, outputs, check_of(results, want)))
+        os.remove(path)
+        return Sample(self.name, text, calls, f"{len(self.lines)} lines{', dynamic M' * self.dynamic}", for_reference=False)
+
+
+def r_choice(r, items):
+    return items[r.randrange(len(items))]
+
+
+def check_of(results, want):
+    def check(got):
+        for i, value in enumerate(results):
+            found, expected = got[f"y{i}"], want[f"y{i}"]
+            if value.loose:
+                error = np.abs(found - expected) / (1 + np.abs(expected))
+                wrong = "" if (error <= TOLERANCE).all() else f"differs by up to {error.max()}"
+            else:
+                both = np.isnan(found) & np.isnan(expected)
+                wrong = difference(np.where(both, expected, found), expected)
+            if wrong:
+                return f"result {i} ({value.name}{', loose' * value.loose}): {wrong}"
+        return ""
+    return check
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    add_run_options(parser, samples=1000, out="build/programs")
+    options = parser.parse_args()
+    return run_all(options, "Fuzz/programs.py", lambda index: Program(f"s{index}", options.seed).sample(options.out))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
