@@ -31,9 +31,12 @@ else:
     path = [os.path.join(config.qlow_build, "bin"), config.llvm_tools, os.path.dirname(config.python)]
     config.environment["PATH"] = os.pathsep.join(path + [config.environment.get("PATH", "")])
     config.environment["PYTHONDONTWRITEBYTECODE"] = "1"
-    for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
-        if name in os.environ:
-            config.environment[name] = os.environ[name]
+    # For builds with sanitizers. LLVM itself is built without: its allocators poison memory in our code that they do not
+    # unpoison in theirs, its signal stack is not AddressSanitizer's to free, and it leaks on purpose.
+    sanitizers = {"ASAN_OPTIONS": "allow_user_poisoning=0:use_sigaltstack=0:detect_leaks=0",
+                  "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
+    for name, value in sanitizers.items():
+        config.environment[name] = os.environ.get(name, value)
     config.substitutions.append(("%models", os.path.join(here, "Models")))
     config.substitutions.append(("%include", os.path.join(here, "..", "include")))
     config.substitutions.append(("%build", config.qlow_build))
