@@ -13,27 +13,20 @@
 
 import argparse
 import os
-import pickle
-import random
 import sys
-import time
 from dataclasses import dataclass
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
-import numpy as np
-
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "Inputs"))
-from objects import Library, Reference, compile_module, link, registered_targets
+
+import numpy as np
+from samples import Call, Sample, add_run_options, difference, rng_of, run_all
 
 SIZES = [1, 2, 3, 5, 15, 16, 17, 31, 64, 65, 100, 129, 257, 4096]
 F32 = np.float32
 RANGES = {"u8": (0, 255), "i8": (-128, 127)}
 REFERENCE_PRODUCTS = 2_000_000  # above, the evaluator takes too long
 RESULTS = ["i32", "f32", "f32_bias", "f32_residual", "codes", "codes_bias", "quantize", "half_even", "single", "double"]
-
-
-def rng_of(*words):
-    return random.Random("/".join(map(str, words)))
 
 
 # ---- samples ----------------------------------------------------------------------------------------------------------
@@ -60,7 +53,7 @@ class Side:
 
 
 @dataclass
-class Sample:
+class Product:
     name: str
     m: int
     n: int
@@ -86,7 +79,7 @@ class Sample:
         sides = " x ".join(f"{s.type()} {s.how}" for s in (self.lhs, self.rhs))
         more = [f"batch {self.batch}"] * bool(self.batch) + ["transpose lhs"] * self.transpose[0]
         more += ["transpose rhs"] * self.transpose[1] + ["relu"] * self.relu + ["dynamic M"] * self.dynamic
-        return f"{self.name}: {self.m}x{self.n}x{self.k}, {sides} -> {self.result} {self.out_format} {' '.join(more)}"
+        return f"{self.m}x{self.n}x{self.k}, {sides} -> {self.result} {self.out_format} {' '.join(more)}"
 
 
 class Decks:
@@ -192,7 +185,7 @@ def draw_sample(seed, index, shape):
         shift = np.full(multiplier.shape, 31 + int(np.clip(np.round(np.log2(6000 * np.sqrt(k) / 60)), 0, 30))).astype(np.int8)
     if out_format == "u8" and result == "single" and out_zero is None:
         out_zero = 128
-    return Sample(f"s{index}", m, n, k, dynamic, batch, transpose, lhs, rhs, result,
+    return Product(f"s{index}", m, n, k, dynamic, batch, transpose, lhs, rhs, result,
                   relu=result in ("f32_bias", "f32_residual", "quantize", "half_even") and r.random() < 0.5, bias=bias,
                   residual=result == "f32_residual", out_format=out_format, out_scale=out_scale, out_zero=out_zero,
                   multiplier=multiplier, shift=shift, whole_result=r.random() < 0.3, numbers=numbers)
@@ -422,7 +415,7 @@ def apply_scale_32(values, multiplier, shift, double):
     return (values * multiplier.astype(np.int64) + rounding) >> shift
 
 
-# ---- runs ------------------------------------------------------------------------------------------------------------
+# ---- calls -----------------------------------------------------------------------------------------------------------
 
 
 def calls_of(s):
@@ -442,7 +435,7 @@ def calls_of(s):
                 scale = draw_scale(r, s.numbers, scale_shape)
                 zero = None if zero is None else draw_codes(r, s.numbers, s.lhs.format, scale_shape)
             lhs = Side(**{**s.lhs.__dict__, "codes": codes, "scale": scale, "zero": zero, "shape": shape})
-            variant = Sample(**{**s.__dict__, "lhs": lhs, "m": m})
+            variant = Product(**{**s.__dict__, "lhs": lhs, "m": m})
         for name, side in (("x", variant.lhs), ("w", variant.rhs)):
             fields.update({f"{name}_codes": side.codes, f"{name}_scale": side.scale, f"{name}_zero": side.zero})
         shape = (*([s.batch] if s.batch else []), m, s.n)
@@ -450,177 +443,44 @@ def calls_of(s):
         yield m, fields, expected(variant, variant.lhs.codes, fields["residual"])
 
 
-def run_sample(library, s, writer, calls):
-    """Returns what is wrong, or an empty string."""
-    for m, fields, want in calls:
-        inputs = {name: fields[name] for name in writer.inputs}
+def sample_of(s):
+    """The function, its calls and what is expected of them."""
+    writer = Writer(s)
+    text, calls = writer.function(), []
+    for m, fields, want in calls_of(s):
         quantized = want.dtype in (np.uint8, np.int8)
         outputs = {"y": (want.shape, want.dtype)}
         if quantized and s.whole_result:
             outputs = {"y_codes": (want.shape, want.dtype), "y_scale": ((), F32)}
             if s.out_zero is not None:
                 outputs["y_zero"] = ((1,), want.dtype)
-        for at_end, width in library.ways:
-            got, faults = library.call(s.name, {"m": m} if s.dynamic else {}, inputs, outputs, at_end, width)
-            where = f"M = {m}, buffers at the {'end' if at_end else 'begin'} of a page, width {width}"
-            if faults:
-                return f"{where}: {'; '.join(faults)}"
-            y = got["y_codes" if "y_codes" in got else "y"]
-            if y.tobytes() != want.tobytes():
-                wrong = np.argwhere(y.view(np.uint8 if quantized else np.int32) != want.view(np.uint8 if quantized else np.int32))
-                at = tuple(wrong[0])
-                return f"{where}: {len(wrong)} of {y.size} differ, first at {at}: expected {want[at]}, found {y[at]}"
-            if got.get("y_scale", s.out_scale) != s.out_scale or ("y_zero" in got and got["y_zero"][0] != s.out_zero):
-                return f"{where}: scale or zero point of the result differ"
-    return ""
+        inputs = {name: fields[name] for name in writer.inputs}
+        calls.append(Call(f"M = {m}", {"m": m} if s.dynamic else {}, inputs, outputs, check_of(s, want)))
+    return Sample(s.name, text, calls, str(s), for_reference=s.m * s.n * s.k <= REFERENCE_PRODUCTS)
 
 
-def in_child(work):
-    """Runs work(report) in a child process; yields what it reports, and last how it ended."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        with os.fdopen(writer, "wb") as pipe:
-            def report(*message):
-                pickle.dump(message, pipe)
-                pipe.flush()
-            try:
-                work(report)
-            except BaseException as error:  # the parent prints it
-                report("error", repr(error))
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        while True:
-            try:
-                yield pickle.load(pipe)
-            except EOFError:
-                break
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if status:
-        yield ("signal", -status)
-
-
-class Run:
-    def __init__(self, options):
-        self.options, self.failures, self.done, self.calls = options, [], {}, 0
-
-    def fail(self, target, sample, message):
-        again = f"python3 test/Integration/matmul.py --seed {self.options.seed} --only {sample.name[1:]} --targets {target}"
-        self.failures.append(f"{target}: {sample}\n    {message}\n    again: {again}")
-        print("FAILED", self.failures[-1], flush=True)
-
-    def batch(self, samples, targets):
-        """Compiles these samples as one module for each target, and runs them."""
-        name = f"b{samples[0].name[1:]}"
-        writers = [Writer(s) for s in samples]
-        path = os.path.join(self.options.out, f"{name}.mlir")
-        with open(path, "w") as file:
-            file.write("".join(writer.function() for writer in writers))
-        calls = [] if self.options.compile_only else [list(calls_of(s)) for s in samples]
-        for target in targets:
-            out = os.path.join(self.options.out, target, f"{name}.o")
-            if target == "reference":
-                small = [i for i, s in enumerate(samples) if s.m * s.n * s.k <= REFERENCE_PRODUCTS]
-                self.run(lambda: Reference(path), target, *([of[i] for i in small] for of in (samples, writers, calls)))
-                continue
-            try:
-                if not self.options.reuse:
-                    link(compile_module(path, target, out, name))
-            except RuntimeError as error:
-                if len(samples) == 1:
-                    self.fail(target, samples[0], str(error))
-                else:
-                    for sample in samples:  # find out which
-                        self.batch([sample], [target])
-                continue
-            if self.options.compile_only:
-                os.remove(out)
-                continue
-            self.run(lambda: Library(out, name), target, samples, writers, calls)
-            if not self.options.reuse:
-                for suffix in (".o", ".so", ".h"):
-                    os.remove(os.path.splitext(out)[0] + suffix)
-
-    def run(self, load, target, samples, writers, calls):
-        """Runs all of them, in a new process from the one behind where a process ended."""
-        current = -1
-
-        def work(report):
-            library = load()
-            for i in range(current + 1, len(samples)):
-                report("start", i)
-                report("end", i, run_sample(library, samples[i], writers[i], calls[i]))
-
-        while current + 1 < len(samples):
-            before = current
-            for message in in_child(work):
-                if message[0] == "start":
-                    current = message[1]
-                elif message[0] == "end":
-                    self.done[target] = self.done.get(target, 0) + 1
-                    self.calls += len(calls[current])
-                    if message[2]:
-                        self.fail(target, samples[current], message[2])
-                else:
-                    self.fail(target, samples[current], f"the process ended: {message}")
-            if current == before:
-                return
-
-
-def runnable(options):
-    """Targets whose code this machine can run."""
-    if options.compile_only or options.reuse:
-        return options.targets
-    source = os.path.join(options.out, "probe.mlir")
-    with open(source, "w") as file:
-        file.write("func.func @f(%x: tensor<f32>) -> tensor<f32> { return %x : tensor<f32> }\n")
-    result = []
-    for target in options.targets or ["reference", *registered_targets()]:
-        if target == "reference":
-            result.append(target)
-            continue
-        out = compile_module(source, target, os.path.join(options.out, target, "probe.o"), "probe")
-        link(out)
-        if Library(out, "probe").runs_here():
-            result.append(target)
-    return result
+def check_of(s, want):
+    def check(got):
+        if wrong := difference(got["y_codes" if "y_codes" in got else "y"], want):
+            return wrong
+        if got.get("y_scale", s.out_scale) != s.out_scale or ("y_zero" in got and got["y_zero"][0] != s.out_zero):
+            return "scale or zero point of the result differ"
+        return ""
+    return check
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--samples", type=int, default=500, help="for each target")
-    parser.add_argument("--seconds", type=float, default=1e9, help="start no further batch after this time")
-    parser.add_argument("--batch", type=int, default=10, help="samples in one module")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", type=int, help="this sample alone")
-    parser.add_argument("--targets", type=lambda text: text.split(","), help="instead of all this machine can run")
-    parser.add_argument("--out", default="build/matmul", help="folder of the modules and objects")
-    parser.add_argument("--compile-only", action="store_true", help="leave shared libraries in --out, for --targets")
-    parser.add_argument("--reuse", action="store_true", help="run those, with the same seed, where there is no qlowc")
+    add_run_options(parser, samples=500, out="build/matmul")
     options = parser.parse_args()
-    os.makedirs(options.out, exist_ok=True)
+    decks, shapes = Decks(rng_of(options.seed)), []
 
-    start = time.time()
-    run = Run(options)
-    targets = runnable(options)
-    print(f"seed {options.seed}, targets {' '.join(targets)}", flush=True)
-    decks, batch = Decks(rng_of(options.seed)), []
-    for index in range(options.samples if options.only is None else options.only + 1):
-        shape = decks.deal()
-        if options.only is None or index == options.only:
-            batch.append(draw_sample(options.seed, index, shape))
-        if batch and (len(batch) == options.batch or index + 1 == max(options.samples, (options.only or 0) + 1) or index == options.only):
-            run.batch(batch, targets)
-            batch = []
-        if time.time() - start > options.seconds:
-            break
-    if batch:
-        run.batch(batch, targets)
-    counts = ", ".join(f"{target} {count}" for target, count in run.done.items())
-    print(f"samples run: {counts}; {run.calls} shapes and values, {len(run.failures)} failures, {time.time() - start:.0f} s, seed {options.seed}")
-    return 1 if run.failures else 0
+    def draw(index):
+        while len(shapes) <= index:
+            shapes.append(decks.deal())
+        return sample_of(draw_sample(options.seed, index, shapes[index]))
+
+    return run_all(options, "Integration/matmul.py", draw)
 
 
 if __name__ == "__main__":

@@ -121,7 +121,8 @@ class Library:
     def workspace(self, name, dims, width):
         function = self.library[f"{name}_workspace"]
         function.restype = ctypes.c_int64
-        return function(*(ctypes.c_int64(size) for size in dims.values()), ctypes.c_int32(width))
+        in_order = [dims[member] for member in self.members[name] if member in dims]
+        return function(*map(ctypes.c_int64, in_order), ctypes.c_int32(width))
 
 
 class Reference:
@@ -165,6 +166,12 @@ def link(obj):
 
 
 def registered_targets():
-    """What `qlowc -list-targets` prints first in each line; `host` is always one of them."""
+    """What `qlowc -list-targets` prints first in each line, and the machine this runs on."""
     text = subprocess.run(["qlowc", "-list-targets"], capture_output=True, text=True, check=True).stdout
+    return [line.split()[0] for line in text.splitlines() if line.strip()] + ["host"]
+
+
+def registered_formats():
+    """What `qlowc -list-formats` prints first in each line."""
+    text = subprocess.run(["qlowc", "-list-formats"], capture_output=True, text=True, check=True).stdout
     return [line.split()[0] for line in text.splitlines() if line.strip()]

@@ -1,0 +1,478 @@
+# Every registered number format through emitted objects: all codes decoded, all conversions, and as the weight of a matmul,
+# under every kind of scale, zero point, offset and block, against what numpy computes from the law and outside sources.
+#
+# RUN: python3 %s --samples 160 --spread --seconds 40 --out %t
+#
+# Deeper:             python3 test/Integration/formats.py --samples 2000
+# One failure again:  the command that a failure prints
+#
+# Formats are dealt from a deck, so all of them come up every 27 samples of a kind. Conversions and exact sums are equal bit
+# for bit, float sums inside the law's bound. Inputs/quantized.py is the law, Inputs/samples.py runs the samples.
+
+import argparse
+import os
+import sys
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "Inputs"))
+
+import numpy as np
+from objects import registered_formats
+from quantized import (DECODE, ENCODE, F32, FORMATS, STORED, Part, Quantized, Type, draw_block, draw_tensor, draw_type,
+                       round_to, tensor_type, to_f32)
+from samples import Call, Sample, add_run_options, difference, rng_of, run_all
+
+SIZES = [1, 2, 3, 5, 7, 15, 16, 17, 31, 33, 64, 65]
+DEPTHS = [1, 2, 3, 5, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 129, 200, 257]
+
+
+class Function:
+    """A function being written: arguments and constants, then the body. All of one sample's arrays are drawn from it."""
+
+    def __init__(self, name, seed):
+        self.name, self.body, self.arguments, self.inputs = name, "", [], {}
+        self.r, self.numbers = rng_of("formats", seed, name), np.random.default_rng([seed, int(name[1:])])
+
+    def attributes(self, name, shape, dims):
+        listed = ", ".join(f'"{dims[at]}"' if at in dims else str(size) for at, size in enumerate(shape))
+        return f'{{qlow.name = "{name}", qlow.dims = [{listed}]}}' if dims else f'{{qlow.name = "{name}"}}'
+
+    def argument(self, name, shape, element, dims, parts):
+        """`dims` names the open dimensions."""
+        self.arguments.append(f"%{name}: {tensor_type(shape, element, dims)} {self.attributes(name, shape, dims)}")
+        self.inputs.update(parts)
+
+    def constant(self, name, array, element):
+        text = f'dense<"0x{np.array(array, order="C").tobytes().hex()}">' if array.size else "dense<>"
+        self.body += f"  %{name} = arith.constant {text} : {tensor_type(array.shape, element)}\n"
+
+    def part(self, name, part, constant):
+        """%name, a constant or an argument; returns its type."""
+        shape = part.array.shape
+        if constant:
+            self.constant(name, part.array, part.element)
+        else:
+            self.argument(name, shape, part.element, {}, {name: part.array})
+        return tensor_type(shape, part.element)
+
+    def parts(self, name, tensor, with_codes, how):
+        """The parts of a quantized tensor as values; returns their names and types."""
+        names, types = [], []
+        for part in tensor.parts(with_codes):
+            names.append(f"%{name}_{part.suffix}")
+            constant = how == "constant" or how == "mixed" and self.r.random() < 0.5
+            types.append(self.part(names[-1][1:], part, constant))
+        return names, types
+
+    def quantized(self, name, tensor, dims, how):
+        """%name, whole as an argument or composed of parts; returns its type."""
+        shape = tensor.codes.shape
+        type_ = tensor_type(shape, tensor.type, dims)
+        if how == "argument" or dims:
+            self.argument(name, shape, tensor.type, dims, {f"{name}_{part.suffix}": part.array for part in tensor.parts()})
+            return type_
+        names, types = self.parts(name, tensor, True, how)
+        self.body += f"  %{name} = qlow.compose {', '.join(names)} : ({', '.join(types)}) -> {type_}\n"
+        return type_
+
+    def sample(self, results, description, where, sizes, check):
+        """`results`: value, type, C name, array shape and dtype, open dimensions and their named shape of each."""
+        types = ", ".join(f"{type_} {self.attributes(name, shape, dims)}" for _, type_, name, shape, _, dims in results)
+        outputs = {}
+        for _, _, name, shape, stored, _ in results:
+            outputs.update(stored if isinstance(stored, dict) else {name: (shape, stored)})
+        text = (f"// {description}\nfunc.func @{self.name}({', '.join(self.arguments)})\n    -> ({types}) {{\n{self.body}"
+                f"  return {', '.join(r[0] for r in results)} : {', '.join(r[1] for r in results)}\n}}\n\n")
+        call = Call(where, sizes, self.inputs, outputs, check)
+        return Sample(self.name, text, [call], description)
+
+
+def of_parts(name, tensor):
+    """What a quantized result gives: (shape, dtype) by C field."""
+    return {f"{name}_{part.suffix}": (part.array.shape, part.array.dtype) for part in tensor.parts()}
+
+
+def same(name, want, element=None):
+    """A check that a result has these bits; NaN is NaN where they are floats of type `element`."""
+    def check(got):
+        found = got[name]
+        if element:
+            both = np.isnan(to_f32(element, found)) & np.isnan(to_f32(element, want))
+            found = np.where(both, want, found).astype(want.dtype)
+        return difference(found, want)
+    return check
+
+
+# ---- conversions -----------------------------------------------------------------------------------------------------
+
+
+def draw_shape(r):
+    rank = r.choice([0, 1, 2, 2, 2, 3])
+    return tuple(r.choice(SIZES[:6] if dim + 1 < rank else [*SIZES, 0, 100, 129]) for dim in range(rank))
+
+
+def every_code(f, format):
+    """All codes, as values of f32: the rows of the golden file and, of integers, their definition."""
+    codes = np.resize(np.arange(format.count), format.count + 1)  # one more, so that the last byte is not full
+    tensor = Quantized(Type(format, "f32"), codes, np.array(1, F32))
+    type_ = f.quantized("x", tensor, {}, f.r.choice(["argument", "constant", "mixed"]))
+    y = tensor_type(codes.shape, "f32")
+    f.body += f"  %y = qlow.dequantize %x : {type_} -> {y}\n"
+    want = format.values[codes]
+    rows = DECODE[format.name]
+    golden = rows[:, 1].view(F32)
+    assert (np.isnan(golden) & np.isnan(want[rows[:, 0]]) | (golden.view(np.uint32) == want[rows[:, 0]].view(np.uint32))).all()
+    return f.sample([("%y", y, "y", codes.shape, F32, {})], f"all codes of {format.name}", "", {}, same("y", want, "f32"))
+
+
+def every_tie(f, format):
+    """The inputs of the golden file, ties and special values among them, to their codes."""
+    x = ENCODE[format.name][:, 0].view(F32)
+    tensor = Quantized(Type(format, "f32"), ENCODE[format.name][:, 1].astype(np.int64), np.array(1, F32))
+    f.argument("x", x.shape, "f32", {}, {"x": x})
+    f.constant("one", tensor.scale, "f32")
+    type_, packed = tensor_type(x.shape, tensor.type), tensor.parts()[0].array
+    f.body += f"  %q = qlow.quantize %x, %one : ({tensor_type(x.shape, 'f32')}, tensor<f32>) -> {type_}\n"
+    f.body += f"  %y, %s = qlow.decompose %q : ({type_}) -> ({tensor_type(packed.shape, 'i8')}, tensor<f32>)\n"
+    return f.sample([("%y", tensor_type(packed.shape, "i8"), "y", packed.shape, packed.dtype, {})],
+                    f"golden inputs to {format.name}", "", {}, same("y", packed))
+
+
+def dequantize(f, format):
+    shape = draw_shape(f.r)
+    type_ = draw_type(f.r, format, shape)
+    tensor = draw_tensor(f.r, f.numbers, type_, shape, spread=f.r.choice([0, 0, 3, 60]), finite=False)
+    how = f.r.choice(["argument", "constant", "mixed"]) if np.prod(shape) else "argument"
+    element = f.r.choice(["f32", "f32", "f16", "bf16"])
+    spelled, y = f.quantized("x", tensor, {}, how), tensor_type(shape, element)
+    f.body += f"  %y = qlow.dequantize %x : {spelled} -> {y}\n"
+    return f.sample([("%y", y, "y", shape, STORED[element], {})], f"dequantize {how} {spelled} to {element}", "", {},
+                    same("y", round_to(element, tensor.values()), element))
+
+
+def draw_floats(f, tensor, shape):
+    """Inputs of a quantization: values and midpoints of codes under its scales, and beyond."""
+    r, numbers, format = f.r, f.numbers, tensor.type.format
+    values = np.sort(format.values[format.finite])
+    middles = np.concatenate([values, (values[1:] + values[:-1]) / 2, [values[0] * 2, values[-1] * 2]])
+    v = numbers.choice(middles, shape).astype(F32)
+    if r.random() < 0.5:
+        v = v * numbers.choice([1, 1, 1 + 2.0**-23, 1 - 2.0**-23], shape).astype(F32)
+    x = tensor.scales(shape) * (v - tensor.zeros(shape) if tensor.type.zero else v) if tensor.scale is not None else v
+    x = x + tensor.offsets(shape) if tensor.type.offset else x
+    special = np.array([0, -0.0, np.inf, -np.inf, np.nan, 1e-42, -1e-42, 3e38, -3e38, 1, -1], F32)
+    return np.where(numbers.random(shape) < r.choice([0, 0.02, 0.2]), numbers.choice(special, shape), x).astype(F32)
+
+
+def quantize(f, format):
+    shape = draw_shape(f.r)
+    tensor = draw_tensor(f.r, f.numbers, draw_type(f.r, format, shape), shape, spread=f.r.choice([0, 0, 3, 60]))
+    element = f.r.choice(["f32", "f32", "f16", "bf16"])
+    x = round_to(element, draw_floats(f, tensor, shape))
+    f.argument("x", shape, element, {}, {"x": x})
+    names, types = f.parts("q", tensor, False, f.r.choice(["argument", "constant", "mixed"]) if np.prod(shape) else "argument")
+    type_ = tensor_type(shape, tensor.type)
+    f.body += f"  %y = qlow.quantize %x{''.join(', ' + n for n in names)} : ({', '.join([tensor_type(shape, element), *types])}) -> {type_}\n"
+    want = Quantized(tensor.type, tensor.quantize(to_f32(element, x)), tensor.scale, tensor.zero, tensor.offset)
+    return give_quantized(f, "%y", want, f"quantize {element} to {type_}")
+
+
+def give_quantized(f, value, want, description):
+    type_ = tensor_type(want.codes.shape, want.type)
+    parts = want.parts()
+    def check(got):
+        for part in parts:
+            if wrong := same(f"y_{part.suffix}", part.array, part.element if part.element in ("f32", "f16", "bf16") else None)(got):
+                return f"{part.suffix}: {wrong}"
+        return ""
+    return f.sample([(value, type_, "y", want.codes.shape, of_parts("y", want), {})], description, "", {}, check)
+
+
+def measured(type_, x):
+    """quantize_dynamic: the tensor with its measured scale and zero point."""
+    shape, block = x.shape, type_.block or (None,) * x.ndim
+    low, high = np.zeros(type_.scale_shape(shape), F32), np.zeros(type_.scale_shape(shape), F32)
+    place = tuple(np.zeros(n, int) if size is None else np.arange(n) // size for n, size in zip(shape, block))
+    at = np.ix_(*place) if x.ndim and type_.block else ()
+    known = np.where(np.isnan(x), F32(0), x)
+    np.minimum.at(low, at, known if type_.block else known.min(initial=0))
+    np.maximum.at(high, at, known if type_.block else known.max(initial=0))
+    peak, format = np.maximum(-low, high), type_.format
+    if type_.scale == "f8E8M0FNU":
+        exponent = np.where(np.isinf(peak), 128, np.frexp(peak)[1] - 1) - (np.frexp(format.max)[1] - 1)
+        return Quantized(type_, None, np.where(peak == 0, 127, np.clip(exponent, -127, 127) + 127).astype(np.uint8))
+    scale = (high - low) / F32(format.count - 1) if type_.zero else peak / format.max
+    scale = np.where(scale == 0, F32(1), scale).astype(F32)
+    return Quantized(type_, None, scale, format.encode(F32(0) - low / scale) if type_.zero else None)
+
+
+def quantize_dynamic(f, format):
+    shape = draw_shape(f.r)
+    has_zero = format.is_integer and not format.is_signed and f.r.random() < 0.6
+    scale = "f32" if has_zero or f.r.random() < 0.5 else "f8E8M0FNU"
+    type_ = Type(format, scale, format if has_zero else None, block=draw_block(f.r, shape))
+    element = f.r.choice(["f32", "f32", "f16", "bf16"])
+    x = draw_floats(f, Quantized(Type(format, "f32"), None, np.array(f.r.choice([1, 0.3, 1e-3]), F32)), shape)
+    if f.r.random() < 0.3:
+        x = x * F32(f.r.choice([0, 1e-42, 1e30]))
+    x = round_to(element, x)
+    f.argument("x", shape, element, {}, {"x": x})
+    spelled = tensor_type(shape, type_)
+    f.body += f"  %y = qlow.quantize_dynamic %x : {tensor_type(shape, element)} -> {spelled}\n"
+    want = measured(type_, to_f32(element, x))
+    want.codes = want.quantize(to_f32(element, x))
+    return give_quantized(f, "%y", want, f"quantize_dynamic {element} to {spelled}")
+
+
+def requantize(f, format):
+    if not format.is_integer or format.bits > 8:
+        return dequantize(f, format)
+    r, numbers, shape = f.r, f.numbers, draw_shape(f.r)
+    type_ = draw_type(r, format, shape)
+    type_.offset = None
+    type_.block = () if type_.zero else type_.block
+    if isinstance(type_.scale, Type) or not type_.block:
+        type_.scale = "f32"
+    tensor = draw_tensor(r, numbers, type_, shape)
+    how, rounding = r.choice(["argument", "constant"]) if np.prod(shape) else "argument", r.choice(["half_even", "single", "double"])
+    acc = numbers.integers(-(2**31), 2**31, shape).astype(np.int32)
+    acc = np.where(numbers.random(shape) < 0.5, acc >> numbers.integers(0, 31, shape), acc).astype(np.int32)
+    channels = shape[-1:] if r.random() < 0.5 else ()
+    zero = tensor.zeros(shape)
+    zero = 0 if zero is None else zero.astype(np.float64)
+    f.argument("x", shape, "i32", {}, {"x": acc})
+    names, types = f.parts("q", tensor, False, how)
+    constant = how == "constant" and np.prod(channels)
+    if rounding == "half_even":
+        multiplier = np.exp2(numbers.integers(-30, -2, channels)).astype(F32) * r.choice([F32(1), F32(1.1), F32(-0.7)])
+        multiplier, element, shift, spelled_shift = np.asarray(multiplier, F32), "f32", None, ""
+        v = acc.astype(F32) * multiplier
+        codes = format.encode(v, zero)
+    else:
+        multiplier, element = numbers.integers(-(2**31), 2**31, channels).astype(np.int32), "i32"
+        shift = numbers.integers(2, 63, channels).astype(np.int8)
+        f.part("shift", Part("shift", shift, "i8"), constant)
+        spelled_shift = f" shift(%shift : {tensor_type(channels, 'i8')})"
+        codes = saturate(format, apply_scale_32(acc, multiplier, shift, rounding == "double") + zero)
+    f.part("mult", Part("mult", multiplier, element), constant)
+    spelled = tensor_type(shape, type_)
+    f.body += (f"  %y = qlow.requantize {rounding} %x, %mult{spelled_shift} parts({', '.join(names)} : {', '.join(types)}) : "
+               f"{tensor_type(shape, 'i32')}, {tensor_type(channels, element)} -> {spelled}\n")
+    want = Quantized(type_, codes, tensor.scale, tensor.zero)
+    return give_quantized(f, "%y", want, f"requantize {rounding} to {spelled}")
+
+
+def saturate(format, values):
+    return np.clip(values, format.values.min(), format.values.max()).astype(np.int64) % format.count
+
+
+def apply_scale_32(values, multiplier, shift, double):
+    values, shift = values.astype(np.int64), shift.astype(np.int64)
+    rounding = np.int64(1) << (shift - 1)
+    if double:
+        rounding = rounding + np.where(shift > 31, np.where(values >= 0, 1 << 30, -(1 << 30)), 0)
+    return ((values * multiplier.astype(np.int64) + rounding) >> shift).astype(np.int32).astype(np.float64)
+
+
+# ---- matmuls ---------------------------------------------------------------------------------------------------------
+
+
+def draw_sizes(r):
+    m, n, k = r.choice(SIZES), r.choice(SIZES), r.choice(DEPTHS)
+    batch = () if r.random() < 0.8 else r.choice([(2,), (1,), (2, 3)])
+    if batch:
+        m, n = min(m, 17), min(n, 33)
+    return m, n, k, batch
+
+
+class Operand:
+    """One side of a matmul: `value` %name of type `type`, its f32 values, and what an exact sum needs."""
+
+    def __init__(self, f, name, format, shape, swapped, dims, how):
+        """`shape` and `dims` (open dimensions) as stored; `swapped`: K is not where a row has it."""
+        r, numbers = f.r, f.numbers
+        self.swapped, self.tensor, self.dims, self.k_dim = swapped, None, dims, len(shape) - (2 if swapped else 1)
+        if format is None:
+            element = r.choice(["f32", "f32", "f32", "f16", "bf16"])
+            x = round_to(element, numbers.normal(0, 1, shape) * np.exp2(numbers.integers(-2, 3, shape)))
+            self.values, self.type = to_f32(element, x), tensor_type(shape, element, dims)
+            if how == "constant" and not dims:
+                f.constant(name, x, element)
+            else:
+                f.argument(name, shape, element, dims, {name: x})
+            return
+        type_ = draw_type(r, format, shape, tuple(dims))
+        if r.random() < 0.5 and not type_.is_constant_along(self.k_dim, shape, dims):
+            block = tuple(None if dim == self.k_dim else size for dim, size in enumerate(type_.block))
+            type_ = draw_one_along(r, type_, shape, block, dims)
+        self.tensor = draw_tensor(r, numbers, type_, shape)
+        self.values, self.type = self.tensor.values(), f.quantized(name, self.tensor, dims, how)
+
+    def sums_exactly(self):
+        if not self.tensor or self.tensor.type.offset:
+            return False
+        return self.tensor.type.format.sums_exactly and self.tensor.type.is_constant_along(self.k_dim, self.values.shape, self.dims)
+
+    def rows(self, x):
+        """[batch..., rows, K]"""
+        return np.swapaxes(x, -1, -2) if self.swapped else x
+
+    def images(self):
+        format, shape = self.tensor.type.format, self.values.shape
+        x = format.values[self.tensor.codes].astype(np.float64) / format.step
+        return self.rows(x if self.tensor.zero is None else x - self.tensor.zeros(shape).astype(np.float64))
+
+    def scales(self):
+        """[batch..., rows], one along K."""
+        return self.rows(self.tensor.scales(self.values.shape))[..., 0]
+
+
+def draw_one_along(r, type_, shape, block, dims):
+    """The type with another block; factors that are quantized themselves would not fit it."""
+    block = () if all(size is None for size in block) else block
+    plain = lambda factor: r.choice(["f32", "f16", "bf16"]) if isinstance(factor, Type) else factor
+    zero = type_.zero if type_.zero is None or type_.zero.bits == 8 or not dims else FORMATS["u8"]
+    return Type(type_.format, plain(type_.scale), zero, None, block)
+
+
+def draw_dims(f, m, n, k, swapped, batch, formats):
+    """Open dimensions of both sides, by name; a row of packed codes has a known length."""
+    names = {name for name in "mnk" if f.r.random() < 0.15} | ({"m"} if f.r.random() < 0.2 else set())
+    sides = []
+    for rows, format, swap in (("m", formats[0], swapped[0]), ("n", formats[1], swapped[1])):
+        last = rows if swap else "k"
+        if format and format.bits != 8:
+            names.discard(last)
+        sides.append(("k", rows) if swap else (rows, "k"))
+    at = len(batch)
+    return [{at + i: name for i, name in enumerate(side) if name in names} for side in sides], names
+
+
+def matmul(f, format):
+    r, numbers = f.r, f.numbers
+    m, n, k, batch = draw_sizes(r)
+    left = r.choice([None, None, FORMATS["i8"], FORMATS["u8"], FORMATS["i8"], FORMATS["u8"], r.choice(list(FORMATS.values()))])
+    swapped = r.random() < 0.2, r.random() < 0.5  # transpose_lhs; not transpose_rhs
+    dims, names = draw_dims(f, m, n, k, swapped, batch, (left, format))
+    stored = lambda rows, swap: (*batch, k, rows) if swap else (*batch, rows, k)
+    lhs = Operand(f, "x", left, stored(m, swapped[0]), swapped[0], dims[0], "argument")
+    rhs = Operand(f, "w", format, stored(n, swapped[1]), swapped[1], dims[1], r.choice(["constant", "constant", "mixed", "argument"]))
+    exact = lhs.sums_exactly() and rhs.sums_exactly()
+    results = ["f32", "f32", "f16", "bf16", "codes"] + ["i32"] * (exact and left.step * format.step == 1)
+    result, shape = r.choice(results), (*batch, m, n)
+    out_dims = {len(batch) + i: name for i, name in enumerate("mn") if name in names}
+    words = "transpose_lhs " * swapped[0] + "transpose_rhs " * (not swapped[1])
+    bias = parts = None
+    given = ""
+    if r.random() < 0.4 and "n" not in names:
+        bias = numbers.integers(-1000, 1000, n).astype(np.int32) if exact and result in ("i32", "codes") else numbers.normal(0, 8, n).astype(F32)
+        given += f" bias(%bias : {f.part('bias', Part('bias', bias, 'i32' if bias.dtype == np.int32 else 'f32'), r.random() < 0.5)})"
+    element = result
+    if result == "codes":
+        parts, element = draw_result(f, lhs, rhs, shape, out_dims, k)
+        part_names, types = f.parts("out", parts, False, "constant" if r.random() < 0.5 else "argument")
+        given += f" parts({', '.join(part_names)} : {', '.join(types)})"
+    y = tensor_type(shape, element, out_dims)
+    f.body += f"  %y = qlow.matmul {words}%x, %w{given} : {lhs.type}, {rhs.type} -> {y}\n"
+    check = exact_check(lhs, rhs, result, bias, parts) if exact else float_check(lhs, rhs, result, bias, parts)
+    description = f"matmul {words}{m}x{n}x{k} {lhs.type} {rhs.type} -> {y}{' with bias' * (bias is not None)}"
+    outputs = of_parts("y", Quantized(parts.type, np.zeros(shape, int), parts.scale, parts.zero)) if parts else STORED[result]
+    return f.sample([("%y", y, "y", shape, outputs, out_dims)], description, "",
+                    {name: size for name, size in zip("mnk", (m, n, k)) if name in names}, check)
+
+
+def draw_result(f, lhs, rhs, shape, dims, k):
+    """The other parts of a quantized result, with a scale that spreads it over the format's codes."""
+    r = f.r
+    format = FORMATS[r.choice(["i8", "u8", "i8", "u8", r.choice(list(FORMATS))])]
+    format = FORMATS["i8"] if dims and format.bits != 8 else format
+    block = () if dims else draw_block(r, shape)
+    type_ = Type(format, r.choice(["f32", "f32", "f16"]), block=block)
+    if format.is_integer and r.random() < 0.6:
+        type_.zero = format
+    spread = np.sqrt(k) * (np.abs(lhs.values).mean() * np.abs(rhs.values).mean() + 1e-3)
+    tensor = draw_tensor(r, f.numbers, type_, shape)
+    scale = spread / float(format.max) * r.choice([0.3, 1, 2]) * np.exp2(f.numbers.uniform(-1, 1, type_.scale_shape(shape)))
+    tensor.scale = round_to(type_.scale, np.clip(scale, 1e-4, 3e4))
+    return tensor, type_
+
+
+def exact_check(lhs, rhs, result, bias, parts):
+    acc = (lhs.images() @ np.swapaxes(rhs.images(), -1, -2)).astype(np.int64).astype(np.int32)
+    factor = lhs.scales()[..., :, None] * rhs.scales()[..., None, :]
+    step = F32(lhs.tensor.type.format.step * rhs.tensor.type.format.step)
+    factor = factor if step == 1 else factor * step
+    if bias is not None and bias.dtype == np.int32:
+        acc = (acc.astype(np.int64) + bias).astype(np.int32)
+    if result == "i32":
+        return same("y", acc)
+    if parts:
+        v = acc.astype(F32) * (factor / parts.scales(acc.shape))
+        return same("y_codes", parts.type.format.pack(parts.type.format.encode(v, parts.zeros(acc.shape))))
+    y = acc.astype(F32) * factor
+    return same("y", round_to(result, y if bias is None else y + bias), result)
+
+
+def float_check(lhs, rhs, result, bias, parts):
+    """All that follows the sum grows with it: the result lies between those of the bound's ends."""
+    a, b = lhs.rows(lhs.values).astype(np.float64), np.swapaxes(rhs.rows(rhs.values), -1, -2).astype(np.float64)
+    exact, sum_of_magnitudes = a @ b, np.abs(a) @ np.abs(b)
+    bound = (a.shape[-1] + 8) * 2.0**-23 * sum_of_magnitudes + np.spacing(np.abs(exact).astype(F32))
+    ends = []
+    for end, toward in ((exact - bound, -np.inf), (exact + bound, np.inf)):
+        y = np.nextafter(end.astype(F32), F32(toward))
+        y = y if bias is None else y + bias
+        if parts:
+            codes = parts.type.format.encode(y / parts.scales(y.shape), parts.zeros(y.shape))
+            ends.append(parts.type.format.values[codes])
+        else:
+            ends.append(to_f32(result, round_to(result, y)))
+    low, high = np.minimum(*ends), np.maximum(*ends)
+
+    def check(got):
+        if parts:
+            packed = got["y_codes"]
+            found = parts.type.format.values[parts.type.format.unpack(packed, low.shape)]
+        else:
+            found = to_f32(result, got["y"])
+        wrong = ~((low <= found) & (found <= high))
+        if not wrong.any():
+            return ""
+        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        return f"{wrong.sum()} of {wrong.size} out of bounds, first at {at}: expected {low[at]} to {high[at]}, found {found[at]}"
+
+    return check
+
+
+# ---- all -------------------------------------------------------------------------------------------------------------
+
+KINDS = [matmul, matmul, matmul, matmul, dequantize, quantize, matmul, quantize_dynamic, requantize]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    add_run_options(parser, samples=2000, out="build/formats")
+    options = parser.parse_args()
+    names = registered_formats()
+    missing = [name for name in names if name not in FORMATS]
+    if missing:
+        sys.exit(f"no golden values of {', '.join(missing)}: add them to test/Unit/golden/formats.py")
+    whole = [(kind, name) for name in names for kind in (every_code, every_tie)]
+    options.samples += len(whole)
+
+    def draw(index):
+        f = Function(f"s{index}", options.seed)
+        if index < len(whole):
+            kind, name = whole[index]
+            return kind(f, FORMATS[name])
+        number = index - len(whole)
+        # Each kind meets every format once before one comes again.
+        turn, at = divmod(number, len(KINDS))
+        deck = rng_of(options.seed, "deck", at, turn // len(names)).sample(names, len(names))
+        return KINDS[at](f, FORMATS[deck[turn % len(names)]])
+
+    return run_all(options, "Integration/formats.py", draw)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
