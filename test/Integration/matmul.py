@@ -1,7 +1,7 @@
 # Integer matmuls of random shape, signs, scales and epilogues give the bits that numpy computes from the law, on every
 # target this machine can run and in the reference evaluator, and touch nothing beside their buffers.
 #
-# RUN: python3 %s --samples 60 --seconds 200 --out %t
+# RUN: python3 %s --samples 250 --spread --seconds 120 --out %t
 #
 # All of it (500 samples a target):   python3 test/Integration/matmul.py --samples 500
 # One failure again:                  the command that a failure prints
