@@ -111,6 +111,9 @@ private:
   LogicalResult matchSignature();
   void buildWorkspace();
   void buildEntry();
+  Value buildWidth(Value parallel, Value alone, int64_t number);
+  SmallVector<Value> makeOperands(Value width);
+  void storeResults(ValueRange results);
   void checkSizes(ArrayRef<AbiMember> members, Value args);
   void checkPointers(ArrayRef<AbiMember> members, Value parallel, Value need);
   void check(Value ok, AbiCode code, int64_t number);
@@ -311,6 +314,69 @@ Value EntryBuilder::makeMemRef(MemRefType type, Value data, const AbiField &fiel
   return UnrealizedConversionCastOp::create(b, TypeRange(type), llvmValue).getResult(0);
 }
 
+/// width = parallel ? parallel->width : 1, checked.
+Value EntryBuilder::buildWidth(Value parallel, Value alone, int64_t number) {
+  Type i32 = b.getI32Type();
+  Value one = constantInt(b, i32, 1);
+  Block *shared = entry.addBlock(), *joined = entry.addBlock();
+  joined->addArgument(i32, b.getLoc());
+  LLVM::CondBrOp::create(b, alone, joined, ValueRange(one), shared, ValueRange());
+  b.setInsertionPointToStart(shared);
+  auto member = [&](Type type, int32_t offset) -> Value {
+    return LLVM::LoadOp::create(
+        b, type, LLVM::GEPOp::create(b, pointer, b.getI8Type(), parallel, ArrayRef<LLVM::GEPArg>{offset}));
+  };
+  Value given = member(i32, 16);
+  check(LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::sge, given, one), AbiCode::Size, number);
+  check(negate(isNull(member(pointer, 0))), AbiCode::Null, number);
+  LLVM::BrOp::create(b, ValueRange(given), joined);
+  b.setInsertionPointToStart(joined);
+  return joined->getArgument(0);
+}
+
+/// What the model's function takes, from the members of the struct.
+SmallVector<Value> EntryBuilder::makeOperands(Value width) {
+  Sizes sizes(b, function, dimValues);
+  SmallVector<Value> operands;
+  for (auto [index, number] : llvm::enumerate(argumentFields)) {
+    Type type = func.getArgumentTypes()[index];
+    Value value = fieldValues[number];
+    if (auto memref = dyn_cast<MemRefType>(type))
+      value = makeMemRef(memref, value, function.fields[number], sizes);
+    else if (type.isInteger(1))
+      value = LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::ne, value, constantInt(b, b.getI8Type(), 0));
+    else if (value.getType() != type)
+      value = UnrealizedConversionCastOp::create(b, TypeRange(type), value).getResult(0);
+    operands.push_back(value);
+  }
+  if (!hasWorkspace)
+    return operands;
+  auto type = cast<MemRefType>(func.getArgumentTypes()[argumentFields.size()]);
+  auto descriptor = MemRefDescriptor::poison(b, b.getLoc(), types.convertType(type));
+  descriptor.setAllocatedPtr(b, b.getLoc(), special[AbiMember::Kind::Workspace]);
+  descriptor.setAlignedPtr(b, b.getLoc(), special[AbiMember::Kind::Workspace]);
+  descriptor.setConstantOffset(b, b.getLoc(), 0);
+  descriptor.setSize(b, b.getLoc(), 0, special[AbiMember::Kind::WorkspaceSize]);
+  descriptor.setConstantStride(b, b.getLoc(), 0, 1);
+  Value llvmValue = descriptor;
+  operands.push_back(UnrealizedConversionCastOp::create(b, TypeRange(type), llvmValue).getResult(0));
+  operands.push_back(asIndex(LLVM::ZExtOp::create(b, b.getI64Type(), width)));
+  operands.push_back(special[AbiMember::Kind::Parallel]);
+  return operands;
+}
+
+/// Scalar results go where the struct's pointers say.
+void EntryBuilder::storeResults(ValueRange results) {
+  for (auto [number, result] : llvm::zip(scalarResults, results)) {
+    Value value = result;
+    if (Type type = types.convertType(value.getType()); type != value.getType())
+      value = UnrealizedConversionCastOp::create(b, TypeRange(type), value).getResult(0);
+    if (value.getType().isInteger(1))
+      value = LLVM::ZExtOp::create(b, b.getI8Type(), value);
+    LLVM::StoreOp::create(b, value, fieldValues[number]);
+  }
+}
+
 void EntryBuilder::buildEntry() {
   OpBuilder::InsertionGuard guard(b);
   Type i32 = b.getI32Type(), i64 = b.getI64Type();
@@ -331,68 +397,17 @@ void EntryBuilder::buildEntry() {
     check(LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::eq, cpu, constantInt(b, i32, 0)), AbiCode::Cpu, 0);
   }
   checkSizes(members, args);
-
-  // width = parallel ? parallel->width : 1
-  Value parallel = special[AbiMember::Kind::Parallel], alone = isNull(parallel), one = constantInt(b, i32, 1);
-  Block *shared = entry.addBlock(), *joined = entry.addBlock();
-  joined->addArgument(i32, b.getLoc());
-  LLVM::CondBrOp::create(b, alone, joined, ValueRange(one), shared, ValueRange());
-  b.setInsertionPointToStart(shared);
-  auto member = [&](Type type, int32_t offset) -> Value {
-    return LLVM::LoadOp::create(
-        b, type, LLVM::GEPOp::create(b, pointer, b.getI8Type(), parallel, ArrayRef<LLVM::GEPArg>{offset}));
-  };
-  Value given = member(i32, 16);
-  int64_t parallelNumber = numberOf(AbiMember::Kind::Parallel);
-  check(LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::sge, given, one), AbiCode::Size, parallelNumber);
-  check(negate(isNull(member(pointer, 0))), AbiCode::Null, parallelNumber);
-  LLVM::BrOp::create(b, ValueRange(given), joined);
-  b.setInsertionPointToStart(joined);
-  Value width = joined->getArgument(0);
-
-  SmallVector<Value> operands(dimValues);
-  operands.push_back(width);
+  Value parallel = special[AbiMember::Kind::Parallel], alone = isNull(parallel);
+  Value width = buildWidth(parallel, alone, numberOf(AbiMember::Kind::Parallel));
+  SmallVector<Value> sizes(dimValues);
+  sizes.push_back(width);
   Value need =
-      LLVM::CallOp::create(b, TypeRange(i64), abi.prefix + "_" + function.name + "_workspace", operands).getResult();
+      LLVM::CallOp::create(b, TypeRange(i64), abi.prefix + "_" + function.name + "_workspace", sizes).getResult();
   check(LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::sge, need, constantInt(b, i64, 0)), AbiCode::Size,
         numberOf(AbiMember::Kind::WorkspaceSize));
   checkPointers(members, alone, need);
 
-  Sizes sizes(b, function, dimValues);
-  SmallVector<Value> callOperands;
-  for (auto [index, number] : llvm::enumerate(argumentFields)) {
-    Type type = func.getArgumentTypes()[index];
-    Value value = fieldValues[number];
-    if (auto memref = dyn_cast<MemRefType>(type))
-      value = makeMemRef(memref, value, function.fields[number], sizes);
-    else if (type.isInteger(1))
-      value = LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::ne, value, constantInt(b, b.getI8Type(), 0));
-    else if (value.getType() != type)
-      value = UnrealizedConversionCastOp::create(b, TypeRange(type), value).getResult(0);
-    callOperands.push_back(value);
-  }
-  if (hasWorkspace) {
-    auto type = cast<MemRefType>(func.getArgumentTypes()[argumentFields.size()]);
-    auto descriptor = MemRefDescriptor::poison(b, b.getLoc(), types.convertType(type));
-    descriptor.setAllocatedPtr(b, b.getLoc(), special[AbiMember::Kind::Workspace]);
-    descriptor.setAlignedPtr(b, b.getLoc(), special[AbiMember::Kind::Workspace]);
-    descriptor.setConstantOffset(b, b.getLoc(), 0);
-    descriptor.setSize(b, b.getLoc(), 0, special[AbiMember::Kind::WorkspaceSize]);
-    descriptor.setConstantStride(b, b.getLoc(), 0, 1);
-    Value llvmValue = descriptor;
-    callOperands.push_back(UnrealizedConversionCastOp::create(b, TypeRange(type), llvmValue).getResult(0));
-    callOperands.push_back(asIndex(LLVM::ZExtOp::create(b, i64, width)));
-    callOperands.push_back(parallel);
-  }
-  auto call = func::CallOp::create(b, func, callOperands);
-  for (auto [number, result] : llvm::zip(scalarResults, call.getResults())) {
-    Value value = result;
-    if (Type type = types.convertType(value.getType()); type != value.getType())
-      value = UnrealizedConversionCastOp::create(b, TypeRange(type), value).getResult(0);
-    if (value.getType().isInteger(1))
-      value = LLVM::ZExtOp::create(b, b.getI8Type(), value);
-    LLVM::StoreOp::create(b, value, fieldValues[number]);
-  }
+  storeResults(func::CallOp::create(b, func, makeOperands(width)).getResults());
   LLVM::BrOp::create(b, ValueRange(constantInt(b, i32, 0)), fail);
   b.setInsertionPointToEnd(fail);
   LLVM::ReturnOp::create(b, fail->getArgument(0));

@@ -40,6 +40,11 @@ struct Choice {
 struct SelectRecipes : qlow::impl::SelectRecipesBase<SelectRecipes> {
   using SelectRecipesBase::SelectRecipesBase;
   void runOnOperation() override;
+
+private:
+  LogicalResult choose(ArrayRef<Choice *> uses, const Machine &machine);
+
+  llvm::DenseMap<Operation *, Attribute> entries; ///< of the report
 };
 } // namespace
 
@@ -156,12 +161,11 @@ static std::string emulationOf(const Candidate &candidate) {
   return llvm::join(ways, ", ");
 }
 
-/// One entry of the module's report: what computes the op, at what cost, and why each other row was not taken.
-static DictionaryAttr describe(MatmulOp op, ArrayRef<const Candidate *> chosen, ArrayRef<Candidate> all,
-                               const Machine &machine) {
+/// One entry of the module's report: what computes the op where M is large, at what cost, and why each other row was
+/// not taken.
+static DictionaryAttr describe(MatmulOp op, const Candidate &last, ArrayRef<Candidate> all, const Machine &machine) {
   double typicalM = problemOf(op).m;
   Builder builder(op.getContext());
-  const Candidate &last = *chosen.back();
   SmallVector<NamedAttribute> entry;
   auto add = [&](StringRef key, Attribute value) { entry.push_back(builder.getNamedAttr(key, value)); };
   auto [m, n, k] = op.getProblemShape();
@@ -190,6 +194,57 @@ static DictionaryAttr describe(MatmulOp op, ArrayRef<const Candidate *> chosen, 
   return builder.getDictionaryAttr(entry);
 }
 
+/// All that the stored bytes of a packed right side depend on.
+static auto storedAs(const Candidate &candidate) {
+  const MultiplyRow &row = *candidate.row;
+  ArrayRef<int64_t> tile = candidate.recipe.getTile("reg");
+  return std::tuple(row.n, row.k, row.storedRhs, row.rhsOffset, tile.empty() ? 0 : tile[1],
+                    candidate.recipe.getRhs().front());
+}
+
+/// A recipe that stands in the input is kept, where its row is one of the machine's and its result is the law's. Gives
+/// the entry of the report.
+static FailureOr<Attribute> checkKept(MatmulOp op, const Target &target) {
+  std::vector<Candidate> all = target.family().candidates(op.getContext(), problemOf(op), target);
+  std::vector<Candidate> kept;
+  for (RecipeAttr recipe : op.getRecipes()->getRecipes()) {
+    auto named = llvm::find_if(all, [&](const Candidate &candidate) { return candidate.row->id == recipe.getUnit(); });
+    if (named == all.end())
+      return op.emitOpError() << "has a recipe with '" << recipe.getUnit() << "', which is no row of "
+                              << target.machine().name;
+    if (!named->declined.empty())
+      return op.emitOpError() << "has a recipe with '" << recipe.getUnit() << "', which can not compute it on "
+                              << target.machine().name << ": " << named->declined;
+    kept.push_back(*named);
+    kept.back().recipe = recipe;
+    if (storedAs(kept.back()) != storedAs(kept.front()))
+      return op.emitOpError() << "has recipes that store the right side in two ways, but it is stored once: " << recipe
+                              << " beside " << kept.front().recipe;
+  }
+  return Attribute(describe(op, kept.back(), all, target.machine()));
+}
+
+/// Gives each of the ops, which share a right side, its recipes, and writes their entries.
+LogicalResult SelectRecipes::choose(ArrayRef<Choice *> uses, const Machine &machine) {
+  std::string layout = chooseLayout(uses);
+  for (Choice *use : uses) {
+    const Candidate *last = nullptr;
+    SmallVector<RecipeAttr> recipes;
+    for (const std::vector<Candidate> &range : use->ranges) {
+      const Candidate *candidate = best(range, layout);
+      if (!candidate)
+        return use->op.emitOpError() << "can not be computed by any row of " << machine.name;
+      last = candidate;
+      recipes.push_back(candidate->recipe);
+    }
+    use->op.setRecipesAttr(RecipesAttr::get(&getContext(), use->bounds, recipes));
+    ++numSelected;
+    numEmulated += !emulationOf(*last).empty();
+    entries[use->op] = describe(use->op, *last, use->ranges.back(), machine);
+  }
+  return success();
+}
+
 void SelectRecipes::runOnOperation() {
   llvm::Expected<std::shared_ptr<const Target>> found = Target::find(target);
   if (!found) {
@@ -197,39 +252,30 @@ void SelectRecipes::runOnOperation() {
     return signalPassFailure();
   }
   const Target &machine = **found;
+  entries.clear();
+  SmallVector<MatmulOp> matmuls;
+  getOperation().walk([&](MatmulOp op) { matmuls.push_back(op); });
   std::vector<Choice> choices;
-  getOperation().walk([&](MatmulOp op) {
-    if (op.getRecipes())
-      ++numKept;
-    else
+  for (MatmulOp op : matmuls) {
+    if (!op.getRecipes()) {
       choices.push_back(enumerate(op, machine));
-  });
+      continue;
+    }
+    FailureOr<Attribute> entry = checkKept(op, machine);
+    if (failed(entry))
+      return signalPassFailure();
+    entries[op] = *entry;
+    ++numKept;
+  }
   // Uses of one constant choose together; a computed right side chooses for itself.
   llvm::MapVector<const void *, SmallVector<Choice *>> weights;
   for (Choice &choice : choices) {
     Attribute codes = constantCodes(choice.op.getRhs());
     weights[codes ? codes.getAsOpaquePointer() : choice.op.getAsOpaquePointer()].push_back(&choice);
   }
-  SmallVector<Attribute> report;
-  for (auto &[_, uses] : weights) {
-    std::string layout = chooseLayout(uses);
-    for (Choice *use : uses) {
-      SmallVector<const Candidate *> chosen;
-      SmallVector<RecipeAttr> recipes;
-      for (const std::vector<Candidate> &range : use->ranges) {
-        const Candidate *candidate = best(range, layout);
-        if (!candidate) {
-          use->op.emitOpError() << "can not be computed by any row of " << machine.machine().name;
-          return signalPassFailure();
-        }
-        chosen.push_back(candidate);
-        recipes.push_back(candidate->recipe);
-      }
-      use->op.setRecipesAttr(RecipesAttr::get(&getContext(), use->bounds, recipes));
-      ++numSelected;
-      numEmulated += !emulationOf(*chosen.back()).empty();
-      report.push_back(describe(use->op, chosen, use->ranges.back(), machine.machine()));
-    }
-  }
+  for (auto &[_, uses] : weights)
+    if (failed(choose(uses, machine.machine())))
+      return signalPassFailure();
+  auto report = llvm::map_to_vector(matmuls, [&](MatmulOp op) { return entries.lookup(op); });
   getOperation()->setAttr("qlow.report", ArrayAttr::get(&getContext(), report));
 }

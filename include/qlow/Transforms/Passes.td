@@ -53,7 +53,8 @@ def SelectRecipes : Pass<"qlow-select-recipes", "::mlir::ModuleOp"> {
     and the module gets a `qlow.report`: for each op its row, whether it is native, the resource that limits it, the
     predicted time, and why each other row was not taken. All uses of one constant share one layout.
 
-    Keeps recipes that are there, changes no numbers, and does not look at values: exactness follows from formats.
+    Keeps recipes that are there, and rejects those whose row would not give the law's result. Changes no numbers, and
+    does not look at values: exactness follows from formats.
   }];
   let options = [Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">];
   let statistics = [Statistic<"numSelected", "selected", "Matmuls given a recipe">,
