@@ -337,7 +337,7 @@ def test_special_values():
     cases = [
         ("min.f32 d, a, b", (NAN, ONE), ONE), ("min.f32 d, a, b", (ONE, NAN), ONE), ("max.NaN.f32 d, a, b", (ONE, NAN), 0x7FFFFFFF),
         ("min.f32 d, a, b", (ZERO, MINUS_ZERO), MINUS_ZERO), ("max.f32 d, a, b", (MINUS_ZERO, ZERO), ZERO),
-        ("add.f32 d, a, b", (INF, INF | 1 << 31), 0x7FFFFFFF), ("add.sat.f32 d, a, b", (ONE, ONE), ONE), ("neg.f32 d, a", (NAN, 0), NAN | 1 << 31),
+        ("add.f32 d, a, b", (INF, INF | 1 << 31), 0x7FFFFFFF), ("add.sat.f32 d, a, b", (ONE, ONE), ONE), ("neg.f32 d, a", (NAN, 0), 0x7FFFFFFF),
         ("abs.f32 d, a", (MINUS_ZERO, 0), ZERO), ("cvt.rzi.s32.f32 d, a", (NAN, 0), 0), ("copysign.f32 d, a, b", (MINUS_ZERO, ONE), ONE | 1 << 31),
         ("setp.lt.f32 p, a, b; selp.b32 d, 1, 0, p", (NAN, ONE), 0), ("setp.ltu.f32 p, a, b; selp.b32 d, 1, 0, p", (NAN, ONE), 1),
         ("setp.ne.f32 p, a, b; selp.b32 d, 1, 0, p", (NAN, ONE), 0), ("setp.neu.f32 p, a, b; selp.b32 d, 1, 0, p", (NAN, NAN), 1),

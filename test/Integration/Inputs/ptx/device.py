@@ -19,7 +19,7 @@ from .memory import FIRST_SHARED, Buffer, Global
 from .parse import PtxError, Symbol, Memory, Vector, parse
 
 FIRST_BUFFER, GAP = 0x7F00_0000_0000, 1 << 32
-MODULE_DATA, PARAMETERS = 0x7E00_0000_0000, 0x50_0000_0000
+PARAMETERS = 0x50_0000_0000  # of the kernel that runs
 WAVE_THREADS = 8192  # that run together at most, where a cluster is not larger
 
 
@@ -35,12 +35,13 @@ class DeviceBuffer(Buffer):
 class Device:
     def __init__(self, multiprocessors=132, shared_limit=232448 - 1024):
         self.memory, self.multiprocessors, self.shared_limit = Global(), multiprocessors, shared_limit
-        self.next, self.next_module, self.launches = FIRST_BUFFER, MODULE_DATA, 0
+        self.next, self.launches = FIRST_BUFFER, 0
 
-    def place(self, size):
+    def allocate(self, size, name, **properties):
+        """A new buffer, a gap behind it."""
         base = self.next
         self.next += -(-size // GAP) * GAP + GAP
-        return base
+        return self.memory.add(DeviceBuffer(name, base, size, **properties))
 
     def buffer(self, array, name="buffer"):
         """Device memory with the bytes of an array."""
@@ -52,7 +53,7 @@ class Device:
 
     def empty(self, size, name="buffer"):
         """Bytes that must be written before they are read."""
-        return self.memory.add(DeviceBuffer(name, self.place(size), size, written=False))
+        return self.allocate(size, name, written=False)
 
     def free(self, buffer):
         self.memory.remove(buffer.base)
@@ -92,10 +93,8 @@ class Loaded:
     def place(self, name, variable):
         if variable.space not in ("global", "const"):
             return
-        base = self.device.next_module
-        self.device.next_module += -(-variable.size // (1 << 24)) * (1 << 24) + (1 << 24)
-        buffer = DeviceBuffer(name, base, variable.size, writable=variable.space == "global")
-        self.buffers[name], self.addresses[name] = self.device.memory.add(buffer), base
+        buffer = self.device.allocate(variable.size, name, writable=variable.space == "global")
+        self.buffers[name], self.addresses[name] = buffer, buffer.base
         buffer.variable = variable
 
     def initialize(self, buffer, name):

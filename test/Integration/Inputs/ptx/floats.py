@@ -155,7 +155,7 @@ def extreme(name, keep_nan):
 
 
 def sign(context, instruction):
-    """abs and neg change one bit, of NaNs too."""
+    """abs and neg change one bit; an f32 NaN becomes the chip's own."""
     kind, size = instruction.parts[-1], {"f64": 8, "f32": 4, "f16x2": 4, "bf16x2": 4}.get(instruction.parts[-1], 2)
     read, write, dtype = context.read(1, UNSIGNED[size]), context.write(), UNSIGNED[size]
     mask = dtype.type({"f64": 1 << 63, "f32": 1 << 31}.get(kind, 0x80008000 if kind.endswith("x2") else 0x8000))
@@ -165,7 +165,8 @@ def sign(context, instruction):
         bits = read(group)
         if ftz and kind == "f32":
             bits = flush(bits.view(np.float32)).view(np.uint32)
-        write(group, bits ^ mask if negate else bits & ~mask)
+        changed = bits ^ mask if negate else bits & ~mask
+        write(group, canonical(changed.view(np.float32)) if kind == "f32" else changed)
 
     return run
 
