@@ -27,8 +27,11 @@ static std::string hostTarget() {
       continue;
     }
     const Machine &machine = (*target)->machine();
-    // What every machine of the triple has, LLVM does not list for the host.
-    auto has = [&](const std::string &feature) { return baseline.hasFeature(feature) || features.lookup(feature); };
+    // What every machine of the triple has, LLVM does not list for the host, nor what no machine reports: evex512 is
+    // its own word for vectors of 512 bits in AVX-512.
+    auto has = [&](const std::string &feature) {
+      return baseline.hasFeature(feature) || !features.contains(feature) || features.lookup(feature);
+    };
     bool fits =
         llvm::Triple(machine.triple).getArch() == llvm::Triple(triple).getArch() && llvm::all_of(machine.features, has);
     size_t count = 2 * machine.features.size() + (machine.tune == llvm::sys::getHostCPUName());

@@ -121,7 +121,8 @@ Expected<int64_t> LoadedObject::workspace(const AbiFunction &function, ArrayRef<
                                                      a[11], a[12], a[13], a[14], a[15]);
 }
 
-Expected<int32_t> LoadedObject::call(const AbiFunction &function, const CallArguments &arguments) const {
+Expected<std::function<int32_t()>> LoadedObject::bind(const AbiFunction &function,
+                                                      const CallArguments &arguments) const {
   Expected<void *> entry = lookup(interface.prefix + "_" + function.name);
   if (!entry)
     return entry.takeError();
@@ -157,7 +158,15 @@ Expected<int32_t> LoadedObject::call(const AbiFunction &function, const CallArgu
       break; // NULL: this thread alone
     }
   }
-  return reinterpret_cast<int32_t (*)(const void *)>(*entry)(args);
+  auto *address = reinterpret_cast<int32_t (*)(const void *)>(*entry);
+  return [address, storage = std::move(storage)] { return address(storage.data()); };
+}
+
+Expected<int32_t> LoadedObject::call(const AbiFunction &function, const CallArguments &arguments) const {
+  auto entry = bind(function, arguments);
+  if (!entry)
+    return entry.takeError();
+  return (*entry)();
 }
 
 std::string LoadedObject::message(int32_t code) const {

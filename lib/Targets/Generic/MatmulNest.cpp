@@ -18,8 +18,9 @@ using namespace qlow;
 
 /// Tiles of so few rows wait for the right side, and one stream from memory is not enough to keep it coming.
 static constexpr int64_t kStreamingRows = 2;
-/// How far ahead of the K loop the right side is asked for; measured best of 1 to 8 KiB.
-static constexpr int64_t kPrefetchBytes = 8192;
+/// How far ahead of the K loop the right side is asked for: from memory, measured best of 1 to 8 KiB; from the second
+/// level, where a panel that the first does not hold waits for the next tile.
+static constexpr int64_t kMemoryAheadBytes = 8192, kL2AheadBytes = 1024;
 
 //===----------------------------------------------------------------------===//
 // Building blocks
@@ -323,10 +324,10 @@ SmallVector<Value> MatmulNest::emitSums(const Unit &unit, const Slot &slot, cons
                                                   : arith::ExtSIOp::create(builder, loc, operand, value).getResult();
     rhs.push_back(value);
   }
-  if (tile.rows <= kStreamingRows)
-    for (int64_t line = 0; line < panel.vectors * vectorBytes; line += 64)
-      LLVM::Prefetch::create(builder, loc, offset(columns, index.constant(kPrefetchBytes + line)), /*rw=*/0,
-                             /*hint=*/3, /*cache=*/1);
+  int64_t ahead = tile.rows <= kStreamingRows ? kMemoryAheadBytes : kL2AheadBytes;
+  for (int64_t line = 0; line < panel.vectors * vectorBytes; line += 64)
+    LLVM::Prefetch::create(builder, loc, offset(columns, index.constant(ahead + line)), /*rw=*/0, /*hint=*/3,
+                           /*cache=*/1);
   Value groupAt = index.mul(group, groupStride);
   auto words = VectorType::get({row.n}, builder.getI32Type());
   SmallVector<Value> sums(loop.getRegionIterArgs());
