@@ -145,11 +145,11 @@ Expected<std::function<int32_t()>> LoadedObject::bind(const AbiFunction &functio
       if (field.kind == AbiField::Kind::Scalar)
         put(member, arguments.fields[member.index], abiElementBytes(field.element));
       else
-        put(member, &arguments.fields[member.index], 8);
+        put(member, static_cast<const void *>(&arguments.fields[member.index]), 8);
       break;
     }
     case AbiMember::Kind::Workspace:
-      put(member, &arguments.workspace, 8);
+      put(member, static_cast<const void *>(&arguments.workspace), 8);
       break;
     case AbiMember::Kind::WorkspaceSize:
       put(member, &arguments.workspaceSize, 8);

@@ -64,8 +64,9 @@ public:
   std::string run(unsigned &line);
 
 private:
+  /// From a quote to the one that ends the string, or to the end of the line.
   void skipString() {
-    while (++at < text.size() && text[at] != '"' && text[at] != '\n')
+    for (++at; at < text.size() && text[at] != '"' && text[at] != '\n'; ++at)
       if (text[at] == '\\')
         ++at;
   }

@@ -225,7 +225,7 @@ public:
       return workspace.takeError();
     Call call;
     call.lhs.resize(shape.m * shape.k);
-    std::mt19937 random(2);
+    std::mt19937 random(2); // NOLINT(bugprone-random-generator-seed): the same in every run
     for (uint8_t &code : call.lhs)
       code = static_cast<uint8_t>(random());
     call.out.resize(shape.m * shape.n);
@@ -352,6 +352,7 @@ int main(int argc, char **argv) {
     bytes = std::max(bytes, shape.n * shape.k);
   // What is read to measure memory, and every case's weights; not all alike, since multiplying zeros takes less power.
   std::vector<uint64_t> memory(llvm::divideCeil(bytes, 8));
+  // NOLINTNEXTLINE(bugprone-random-generator-seed): the same in every run
   std::generate(memory.begin(), memory.end(), std::mt19937_64(1));
   MutableArrayRef<char> memoryBytes(reinterpret_cast<char *>(memory.data()), memory.size() * 8);
 
