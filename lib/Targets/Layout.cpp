@@ -18,7 +18,7 @@ using namespace mlir;
 using namespace qlow;
 
 Layout::Layout(const MultiplyRow &row, int64_t panelWidth, int64_t n, int64_t k)
-    : n(n), k(k), panelWidth(panelWidth), vectorWidth(row.n), kGroup(row.k),
+    : n(n), k(k), panelWidth(panelWidth), vectorWidth(row.n), kGroup(row.storedGroup()),
       elementBytes(qlow::elementBytes(row.storedRhs)), columnSums(!row.isFloat) {}
 
 int64_t Layout::numPanels() const { return llvm::divideCeil(n, panelWidth); }
@@ -46,6 +46,14 @@ int64_t Layout::bytes() const {
     return 0;
   int64_t last = numPanels() - 1;
   return panelOffset(last) + panelBytes(last);
+}
+
+int64_t qlow::packedPanelWidth(RecipeAttr recipe) {
+  ArrayRef<HopAttr> hops = recipe.getRhs();
+  if (hops.size() < 2 || hops.front().getTo() != "memory")
+    return 0;
+  ArrayRef<int64_t> tile = recipe.getTile(hops[1].getTo());
+  return tile.empty() ? 0 : tile[1];
 }
 
 static int64_t batchOf(RankedTensorType type) {
@@ -169,15 +177,15 @@ llvm::Error qlow::packWeight(WeightOp weight, const Target &target,
     return raw.takeError();
   RecipeAttr recipe = *weight.getRecipe();
   const MultiplyRow *row = target.findRow(recipe.getUnit());
-  ArrayRef<int64_t> tile = recipe.getTile("reg");
-  if (!row || tile.empty())
+  int64_t panelWidth = packedPanelWidth(recipe);
+  if (!row || panelWidth == 0)
     return llvm::createStringError(
-        llvm::formatv("the recipe of @{0} names '{1}', which is no row of {2}, or has no reg tile", weight.getSymName(),
+        llvm::formatv("the recipe of @{0} names '{1}', which is no row of {2}, or packs nothing", weight.getSymName(),
                       recipe.getUnit(), target.machine().name)
             .str());
   auto type = cast<RankedTensorType>(weight.getSourceType());
   bool transposed = weight.getTransposed();
-  Layout layout = layoutFor(*row, tile[1], type, transposed);
+  Layout layout = layoutFor(*row, panelWidth, type, transposed);
   QType quantized = getQuantizedElement(type);
   Source source{reinterpret_cast<const uint8_t *>(raw->data()), transposed ? 1 : layout.n, transposed ? layout.k : 1};
   if (isSplat)

@@ -26,29 +26,6 @@ static constexpr int64_t kMemoryAheadBytes = 8192, kL2AheadBytes = 1024;
 // Building blocks
 //===----------------------------------------------------------------------===//
 
-Value IndexBuilder::constant(int64_t value) { return arith::ConstantIndexOp::create(builder, loc, value); }
-Value IndexBuilder::add(Value a, Value b) { return builder.createOrFold<arith::AddIOp>(loc, a, b); }
-Value IndexBuilder::sub(Value a, Value b) { return builder.createOrFold<arith::SubIOp>(loc, a, b); }
-Value IndexBuilder::mul(Value a, Value b) { return builder.createOrFold<arith::MulIOp>(loc, a, b); }
-Value IndexBuilder::div(Value a, Value b) { return builder.createOrFold<arith::DivUIOp>(loc, a, b); }
-Value IndexBuilder::rem(Value a, Value b) { return builder.createOrFold<arith::RemUIOp>(loc, a, b); }
-Value IndexBuilder::ceilDiv(Value a, int64_t b) { return div(add(a, constant(b - 1)), constant(b)); }
-Value IndexBuilder::min(Value a, Value b) { return builder.createOrFold<arith::MinUIOp>(loc, a, b); }
-Value IndexBuilder::max(Value a, Value b) { return builder.createOrFold<arith::MaxUIOp>(loc, a, b); }
-Value IndexBuilder::less(Value a, Value b) {
-  return builder.createOrFold<arith::CmpIOp>(loc, arith::CmpIPredicate::ult, a, b);
-}
-Value IndexBuilder::lessEqual(Value a, Value b) {
-  return builder.createOrFold<arith::CmpIOp>(loc, arith::CmpIPredicate::ule, a, b);
-}
-Value IndexBuilder::equal(Value a, Value b) {
-  return builder.createOrFold<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, a, b);
-}
-Value IndexBuilder::notEqual(Value a, Value b) {
-  return builder.createOrFold<arith::CmpIOp>(loc, arith::CmpIPredicate::ne, a, b);
-}
-Value IndexBuilder::dim(Value memref, int64_t index) { return builder.createOrFold<memref::DimOp>(loc, memref, index); }
-
 Value MatmulNest::pointerOf(Value memref) {
   Value address = memref::ExtractAlignedPointerAsIndexOp::create(builder, loc, memref);
   Value integer = arith::IndexCastOp::create(builder, loc, builder.getI64Type(), address);
@@ -98,20 +75,7 @@ MatmulNest::MatmulNest(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe,
   n = index.dim(op.getOut(), rank - 1);
   staticM = constantOf(m);
   staticN = constantOf(n);
-  auto lhsType = cast<RankedTensorType>(op.getLhsType());
-  auto rhsType = cast<RankedTensorType>(op.getRhsType());
-  int64_t lhsK = rank - (op.getTransposeLhs() ? 2 : 1), rhsK = rank - (op.getTransposeRhs() ? 1 : 2);
-  if (!lhsType.isDynamicDim(lhsK)) {
-    k = index.constant(lhsType.getDimSize(lhsK));
-  } else if (!rhsType.isDynamicDim(rhsK)) {
-    k = index.constant(rhsType.getDimSize(rhsK));
-  } else {
-    // A dynamic last dimension counts bytes of codes, which are whole (T6).
-    QType quantized = getQuantizedElement(lhsType);
-    k = index.dim(op.getLhs().front(), lhsK);
-    if (quantized && lhsK == rank - 1)
-      k = index.div(k, index.constant(quantized.getFormat()->bytesPerGroup));
-  }
+  k = op.emitK(builder);
   groups = index.ceilDiv(k, row.k);
   batchCount = index.constant(1);
   for (int64_t dim = 0; dim < rank - 2; ++dim) {
