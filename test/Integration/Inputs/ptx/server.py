@@ -1,7 +1,7 @@
 """The emulator behind libcuda.c: answers requests that come over a socket. Started by libcuda.c, ends when the socket does.
 
-A request is: u32 what, u32 count, u64 size, count numbers, size bytes; its answer: i32 CUresult, u32 count, count numbers. What went wrong in
-PTX or in a kernel is printed to stderr.
+A request is: u32 what, u32 count, u64 size, count numbers, size bytes; its answer: i32 CUresult, u32 count, count numbers.
+What went wrong in PTX or in a kernel is printed to stderr.
 """
 
 import mmap
@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np  # noqa: E402
 from ptx.device import Device, DeviceBuffer, Launch  # noqa: E402
 from ptx.memory import PADDING, MemoryFault  # noqa: E402
-from ptx.parse import PtxError  # noqa: E402
+from ptx.module import PtxError  # noqa: E402
 
 SUCCESS, INVALID_VALUE, OUT_OF_MEMORY, NO_BINARY_FOR_GPU, INVALID_PTX, NOT_FOUND, LAUNCH_FAILED = 0, 1, 2, 209, 218, 500, 719
 PAGE, GAP = 1 << 12, 1 << 20
@@ -75,7 +75,9 @@ class Server:
         if not function or not function.entry:
             raise Failed(NOT_FOUND)
         self.functions.append((loaded, function))
-        static = Launch(loaded, name, function.cluster or 1, function.block or 1, [bytes(p.size) for p in function.params], 0).shared_size
+        static = Launch(
+            loaded, name, function.cluster or 1, function.block or 1, [bytes(p.size) for p in function.params], 0
+        ).shared_size
         return [len(self.functions) - 1, static] + [param.size for param in function.params]
 
     def variable(self, values, data):
@@ -132,8 +134,19 @@ class Server:
         return []
 
     def serve(self, peer):
-        actions = [self.start, self.load, self.unload, self.function, self.variable, self.allocate, self.free, self.prepare, self.run, self.written,
-                   self.check]
+        actions = [
+            self.start,
+            self.load,
+            self.unload,
+            self.function,
+            self.variable,
+            self.allocate,
+            self.free,
+            self.prepare,
+            self.run,
+            self.written,
+            self.check,
+        ]
         while True:
             head = receive(peer, 16)
             if not head:
