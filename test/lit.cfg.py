@@ -5,9 +5,11 @@
 #   lit --param build=build/debug test/Dialect      another build
 #
 # Tools of the build, LLVM's tools and a python3 that has numpy are on PATH; a test names them plainly. Folders Inputs,
-# golden and Models hold what tests read. A test can REQUIRES: cpu-FLAG, FLAG as /proc/cpuinfo spells it.
+# golden and Models hold what tests read. A test can REQUIRES: cpu-FLAG, FLAG as /proc/cpuinfo spells it, and disk-8GiB
+# where so much is free.
 
 import os
+import shutil
 
 import lit.formats
 
@@ -44,3 +46,5 @@ else:
     if os.path.exists("/proc/cpuinfo"):
         flags = [line.split(":")[1] for line in open("/proc/cpuinfo") if line.startswith("flags")]
         config.available_features.update("cpu-" + flag for flag in (flags[0].split() if flags else []))
+    if shutil.disk_usage(config.qlow_build).free >= 8 << 30:
+        config.available_features.add("disk-8GiB")

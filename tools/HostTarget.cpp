@@ -18,7 +18,6 @@ using llvm::StringRef;
 static std::string hostTarget() {
   llvm::StringMap<bool> features = llvm::sys::getHostCPUFeatures();
   std::string triple = llvm::sys::getDefaultTargetTriple(), best = "generic";
-  const Machine baseline = llvm::cantFail(Target::find(best))->machine();
   size_t most = 0;
   for (StringRef name : Target::names()) {
     auto target = Target::find(name);
@@ -27,10 +26,11 @@ static std::string hostTarget() {
       continue;
     }
     const Machine &machine = (*target)->machine();
-    // What every machine of the triple has, LLVM does not list for the host.
-    auto has = [&](const std::string &feature) { return baseline.hasFeature(feature) || features.lookup(feature); };
-    bool fits =
-        llvm::Triple(machine.triple).getArch() == llvm::Triple(triple).getArch() && llvm::all_of(machine.features, has);
+    // It fits where its objects' CPU check passes. Other features are no bits of a processor: LLVM lists what every
+    // machine of the triple has, and permissions such as evex512, for some hosts and not for others.
+    bool fits = llvm::Triple(machine.triple).getArch() == llvm::Triple(triple).getArch() &&
+                llvm::all_of((*target)->family().cpuidBits(machine),
+                             [&](const CpuidBit &bit) { return features.lookup(bit.feature); });
     size_t count = 2 * machine.features.size() + (machine.tune == llvm::sys::getHostCPUName());
     if (fits && count > most) {
       most = count;

@@ -75,10 +75,6 @@ Expected<LoadedObject> LoadedObject::open(StringRef path) {
   Expected<AbiModule> interface = readInterface((*buffer)->getMemBufferRef());
   if (!interface)
     return fail(interface.takeError());
-  if (interface->device)
-    return fail(createStringError("it computes on a device, '" + interface->target +
-                                  "', whose memory a C program that "
-                                  "links it provides"));
   InitializeNativeTarget();
   InitializeNativeTargetAsmPrinter();
   Expected<std::unique_ptr<orc::LLJIT>> jit = orc::LLJITBuilder().create();
@@ -125,7 +121,8 @@ Expected<int64_t> LoadedObject::workspace(const AbiFunction &function, ArrayRef<
                                                      a[11], a[12], a[13], a[14], a[15]);
 }
 
-Expected<int32_t> LoadedObject::call(const AbiFunction &function, const CallArguments &arguments) const {
+Expected<std::function<int32_t()>> LoadedObject::bind(const AbiFunction &function,
+                                                      const CallArguments &arguments) const {
   Expected<void *> entry = lookup(interface.prefix + "_" + function.name);
   if (!entry)
     return entry.takeError();
@@ -148,23 +145,28 @@ Expected<int32_t> LoadedObject::call(const AbiFunction &function, const CallArgu
       if (field.kind == AbiField::Kind::Scalar)
         put(member, arguments.fields[member.index], abiElementBytes(field.element));
       else
-        put(member, &arguments.fields[member.index], 8);
+        put(member, static_cast<const void *>(&arguments.fields[member.index]), 8);
       break;
     }
     case AbiMember::Kind::Workspace:
-      put(member, &arguments.workspace, 8);
+      put(member, static_cast<const void *>(&arguments.workspace), 8);
       break;
     case AbiMember::Kind::WorkspaceSize:
       put(member, &arguments.workspaceSize, 8);
       break;
     case AbiMember::Kind::Parallel:
       break; // NULL: this thread alone
-    case AbiMember::Kind::Device:
-    case AbiMember::Kind::Stream:
-      break; // open refuses objects that have them
     }
   }
-  return reinterpret_cast<int32_t (*)(const void *)>(*entry)(args);
+  auto *address = reinterpret_cast<int32_t (*)(const void *)>(*entry);
+  return [address, storage = std::move(storage)] { return address(storage.data()); };
+}
+
+Expected<int32_t> LoadedObject::call(const AbiFunction &function, const CallArguments &arguments) const {
+  auto entry = bind(function, arguments);
+  if (!entry)
+    return entry.takeError();
+  return (*entry)();
 }
 
 std::string LoadedObject::message(int32_t code) const {

@@ -11,6 +11,8 @@
 
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
 
+#include <functional>
+
 namespace qlow {
 
 /// What one call passes: sizes in the order of AbiFunction::dims; for each field a pointer to its memory, or to its
@@ -32,7 +34,9 @@ public:
   llvm::Expected<int32_t> checkCpu() const;
   /// Bytes of workspace, -1 for sizes out of range.
   llvm::Expected<int64_t> workspace(const AbiFunction &function, llvm::ArrayRef<int64_t> dims, int32_t width) const;
-  /// Calls the entry in this thread and gives what it returns.
+  /// A call of the entry in this thread, to be made once or often; it gives what the entry returns.
+  llvm::Expected<std::function<int32_t()>> bind(const AbiFunction &function, const CallArguments &arguments) const;
+  /// Makes that call.
   llvm::Expected<int32_t> call(const AbiFunction &function, const CallArguments &arguments) const;
   /// The entry's words for a code.
   std::string message(int32_t code) const;

@@ -64,8 +64,9 @@ public:
   std::string run(unsigned &line);
 
 private:
+  /// From a quote to the one that ends the string, or to the end of the line.
   void skipString() {
-    while (++at < text.size() && text[at] != '"' && text[at] != '\n')
+    for (++at; at < text.size() && text[at] != '"' && text[at] != '\n'; ++at)
       if (text[at] == '\\')
         ++at;
   }
@@ -106,12 +107,26 @@ std::string TextCheck::run(unsigned &line) {
   return "";
 }
 
+/// The file as it lies in memory: mapped where it is large. Blobs may ask for any alignment up to a page's, and a small
+/// file is read to wherever the heap has room.
+static llvm::ErrorOr<std::unique_ptr<llvm::MemoryBuffer>> readAligned(StringRef path) {
+  const llvm::Align page(4096);
+  auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+  if (!buffer || llvm::isAddrAligned(page, (*buffer)->getBufferStart()))
+    return buffer;
+  auto copy = llvm::WritableMemoryBuffer::getNewUninitMemBuffer((*buffer)->getBufferSize(), path, page);
+  if (!copy)
+    return std::make_error_code(std::errc::not_enough_memory);
+  llvm::copy((*buffer)->getBuffer(), copy->getBufferStart());
+  return std::unique_ptr<llvm::MemoryBuffer>(std::move(copy));
+}
+
 OwningOpRef<ModuleOp> qlow::readModel(StringRef path, MLIRContext &context) {
   auto fail = [&](unsigned line, const Twine &what) {
     emitError(FileLineColLoc::get(&context, path, line, 1)) << what;
     return OwningOpRef<ModuleOp>();
   };
-  auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+  auto buffer = readAligned(path);
   if (!buffer)
     return fail(1, "can not read the file: " + buffer.getError().message());
   bool bytecode = isBytecode((*buffer)->getMemBufferRef());

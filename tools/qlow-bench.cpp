@@ -1,15 +1,17 @@
 //===- qlow-bench.cpp - emitted kernels against the machine's limits --------===//
 //
-//   qlow-bench int8 [--json=FILE] [--target=host] [--only=REGEX]
+//   qlow-bench int8 [--json=FILE] [--target=host] [--only=REGEX] [--shape=MxNxK,...]
 //
-// Compiles matmuls, runs them in this process on one thread, and puts their time beside two limits measured in the same
-// run: the multiply instruction of the chosen row on registers alone, and a plain read of memory. Ratios hold on a
-// noisy machine, absolute times do not.
+// Compiles matmuls, runs them in this process on one thread of one core, and puts their speed beside one of two limits:
+// the multiply instruction of the chosen row on registers alone, or a plain read of memory. Kernel and limit take
+// turns, each ratio is of neighbours in time, and the median counts: that holds on a noisy machine, absolute times do
+// not.
 //
 //===----------------------------------------------------------------------===//
 
 #include "HostTarget.h"
 #include "LoadedObject.h"
+#include "MachineLimits.h"
 
 #include "qlow/Dialect/Dialect.h"
 #include "qlow/Emit/Emit.h"
@@ -17,10 +19,6 @@
 #include "qlow/Transforms/Pipeline.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/AsmState.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
@@ -29,14 +27,15 @@
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "llvm/Support/CommandLine.h"
-#include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/JSON.h"
 #include "llvm/Support/Regex.h"
 
-#include <chrono>
 #include <random>
+
+#include <sched.h>
+#include <time.h>
 
 using namespace mlir;
 using namespace qlow;
@@ -44,16 +43,10 @@ namespace cl = llvm::cl;
 
 namespace {
 struct Case {
-  StringRef name;
+  std::string name;
   int64_t m, n, k;
   bool quantized; ///< u8 out, requantized; else i32
   bool memory;    ///< bound by reading weights from memory: they are larger than any cache
-};
-
-const Case kInt8[] = {
-    {"u8s8_i32_1024", 1024, 1024, 1024, false, false},      {"u8s8_u8_1024", 1024, 1024, 1024, true, false},
-    {"u8s8_u8_128x3072x768", 128, 3072, 768, true, false},  {"u8s8_u8_512x1024x1024", 512, 1024, 1024, true, false},
-    {"u8s8_i32_1x65536x4096", 1, 65536, 4096, false, true},
 };
 
 struct Result {
@@ -63,37 +56,114 @@ struct Result {
 };
 } // namespace
 
-static llvm::Error fail(const Twine &message) { return llvm::createStringError(message.str()); }
-
-static double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+static std::vector<Case> int8Cases() {
+  return {
+      {"u8s8_i32_1024", 1024, 1024, 1024, false, false},        {"u8s8_u8_1024", 1024, 1024, 1024, true, false},
+      {"u8s8_u8_128x3072x768", 128, 3072, 768, true, false},    {"u8s8_u8_512x1024x1024", 512, 1024, 1024, true, false},
+      {"u8s8_i32_1x262144x4096", 1, 262144, 4096, false, true},
+  };
 }
 
-/// The least time of a call, over at least half a second of calls.
-static double measure(llvm::function_ref<void()> body) {
-  body();
-  double best = 1e30;
-  for (double begin = now(); now() - begin < 0.5;) {
-    double start = now();
-    body();
-    best = std::min(best, now() - start);
+/// MxNxK, or nothing.
+static std::optional<Case> parseShape(StringRef text) {
+  int64_t sizes[3];
+  StringRef rest = text;
+  for (auto [i, size] : llvm::enumerate(sizes))
+    if (rest.consumeInteger(10, size) || size < 1 || (i < 2 && !rest.consume_front("x")))
+      return {};
+  if (!rest.empty())
+    return {};
+  return Case{("u8s8_u8_" + text).str(), sizes[0], sizes[1], sizes[2], true, false};
+}
+
+static llvm::Error fail(const Twine &message) { return llvm::createStringError(message.str()); }
+
+//===----------------------------------------------------------------------===//
+// Measuring
+//===----------------------------------------------------------------------===//
+
+/// Seconds this thread has run: the turns of other programs do not count.
+static double now() {
+  timespec time;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+static double median(std::vector<double> values) {
+  llvm::sort(values);
+  return values[values.size() / 2];
+}
+
+namespace {
+/// Keeps this thread on the core it runs on.
+class Pinned {
+public:
+  Pinned() {
+    sched_getaffinity(0, sizeof before, &before);
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    sched_setaffinity(0, sizeof one, &one);
   }
-  return best;
+  Pinned(const Pinned &) = delete;
+  ~Pinned() { sched_setaffinity(0, sizeof before, &before); }
+
+private:
+  cpu_set_t before;
+};
+
+/// Something that is done again and again, in samples long enough for the clock.
+class Activity {
+public:
+  /// `body` returns how much of the work one call of it does.
+  explicit Activity(llvm::function_ref<double()> body) : body(body) {
+    body();
+    for (double took = 0; took < kSampleSeconds / 2; calls *= 2) {
+      double begin = now();
+      for (int64_t i = 0; i < calls; ++i)
+        body();
+      took = now() - begin;
+    }
+  }
+  /// Work in a second.
+  double sample() const {
+    double work = 0, begin = now();
+    for (int64_t i = 0; i < calls; ++i)
+      work += body();
+    return work / (now() - begin);
+  }
+
+private:
+  static constexpr double kSampleSeconds = 2e-3;
+  llvm::function_ref<double()> body;
+  int64_t calls = 1;
+};
+
+struct Comparison {
+  double speed, ratio;
+};
+} // namespace
+
+/// Medians of the speed of `work` and of its ratio to the speed of `limit` just before and just after.
+static Comparison compare(llvm::function_ref<double()> work, llvm::function_ref<double()> limit) {
+  constexpr double kSeconds = 1;
+  constexpr size_t kLeastRounds = 15;
+  Pinned pinned;
+  Activity working(work), limited(limit);
+  std::vector<double> speeds, ratios;
+  double before = limited.sample();
+  for (double begin = now(); speeds.size() < kLeastRounds || now() - begin < kSeconds;) {
+    speeds.push_back(working.sample());
+    double after = limited.sample();
+    ratios.push_back(speeds.back() / (0.5 * (before + after)));
+    before = after;
+  }
+  return {median(speeds), median(ratios)};
 }
 
 //===----------------------------------------------------------------------===//
 // Compiling
 //===----------------------------------------------------------------------===//
-
-static llvm::Expected<LoadedObject> emitAndLoad(ModuleOp module, const AbiModule &abi, const Target &target) {
-  llvm::SmallString<128> path;
-  if (std::error_code code = llvm::sys::fs::createTemporaryFile("qlow-bench", "o", path))
-    return llvm::errorCodeToError(code);
-  llvm::FileRemover remover(path);
-  if (failed(emitArtifact(module, abi, target, {}, path)))
-    return fail("code generation failed");
-  return LoadedObject::open(path);
-}
 
 static std::string programText(const Case &shape) {
   std::string result = shape.quantized ? "!q" : "i32";
@@ -122,19 +192,14 @@ module @bench {{
   return text + "  }\n}\n";
 }
 
-/// Weights that are not all alike: multiplying zeros takes less power, and the clock shows it.
-static void fillWeights(ModuleOp module) {
-  std::mt19937_64 random(1);
+/// Makes the program's weights these bytes.
+static void setWeights(ModuleOp module, ArrayRef<char> memory) {
   module.walk([&](arith::ConstantOp constant) {
     auto type = dyn_cast<RankedTensorType>(constant.getType());
     if (!type || type.getRank() != 2)
       return;
-    AsmResourceBlob blob = HeapAsmResourceBlob::allocate(type.getNumElements(), 64, /*dataIsMutable=*/true);
-    MutableArrayRef<char> bytes = blob.getMutableData();
-    for (size_t i = 0; i + 8 <= bytes.size(); i += 8) {
-      uint64_t word = random();
-      std::memcpy(bytes.data() + i, &word, 8);
-    }
+    AsmResourceBlob blob =
+        UnmanagedAsmResourceBlob::allocateWithAlign(memory.take_front(type.getNumElements()), /*align=*/8);
     constant.setValueAttr(DenseResourceElementsAttr::get(type, "weights", std::move(blob)));
   });
 }
@@ -146,163 +211,52 @@ static DictionaryAttr reportOf(ModuleOp module) {
 }
 
 //===----------------------------------------------------------------------===//
-// Limits
-//===----------------------------------------------------------------------===//
-
-static int64_t peakSums(const MultiplyRow &row) { return row.temporaries == 0 ? 12 : 8; }
-
-static llvm::Expected<LoadedObject> compileLimits(MLIRContext &context, const Target &target, const MultiplyRow &row) {
-  Location loc = UnknownLoc::get(&context);
-  OwningOpRef<ModuleOp> module = ModuleOp::create(loc);
-  OpBuilder builder = OpBuilder::atBlockEnd(module->getBody());
-  auto pointer = LLVM::LLVMPointerType::get(&context);
-  auto i64 = builder.getI64Type();
-  // Entries are compiled for any machine; the loop they call is compiled for this one.
-  auto begin = [&](StringRef name) {
-    auto type = builder.getFunctionType({pointer, i64}, {});
-    auto func = func::FuncOp::create(builder, loc, ("loop." + name).str(), type);
-    auto entry = func::FuncOp::create(builder, loc, ("limits_" + name).str(), type);
-    builder.setInsertionPointToStart(entry.addEntryBlock());
-    func::CallOp::create(builder, loc, func, entry.getArguments());
-    func::ReturnOp::create(builder, loc);
-    builder.setInsertionPointToStart(func.addEntryBlock());
-    return func;
-  };
-  auto constant = [&](int64_t value) -> Value { return arith::ConstantIntOp::create(builder, loc, value, 64); };
-  auto at = [&](Value base, Value bytes) -> Value {
-    return LLVM::GEPOp::create(builder, loc, pointer, builder.getI8Type(), base, ValueRange{bytes});
-  };
-  // Sums held in registers; what they end in is stored, so that no loop can be left out.
-  auto loop = [&](func::FuncOp func, Type type, int64_t count, int64_t step,
-                  llvm::function_ref<void(Value, SmallVectorImpl<Value> &)> body) {
-    Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(type));
-    auto repeat = scf::ForOp::create(builder, loc, constant(0), func.getArgument(1), constant(step),
-                                     SmallVector<Value>(count, zero));
-    builder.setInsertionPointToStart(repeat.getBody());
-    SmallVector<Value> sums(repeat.getRegionIterArgs());
-    body(repeat.getInductionVar(), sums);
-    scf::YieldOp::create(builder, loc, sums);
-    builder.setInsertionPointAfter(repeat);
-    for (auto [i, sum] : llvm::enumerate(repeat.getResults()))
-      LLVM::StoreOp::create(builder, loc, sum, at(func.getArgument(0), constant(static_cast<int64_t>(i) * 64)), 1);
-    func::ReturnOp::create(builder, loc);
-    builder.setInsertionPointToEnd(module->getBody());
-  };
-
-  func::FuncOp peak = begin("peak");
-  auto sum = VectorType::get({row.n}, row.isFloat ? Type(builder.getF32Type()) : builder.getI32Type());
-  Type element = row.isFloat ? Type(builder.getF32Type()) : builder.getIntegerType(8 * elementBytes(row.storedLhs));
-  auto operand = VectorType::get({row.n * row.k}, element);
-  // A row of one instruction needs sums enough to hide its latency. One of several must not have equal products, which
-  // would be computed once, and all of its registers must stay registers: two left sides, read anew each time so that
-  // no product moves out of the loop, times four right sides.
-  bool isOne = row.temporaries == 0;
-  SmallVector<Value> rhs;
-  for (int64_t i = 0; i < (isOne ? 1 : 4); ++i)
-    rhs.push_back(LLVM::LoadOp::create(builder, loc, operand, at(peak.getArgument(0), constant(i * 64)), 1));
-  loop(peak, sum, peakSums(row), 1, [&](Value, SmallVectorImpl<Value> &sums) {
-    Value lhs;
-    for (auto [i, value] : llvm::enumerate(sums)) {
-      if (i % 4 == 0)
-        lhs = LLVM::LoadOp::create(builder, loc, operand,
-                                   at(peak.getArgument(0), constant(static_cast<int64_t>(i + 16) * 16)), 1,
-                                   /*isVolatile=*/true);
-      value = row.emit(builder, loc, value, lhs, rhs[i % rhs.size()]);
-    }
-  });
-
-  func::FuncOp read = begin("read");
-  int64_t bytes = target.machine().vectorBits / 8;
-  auto vector = VectorType::get({bytes / 4}, builder.getI32Type());
-  loop(read, vector, 8, 8 * bytes, [&](Value position, SmallVectorImpl<Value> &sums) {
-    for (auto [i, value] : llvm::enumerate(sums)) {
-      Value offset = arith::AddIOp::create(builder, loc, position, constant(static_cast<int64_t>(i) * bytes));
-      Value loaded = LLVM::LoadOp::create(builder, loc, vector, at(read.getArgument(0), offset), 1);
-      value = arith::XOrIOp::create(builder, loc, value, loaded);
-    }
-  });
-
-  PassManager passes(&context);
-  if (failed(parsePassPipeline("convert-scf-to-cf,convert-vector-to-llvm,convert-to-llvm,reconcile-unrealized-casts",
-                               passes)) ||
-      failed(passes.run(*module)))
-    return fail("the loops that measure the machine's limits do not compile");
-  AbiModule abi;
-  abi.prefix = "limits";
-  // What is an entry stays visible in the object.
-  abi.functions.resize(2);
-  abi.functions[0].name = "peak";
-  abi.functions[1].name = "read";
-  return emitAndLoad(*module, abi, target);
-}
-
-namespace {
-/// Multiply-adds and bytes in a second.
-struct Limits {
-  double multiplies, read;
-};
-} // namespace
-
-static llvm::Expected<Limits> measureLimits(const LoadedObject &object, const MultiplyRow &row,
-                                            std::vector<uint64_t> &memory) {
-  using Loop = void (*)(void *, int64_t);
-  llvm::Expected<void *> peak = object.lookup("limits_peak");
-  if (!peak)
-    return peak.takeError();
-  llvm::Expected<void *> read = object.lookup("limits_read");
-  if (!read)
-    return read.takeError();
-  constexpr int64_t kRounds = 1 << 20;
-  alignas(64) char operands[12 * 64];
-  for (size_t i = 0; i < sizeof operands; ++i)
-    operands[i] = static_cast<char>(i * 37 + 11);
-  double multiplies = measure([&] { reinterpret_cast<Loop>(*peak)(operands, kRounds); });
-  auto bytes = static_cast<int64_t>(memory.size() * 8) & ~int64_t(4095);
-  double reading = measure([&] { reinterpret_cast<Loop>(*read)(memory.data(), bytes); });
-  return Limits{static_cast<double>(peakSums(row) * kRounds * row.n * row.k) / multiplies,
-                static_cast<double>(bytes) / reading};
-}
-
-//===----------------------------------------------------------------------===//
 // Running
 //===----------------------------------------------------------------------===//
 
-static llvm::Expected<double> timeEntry(const LoadedObject &object, const Case &shape) {
-  const AbiFunction &function = object.abi().functions.front();
-  llvm::Expected<int64_t> workspace = object.workspace(function, {}, 1);
-  if (!workspace)
-    return workspace.takeError();
-  std::vector<uint8_t> lhs(shape.m * shape.k);
-  std::mt19937 random(2);
-  for (uint8_t &code : lhs)
-    code = static_cast<uint8_t>(random());
-  std::vector<int32_t> out(shape.m * shape.n);
-  std::vector<uint8_t> scratch(*workspace + 64);
-  CallArguments arguments;
-  arguments.fields = {lhs.data(), out.data()};
-  arguments.workspace = scratch.data() + (-reinterpret_cast<uintptr_t>(scratch.data()) & 63);
-  arguments.workspaceSize = *workspace;
-  int32_t code = 0;
-  llvm::Error error = llvm::Error::success();
-  double seconds = measure([&] {
-    if (auto result = object.call(function, arguments))
-      code |= *result;
-    else
-      error = llvm::joinErrors(std::move(error), result.takeError());
-  });
-  if (error)
-    return std::move(error);
-  if (code)
-    return fail(shape.name + ": " + object.message(code));
-  return seconds;
-}
+namespace {
+/// One entry with memory for a call.
+class Call {
+public:
+  static llvm::Expected<Call> prepare(const LoadedObject &object, const Case &shape) {
+    const AbiFunction &function = object.abi().functions.front();
+    llvm::Expected<int64_t> workspace = object.workspace(function, {}, 1);
+    if (!workspace)
+      return workspace.takeError();
+    Call call;
+    call.lhs.resize(shape.m * shape.k);
+    std::mt19937 random(2); // NOLINT(bugprone-random-generator-seed): the same in every run
+    for (uint8_t &code : call.lhs)
+      code = static_cast<uint8_t>(random());
+    call.out.resize(shape.m * shape.n);
+    call.scratch.resize(*workspace + 64);
+    CallArguments arguments;
+    arguments.fields = {call.lhs.data(), call.out.data()};
+    arguments.workspace = call.scratch.data() + (-reinterpret_cast<uintptr_t>(call.scratch.data()) & 63);
+    arguments.workspaceSize = *workspace;
+    auto entry = object.bind(function, arguments);
+    if (!entry)
+      return entry.takeError();
+    call.entry = std::move(*entry);
+    if (int32_t code = call.entry())
+      return fail(shape.name + ": " + object.message(code));
+    return call;
+  }
+  void operator()() const { (void)entry(); }
+
+private:
+  std::vector<uint8_t> lhs, scratch;
+  std::vector<int32_t> out;
+  std::function<int32_t()> entry;
+};
+} // namespace
 
 static llvm::Expected<Result> runCase(const Case &shape, const std::string &targetName, const Target &target,
-                                      MLIRContext &context, std::vector<uint64_t> &memory) {
+                                      MLIRContext &context, MutableArrayRef<char> memory) {
   OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(programText(shape), &context);
   if (!module)
     return fail("the program of " + shape.name + " does not parse");
-  fillWeights(*module);
+  setWeights(*module, memory);
   PassManager passes(&context);
   PipelineOptions pipeline;
   pipeline.target = targetName;
@@ -319,23 +273,18 @@ static llvm::Expected<Result> runCase(const Case &shape, const std::string &targ
   llvm::Expected<LoadedObject> object = emitAndLoad(*module, *abi, target);
   if (!object)
     return object.takeError();
-  llvm::Expected<LoadedObject> loops = compileLimits(context, target, *row);
-  if (!loops)
-    return loops.takeError();
-  // Limits before and behind: a machine that slows down in between shows it.
-  llvm::Expected<Limits> before = measureLimits(*loops, *row, memory);
-  if (!before)
-    return before.takeError();
-  llvm::Expected<double> seconds = timeEntry(*object, shape);
-  if (!seconds)
-    return seconds.takeError();
-  llvm::Expected<Limits> behind = measureLimits(*loops, *row, memory);
-  if (!behind)
-    return behind.takeError();
-  double multiplies = static_cast<double>(shape.m) * shape.n * shape.k, bytes = static_cast<double>(shape.n) * shape.k;
-  double ratio = shape.memory ? bytes / *seconds / std::max(before->read, behind->read)
-                              : multiplies / *seconds / std::max(before->multiplies, behind->multiplies);
-  return Result{shape, *seconds, ratio, report.getAs<FloatAttr>("seconds").getValueAsDouble(), row->id.str()};
+  llvm::Expected<Call> call = Call::prepare(*object, shape);
+  if (!call)
+    return call.takeError();
+  llvm::Expected<MachineLimits> limits = MachineLimits::compile(context, target, *row);
+  if (!limits)
+    return limits.takeError();
+  double weights = static_cast<double>(shape.n) * shape.k, work = shape.memory ? weights : shape.m * weights;
+  auto runKernel = [&] { return (*call)(), work; };
+  auto runLimit = [&] { return shape.memory ? limits->readMemory(memory) : limits->multiply(); };
+  Comparison speed = compare(runKernel, runLimit);
+  return Result{shape, work / speed.speed, speed.ratio, report.getAs<FloatAttr>("seconds").getValueAsDouble(),
+                row->id.str()};
 }
 
 static llvm::json::Value toJson(ArrayRef<Result> results) {
@@ -361,6 +310,8 @@ int main(int argc, char **argv) {
   cl::opt<std::string> json("json", cl::value_desc("file"), cl::desc("Write the results there"));
   cl::opt<std::string> targetName("target", cl::init("host"), cl::desc("Machine to compile for"));
   cl::opt<std::string> only("only", cl::value_desc("regex"), cl::desc("Only cases whose name matches"));
+  cl::list<std::string> shapes("shape", cl::CommaSeparated, cl::value_desc("MxNxK"),
+                               cl::desc("These sizes instead of the suite's"));
   cl::ParseCommandLineOptions(argc, argv, "Times emitted kernels against the machine's limits\n");
   auto error = [](const Twine &message) {
     llvm::errs() << "qlow-bench: error: " << message << "\n";
@@ -385,14 +336,31 @@ int main(int argc, char **argv) {
   MLIRContext context(registry);
   context.loadAllAvailableDialects();
 
-  std::vector<uint64_t> memory(size_t(256) << 17, 3); // 256 MiB: beyond any cache
+  std::vector<Case> cases = int8Cases();
+  if (!shapes.empty())
+    cases.clear();
+  for (StringRef text : shapes) {
+    std::optional<Case> shape = parseShape(text);
+    if (!shape)
+      return error("expected --shape=MxNxK of three sizes, as in 1x1024x512, found '" + text + "'");
+    cases.push_back(std::move(*shape));
+  }
+  if (!only.empty())
+    llvm::erase_if(cases, [&](const Case &shape) { return !llvm::Regex(only).match(shape.name); });
+  int64_t bytes = 1 << 20;
+  for (const Case &shape : cases)
+    bytes = std::max(bytes, shape.n * shape.k);
+  // What is read to measure memory, and every case's weights; not all alike, since multiplying zeros takes less power.
+  std::vector<uint64_t> memory(llvm::divideCeil(bytes, 8));
+  // NOLINTNEXTLINE(bugprone-random-generator-seed): the same in every run
+  std::generate(memory.begin(), memory.end(), std::mt19937_64(1));
+  MutableArrayRef<char> memoryBytes(reinterpret_cast<char *>(memory.data()), memory.size() * 8);
+
   std::vector<Result> results;
   llvm::outs() << llvm::formatv("{0,-26}{1,-34}{2,12}{3,10}{4,8}{5,14}\n", "name", "row", "seconds", "bound", "ratio",
                                 "predicted");
-  for (const Case &shape : kInt8) {
-    if (!only.empty() && !llvm::Regex(only).match(shape.name))
-      continue;
-    auto result = runCase(shape, name, **target, context, memory);
+  for (const Case &shape : cases) {
+    auto result = runCase(shape, name, **target, context, memoryBytes);
     if (!result)
       return error(llvm::toString(result.takeError()));
     llvm::outs() << llvm::formatv("{0,-26}{1,-34}{2,12:e3}{3,10}{4,8:f3}{5,14:e3}\n", result->what.name, result->row,

@@ -7,6 +7,8 @@
 
 #include "Constraints.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 using namespace mlir;
@@ -299,6 +301,22 @@ LogicalResult MatmulKernelOp::verifyRegions() {
   Product product = productOf(*this);
   return verifyEpilogue(product, getEpilogue().front(), getExtras().getTypes(), getExtraMaps(),
                         product.result.getElementType());
+}
+
+Value MatmulKernelOp::emitK(OpBuilder &builder) {
+  auto lhsType = cast<RankedTensorType>(getLhsType()), rhsType = cast<RankedTensorType>(getRhsType());
+  int64_t rank = lhsType.getRank(), lhsDim = rank - (getTransposeLhs() ? 2 : 1),
+          rhsDim = rank - (getTransposeRhs() ? 1 : 2);
+  for (auto [type, dim] : {std::pair(lhsType, lhsDim), std::pair(rhsType, rhsDim)})
+    if (!type.isDynamicDim(dim))
+      return arith::ConstantIndexOp::create(builder, getLoc(), type.getDimSize(dim));
+  Value k = builder.createOrFold<memref::DimOp>(getLoc(), getLhs().front(), lhsDim);
+  // A dynamic last dimension counts bytes of codes, which are whole (T6).
+  QType quantized = getQuantizedElement(lhsType);
+  if (!quantized || lhsDim != rank - 1)
+    return k;
+  Value bytes = arith::ConstantIndexOp::create(builder, getLoc(), quantized.getFormat()->bytesPerGroup);
+  return builder.createOrFold<arith::DivUIOp>(getLoc(), k, bytes);
 }
 
 void MatmulKernelOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {

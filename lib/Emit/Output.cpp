@@ -46,7 +46,7 @@ Expected<std::string> OutputFiles::create(StringRef path) {
     code = sys::fs::createTemporaryFile("qlowc", "out", descriptor, temporary);
   if (code)
     return fileError("write", path, code);
-  sys::Process::SafelyCloseFileDescriptor(descriptor);
+  (void)sys::Process::SafelyCloseFileDescriptor(descriptor);
   sys::RemoveFileOnSignal(temporary);
   pending.push_back({path.str(), std::string(temporary), regular});
   return pending.back().temporary;

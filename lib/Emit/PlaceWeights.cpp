@@ -1,14 +1,12 @@
 //===- PlaceWeights.cpp - offsets of weights in the object ------------------===//
 //
 // In: qlow.weight declarations and the qlow.get_weight ops that read them, on memrefs. Out: each declaration has an
-// offset behind one hidden symbol, and reads are addresses: behind that symbol, or where functions launch kernels,
-// behind the address that the device's state holds. The bytes themselves are not touched: the object writer streams
-// them to these offsets.
+// offset behind one hidden symbol, and reads are addresses. The bytes themselves are not touched: the object writer
+// streams them to these offsets.
 //
 //===----------------------------------------------------------------------===//
 
-#include "Device.h"
-#include "Entries.h"
+#include "qlow/Emit/Emit.h"
 
 #include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
@@ -23,12 +21,12 @@ namespace qlow {
 using namespace mlir;
 using namespace qlow;
 
-static constexpr int64_t kAlignment = 64, kDeviceAlignment = 256;
+static constexpr int64_t kAlignment = 64;
 
 namespace {
 struct PlaceWeights : qlow::impl::PlaceWeightsBase<PlaceWeights> {
   /// Gives each weight that is read an offset; the others leave the module.
-  int64_t placeAll(ModuleOp module, int64_t alignment) {
+  int64_t placeAll(ModuleOp module) {
     llvm::DenseSet<StringAttr> used;
     module.walk([&](GetWeightOp get) { used.insert(get.getWeightAttr().getAttr()); });
     int64_t end = 0;
@@ -37,7 +35,7 @@ struct PlaceWeights : qlow::impl::PlaceWeightsBase<PlaceWeights> {
         weight.erase();
         continue;
       }
-      end = llvm::alignTo(end, alignment);
+      end = llvm::alignTo(end, kAlignment);
       weight->setAttr("qlow.offset", IntegerAttr::get(IntegerType::get(&getContext(), 64), end));
       end += weight.getBytes();
     }
@@ -48,11 +46,7 @@ struct PlaceWeights : qlow::impl::PlaceWeightsBase<PlaceWeights> {
     ImplicitLocOpBuilder b(get.getLoc(), get);
     auto pointer = LLVM::LLVMPointerType::get(&getContext());
     auto type = cast<MemRefType>(get.getType());
-    Value launch = findLaunchArgument(get), base;
-    if (launch)
-      base = loadAt(b, pointer, loadAt(b, pointer, launch, kLaunchDevice), wordOffset(StateWord::Weights));
-    else
-      base = LLVM::AddressOfOp::create(b, pointer, symbol);
+    Value base = LLVM::AddressOfOp::create(b, pointer, symbol);
     // The offset is an operand of 64 bits: a constant GEP index would be one of 32.
     Value offset = LLVM::ConstantOp::create(b, b.getI64Type(), weight->getAttrOfType<IntegerAttr>("qlow.offset"));
     Value address = LLVM::GEPOp::create(b, pointer, b.getI8Type(), base, ArrayRef<LLVM::GEPArg>{offset});
@@ -73,9 +67,7 @@ struct PlaceWeights : qlow::impl::PlaceWeightsBase<PlaceWeights> {
         return signalPassFailure();
       }
     }
-    bool device = llvm::any_of(gets, [](GetWeightOp get) { return bool(findLaunchArgument(get)); });
-    int64_t alignment = device ? kDeviceAlignment : kAlignment;
-    int64_t size = placeAll(module, alignment);
+    int64_t size = placeAll(module);
     bytes += size;
     if (gets.empty())
       return;
@@ -84,7 +76,7 @@ struct PlaceWeights : qlow::impl::PlaceWeightsBase<PlaceWeights> {
     ImplicitLocOpBuilder b(module.getLoc(), &getContext());
     b.setInsertionPointToStart(module.getBody());
     auto global = LLVM::GlobalOp::create(b, LLVM::LLVMArrayType::get(b.getI8Type(), size), /*isConstant=*/true,
-                                         LLVM::Linkage::External, symbol, Attribute(), alignment);
+                                         LLVM::Linkage::External, symbol, Attribute(), kAlignment);
     global.setVisibility_(LLVM::Visibility::Hidden);
     global.setDsoLocal(true);
     LLVMTypeConverter types(&getContext());

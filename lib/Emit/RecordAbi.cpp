@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Device.h"
+#include "qlow/Emit/Emit.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -104,10 +104,7 @@ struct Boundary {
 
 class Recorder {
 public:
-  Recorder(func::FuncOp func, bool device) : func(func) {
-    abi.name = func.getName().str();
-    abi.device = device;
-  }
+  Recorder(func::FuncOp func) : func(func) { abi.name = func.getName().str(); }
   LogicalResult run();
   AbiFunction abi;
 
@@ -403,9 +400,6 @@ LogicalResult Recorder::addResult(unsigned index) {
   }
   if (failed(nameOf(value)))
     return failure();
-  if (abi.device && !isa<TensorType>(value.type))
-    return func.emitError() << value.describe() << " is a " << value.type << ", but an entry returns before the device "
-                            << "has computed it; expected a tensor, such as one of rank 0";
   if (isa<TensorType>(value.type) && !isa<RankedTensorType>(value.type))
     return func.emitError() << value.describe() << " is unranked: expected a tensor with a rank";
   auto shape = shapeOf(value);
@@ -445,7 +439,7 @@ LogicalResult Recorder::readRanges() {
 
 LogicalResult Recorder::checkUnique() {
   for (const AbiDim &dim : abi.dims)
-    if (dim.name == "width" && !abi.device)
+    if (dim.name == "width")
       return func.emitError() << "a size is called 'width', as the last parameter of " << abi.name
                               << "_workspace is; call it otherwise in qlow.dims";
   llvm::StringMap<bool> seen;
@@ -499,15 +493,12 @@ struct RecordAbi : qlow::impl::RecordAbiBase<RecordAbi> {
     auto abi = AbiModule::read(module);
     if (failed(abi))
       return failure();
-    bool device = abi->functions.front().device;
-    abi->openmp = !device;
-    if (device)
-      abi->device.emplace();
+    abi->openmp = true;
     llvm::StringMap<bool> seen;
     std::vector<std::string> names = abi->entryNames();
     for (const AbiFunction &function : abi->functions)
       names.push_back(abi->prefix + "_" + function.name + "_args");
-    names.push_back(abi->prefix + (device ? "_device" : "_parallel"));
+    names.push_back(abi->prefix + "_parallel");
     for (const std::string &name : names)
       if (!seen.try_emplace(name, true).second)
         return module.emitError() << "two things in the header would be called '" << name << "'; rename a function";
@@ -516,15 +507,10 @@ struct RecordAbi : qlow::impl::RecordAbiBase<RecordAbi> {
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    auto machine = Target::find(target);
-    if (!machine) {
-      module.emitError(llvm::toString(machine.takeError()));
-      return signalPassFailure();
-    }
     if (failed(recordPrefix(module)))
       return signalPassFailure();
     for (auto func : module.getOps<func::FuncOp>())
-      if (func.isPublic() && !func.isDeclaration() && failed(Recorder(func, isDevice(**machine)).run()))
+      if (func.isPublic() && !func.isDeclaration() && failed(Recorder(func).run()))
         return signalPassFailure();
     if (failed(checkSymbols(module)))
       return signalPassFailure();

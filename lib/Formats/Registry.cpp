@@ -64,7 +64,7 @@ static constexpr MinifloatLayout e8m23 = {8, 23, 127, true, true, NaN::IEEE, tru
 static constexpr MinifloatLayout e5m10 = {5, 10, 15, true, true, NaN::IEEE, true};
 static constexpr MinifloatLayout e8m7 = {8, 7, 127, true, true, NaN::IEEE, true};
 
-static constinit const Format codeFormatTable[] = {
+static constexpr Format codeFormatTable[] = {
     makeInteger("i2", 2, true),
     makeInteger("i3", 3, true),
     makeInteger("i4", 4, true),
@@ -94,7 +94,7 @@ static constinit const Format codeFormatTable[] = {
     makeTrit("trit"),
 };
 
-static constinit const Format scaleFormatTable[] = {
+static constexpr Format scaleFormatTable[] = {
     makeMinifloat("f32", e8m23),         makeMinifloat("f16", e5m10),       makeMinifloat("bf16", e8m7),
     makeMinifloat("f8E8M0FNU", e8m0fnu), makeMinifloat("f8E4M3FN", e4m3fn),
 };
@@ -210,7 +210,8 @@ std::optional<IntegerImage> Format::integerImage() const {
   double step = imageStep(*this), min = 0, max = 0;
   for (float value : table()) {
     double integer = value / step;
-    if (!(std::fabs(integer) <= INT16_MAX && integer == std::trunc(integer))) // NaN fails too.
+    bool fits = std::fabs(integer) <= INT16_MAX && integer == std::trunc(integer); // not NaN either
+    if (!fits)
       return std::nullopt;
     min = std::min(min, integer);
     max = std::max(max, integer);

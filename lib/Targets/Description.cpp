@@ -276,6 +276,8 @@ Error Reader::read(const Node &root) {
       error = readFeatures(value);
     else if (key == "clock_ghz")
       error = readPositive(value, key, machine.clockGHz);
+    else if (key == "cores")
+      error = readCount(value, key, machine.cores);
     else if (key == "registers")
       error = readRegisters(value);
     else if (key == "levels")
@@ -284,7 +286,7 @@ Error Reader::read(const Node &root) {
       error = readCapacity(value);
     else
       error = fail(value, formatv("unknown key \"{0}\"; known: name, inherits, description, family, triple, tune, "
-                                  "host, features, clock_ghz, registers, levels, capacity",
+                                  "host, features, clock_ghz, cores, registers, levels, capacity",
                                   key));
     if (error)
       return error;
@@ -354,6 +356,11 @@ Expected<Machine> qlow::parseMachine(StringRef text, StringRef fileName,
     return missing("triple");
   if (machine->vectorBits < 64 || machine->vectorRegisters < 8)
     return missing("registers");
+  if (machine->cores < 1)
+    return createStringError(
+        formatv("{0}:1: expected machine \"{1}\" to have at least 1 core, found {2}", fileName, machine->name,
+                machine->cores)
+            .str());
   for (StringRef level : {"l1", "l2"})
     if (machine->levelBytes(level) == 0)
       return missing(("levels\" entry \"" + level).str());
@@ -373,6 +380,7 @@ std::string qlow::printMachine(const Machine &machine) {
   json["host"] = machine.host;
   json["features"] = machine.features;
   json["clock_ghz"] = machine.clockGHz;
+  json["cores"] = machine.cores;
   json["registers"] = {{"vector_bits", machine.vectorBits}, {"vectors", machine.vectorRegisters}};
   for (const Machine::Level &level : machine.levels)
     json["levels"][level.name] = level.bytes;

@@ -18,7 +18,7 @@ using namespace mlir;
 using namespace qlow;
 
 Layout::Layout(const MultiplyRow &row, int64_t panelWidth, int64_t n, int64_t k)
-    : n(n), k(k), panelWidth(panelWidth), vectorWidth(row.n), kGroup(row.k),
+    : n(n), k(k), panelWidth(panelWidth), vectorWidth(row.n), kGroup(row.storedGroup()),
       elementBytes(qlow::elementBytes(row.storedRhs)), columnSums(!row.isFloat) {}
 
 int64_t Layout::numPanels() const { return llvm::divideCeil(n, panelWidth); }
@@ -46,6 +46,14 @@ int64_t Layout::bytes() const {
     return 0;
   int64_t last = numPanels() - 1;
   return panelOffset(last) + panelBytes(last);
+}
+
+int64_t qlow::packedPanelWidth(RecipeAttr recipe) {
+  ArrayRef<HopAttr> hops = recipe.getRhs();
+  if (hops.size() < 2 || hops.front().getTo() != "memory")
+    return 0;
+  ArrayRef<int64_t> tile = recipe.getTile(hops[1].getTo());
+  return tile.empty() ? 0 : tile[1];
 }
 
 static int64_t batchOf(RankedTensorType type) {
@@ -76,23 +84,64 @@ struct Source {
 };
 } // namespace
 
-/// Packs one panel of integer elements: stored value = value - offset, modulo 2^8.
-static void packBytes(const Layout &layout, const Source &source, int64_t panel, int32_t offset, bool isSigned,
-                      uint8_t *out) {
-  int64_t width = layout.width(panel), first = panel * layout.panelWidth;
-  int64_t columns = std::min(width, layout.n - first);
-  SmallVector<int32_t, 64> sums(width, 0);
-  for (int64_t k = 0; k < layout.k; ++k) {
-    const uint8_t *row = source.data + k * source.rowStride + first * source.columnStride;
-    uint8_t *group = out + (k / layout.kGroup) * width * layout.kGroup + k % layout.kGroup;
-    for (int64_t j = 0; j < columns; ++j) {
-      uint8_t byte = row[j * source.columnStride];
-      int32_t value = (isSigned ? static_cast<int8_t>(byte) : byte) - offset;
-      group[j * layout.kGroup] = static_cast<uint8_t>(value);
-      sums[j] += value;
+/// Packs elements of whole groups of k: stored value = value - offset, modulo 2^8; `flip` is the sign's bit, or 0. Rows
+/// of the source lie far apart, each in a page of its own, so they are asked for ahead of time; columns of a transposed
+/// one do, and give a cache line each before the next.
+template <int64_t kGroup, bool isTransposed>
+static void packGroups(const Source &source, int64_t groups, int64_t columns, int64_t width, int32_t offset,
+                       int32_t flip, uint8_t *out, MutableArrayRef<int32_t> sums) {
+  constexpr int64_t kAhead = 64, kChunk = 64 / kGroup;
+  const int64_t rowStride = isTransposed ? 1 : source.rowStride, columnStride = isTransposed ? source.columnStride : 1;
+  auto pack = [&](int64_t group, int64_t column) {
+    const uint8_t *from = source.data + group * kGroup * rowStride + column * columnStride;
+    uint8_t *to = out + (group * width + column) * kGroup;
+    for (int64_t i = 0; i < kGroup; ++i) {
+      int32_t value = (from[i * rowStride] ^ flip) - flip - offset;
+      to[i] = static_cast<uint8_t>(value);
+      sums[column] += value;
+    }
+  };
+  for (int64_t first = 0; first < groups; first += kChunk) {
+    int64_t end = std::min(groups, first + kChunk);
+    if (isTransposed) {
+      for (int64_t column = 0; column < columns; ++column)
+        for (int64_t group = first; group < end; ++group)
+          pack(group, column);
+      continue;
+    }
+    for (int64_t group = first; group < end; ++group) {
+      for (int64_t i = 0; i < kGroup; ++i)
+        __builtin_prefetch(source.data + (group * kGroup + i + kAhead) * rowStride);
+      for (int64_t column = 0; column < columns; ++column)
+        pack(group, column);
     }
   }
-  std::memcpy(out + width * layout.groups() * layout.kGroup, sums.data(), width * 4);
+}
+
+/// Packs one panel of integer elements and its columns' sums.
+static void packBytes(const Layout &layout, const Source &whole, int64_t panel, int32_t offset, bool isSigned,
+                      uint8_t *out) {
+  int64_t width = layout.width(panel), first = panel * layout.panelWidth;
+  int64_t columns = std::min(width, layout.n - first), group = layout.kGroup;
+  SmallVector<int32_t, 64> sums(width, 0);
+  Source source{whole.data + first * whole.columnStride, whole.rowStride, whole.columnStride};
+  int32_t flip = isSigned ? 128 : 0;
+  int64_t packed = 0; // of k, by the ways below that are made for speed
+  auto run = [&](auto &&way) {
+    packed = layout.k / group * group;
+    way(source, layout.k / group, columns, width, offset, flip, out, MutableArrayRef<int32_t>(sums));
+  };
+  if (group == 4 && source.columnStride == 1)
+    run(packGroups<4, false>);
+  else if (group == 4 && source.rowStride == 1)
+    run(packGroups<4, true>);
+  for (int64_t k = packed; k < layout.k; ++k)
+    for (int64_t j = 0; j < columns; ++j) {
+      int32_t value = (source.data[k * source.rowStride + j * source.columnStride] ^ flip) - flip - offset;
+      out[((k / group) * width + j) * group + k % group] = static_cast<uint8_t>(value);
+      sums[j] += value;
+    }
+  std::memcpy(out + width * layout.groups() * group, sums.data(), width * 4);
 }
 
 static void packFloats(const Layout &layout, const Source &source, int64_t panel, uint8_t *out) {
@@ -128,15 +177,15 @@ llvm::Error qlow::packWeight(WeightOp weight, const Target &target,
     return raw.takeError();
   RecipeAttr recipe = *weight.getRecipe();
   const MultiplyRow *row = target.findRow(recipe.getUnit());
-  ArrayRef<int64_t> tile = recipe.getTile("reg");
-  if (!row || tile.empty())
+  int64_t panelWidth = packedPanelWidth(recipe);
+  if (!row || panelWidth == 0)
     return llvm::createStringError(
-        llvm::formatv("the recipe of @{0} names '{1}', which is no row of {2}, or has no reg tile", weight.getSymName(),
+        llvm::formatv("the recipe of @{0} names '{1}', which is no row of {2}, or packs nothing", weight.getSymName(),
                       recipe.getUnit(), target.machine().name)
             .str());
   auto type = cast<RankedTensorType>(weight.getSourceType());
   bool transposed = weight.getTransposed();
-  Layout layout = layoutFor(*row, tile[1], type, transposed);
+  Layout layout = layoutFor(*row, panelWidth, type, transposed);
   QType quantized = getQuantizedElement(type);
   Source source{reinterpret_cast<const uint8_t *>(raw->data()), transposed ? 1 : layout.n, transposed ? layout.k : 1};
   if (isSplat)

@@ -60,12 +60,13 @@ Expected<std::shared_ptr<const Target>> Target::find(StringRef nameOrPath) {
     return machine.takeError();
   auto target = std::make_shared<Target>();
   target->description = std::move(*machine);
-  for (const Family *family : {&genericFamily(), &x86Family()})
+  for (const Family *family : {&genericFamily(), &x86Family(), &nvptxFamily()})
     if (family->name() == target->description.family)
       target->kind = family;
   if (!target->kind)
-    return createStringError(formatv("{0}: unknown family \"{1}\"; known: {2}, {3}", file, target->description.family,
-                                     genericFamily().name(), x86Family().name())
+    return createStringError(formatv("{0}: unknown family \"{1}\"; known: {2}, {3}, {4}", file,
+                                     target->description.family, genericFamily().name(), x86Family().name(),
+                                     nvptxFamily().name())
                                  .str());
   return target;
 }
@@ -74,7 +75,7 @@ std::vector<const MultiplyRow *> Target::rows() const {
   std::vector<const MultiplyRow *> result;
   for (const MultiplyRow &row : kind->rows())
     result.push_back(&row);
-  if (kind != &genericFamily())
+  if (kind != &genericFamily() && !kind->runsOnDevice())
     for (const MultiplyRow &row : genericFamily().rows())
       result.push_back(&row);
   return result;

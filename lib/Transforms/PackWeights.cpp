@@ -20,6 +20,7 @@ using namespace qlow;
 
 namespace {
 /// From here on a constant is streamed into the object rather than passed through the compiler's own data structures.
+/// A device sees nothing but weights: there all constants are.
 constexpr int64_t kLargeBytes = 64 * 1024;
 
 struct PackWeights : qlow::impl::PackWeightsBase<PackWeights> {
@@ -32,6 +33,7 @@ private:
   GetWeightOp use(OpBuilder &builder, Location loc, WeightOp weight, Type type);
   WeightOp declare(Location loc, ElementsAttr source, Type type, int64_t bytes, bool transposed, RecipeAttr recipe);
 
+  bool onDevice = false;
   /// Weights by what determines their stored bytes, so that uses share them.
   llvm::DenseMap<std::tuple<Attribute, Type, Attribute, Attribute>, WeightOp> known;
 };
@@ -56,11 +58,12 @@ GetWeightOp PackWeights::use(OpBuilder &builder, Location loc, WeightOp weight, 
 
 /// The recipe as far as the stored bytes depend on it, so that recipes for other M or other uses give one weight.
 static RecipeAttr layoutOnly(RecipeAttr recipe) {
-  ArrayRef<int64_t> tile = recipe.getTile("reg");
-  int64_t sizes[] = {1, tile[1], tile[2]};
+  HopAttr next = recipe.getRhs()[1];
+  int64_t sizes[] = {1, packedPanelWidth(recipe), 1};
   MLIRContext *context = recipe.getContext();
-  return RecipeAttr::get(context, recipe.getUnit(), {LevelAttr::get(context, "reg", sizes)}, recipe.getLhs(),
-                         recipe.getRhs(), recipe.getRescale(), recipe.getSwap(), recipe.getSplitK());
+  SmallVector<HopAttr> hops{recipe.getRhs().front(), HopAttr::get(context, next.getTo(), next.getBy(), 1, 0)};
+  return RecipeAttr::get(context, recipe.getUnit(), {LevelAttr::get(context, next.getTo(), sizes)}, hops.back(), hops,
+                         recipe.getRescale(), /*swap=*/false, /*split_k=*/1);
 }
 
 LogicalResult PackWeights::pack(MatmulKernelOp kernel, const Target &machine) {
@@ -74,13 +77,13 @@ LogicalResult PackWeights::pack(MatmulKernelOp kernel, const Target &machine) {
     return kernel.emitOpError() << "has a recipe that packs the right side into memory, but it is not a constant; "
                                    "let it be packed at run time: <to = l2, by = pack>";
   const MultiplyRow *row = machine.findRow(recipe.getUnit());
-  ArrayRef<int64_t> tile = recipe.getTile("reg");
+  int64_t panelWidth = packedPanelWidth(recipe);
   auto type = cast<RankedTensorType>(kernel.getRhsType());
-  if (!row || tile.empty() || tile[1] % row->n)
+  if (!row || panelWidth == 0 || panelWidth % row->n)
     return kernel.emitOpError() << "has a recipe that is none of " << machine.machine().name << ": " << recipe;
   if (!type.hasStaticShape())
     return kernel.emitOpError() << "has a constant right side of open shape " << type;
-  int64_t bytes = packedBytes(*row, tile[1], type, kernel.getTransposeRhs());
+  int64_t bytes = packedBytes(*row, panelWidth, type, kernel.getTransposeRhs());
   WeightOp weight = declare(constant.getLoc(), source, type, bytes, kernel.getTransposeRhs(), layoutOnly(recipe));
   OpBuilder builder(kernel);
   auto packed = RankedTensorType::get({bytes}, builder.getI8Type());
@@ -97,7 +100,7 @@ void PackWeights::moveOut(arith::ConstantOp constant) {
   if (!source || !type || !type.getElementType().isIntOrFloat() || type.getElementTypeBitWidth() % 8)
     return;
   int64_t bytes = type.getNumElements() * (type.getElementTypeBitWidth() / 8);
-  if (bytes < kLargeBytes || source.isSplat())
+  if (!onDevice && (bytes < kLargeBytes || source.isSplat()))
     return;
   OpBuilder builder(constant);
   WeightOp weight = declare(constant.getLoc(), source, type, bytes, false, {});
@@ -113,6 +116,7 @@ void PackWeights::runOnOperation() {
     return signalPassFailure();
   }
   known.clear();
+  onDevice = (*found)->family().runsOnDevice();
   SmallVector<MatmulKernelOp> kernels;
   getOperation().walk([&](MatmulKernelOp kernel) { kernels.push_back(kernel); });
   for (MatmulKernelOp kernel : kernels)

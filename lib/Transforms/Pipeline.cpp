@@ -6,7 +6,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "qlow/Transforms/Pipeline.h"
+#include "qlow/Targets/Targets.h"
 
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassOptions.h"
 #include "mlir/Pass/PassRegistry.h"
@@ -16,9 +18,13 @@ using namespace mlir;
 using namespace qlow;
 
 namespace {
+/// For which targets a step is there, and what it runs on.
+enum class On { Module, ProcessorModule, DeviceModule, Kernels };
+
 struct Step {
   StringRef pass;
   StringRef options = ""; ///< {0}: target, {1}: prefix, {2}: openmp
+  On on = On::Module;
 };
 } // namespace
 
@@ -32,7 +38,7 @@ static const Step kSteps[] = {
     {"symbol-dce"},
     // Quantized tensors: what each matmul takes with it, how it is computed, how its weights lie.
     {"qlow-fuse-epilogues"},
-    {"qlow-record-abi", "prefix={1} target={0}"},
+    {"qlow-record-abi", "prefix={1}"},
     {"qlow-select-recipes", kTarget},
     {"qlow-split-quantized"},
     // Tensors of parts.
@@ -48,11 +54,16 @@ static const Step kSteps[] = {
     {"qlow-bufferize"},
     {"canonicalize"},
     {"cse"},
+    {"convert-linalg-to-parallel-loops", "", On::DeviceModule},
+    {"qlow-launch-loops", kTarget, On::DeviceModule},
     {"qlow-plan-workspace", kTarget},
     // Loops.
     {"qlow-schedule-kernels", kTarget},
-    {"convert-linalg-to-loops"},
-    {"qlow-outline-parallel"},
+    {"convert-linalg-to-loops", "", On::ProcessorModule},
+    {"qlow-outline-parallel", "", On::ProcessorModule},
+    {"qlow-launch-loops", kTarget, On::DeviceModule},
+    {"canonicalize", "", On::DeviceModule},
+    {"qlow-outline-kernels", "", On::DeviceModule},
     {"canonicalize"},
     {"cse"},
     {"qlow-expand-math", kTarget},
@@ -69,6 +80,9 @@ static const Step kSteps[] = {
     {"lower-affine"},
     {"canonicalize"},
     {"cse"},
+    {"convert-math-to-llvm", "", On::Kernels},
+    {"convert-gpu-to-nvvm", "", On::Kernels},
+    {"reconcile-unrealized-casts", "", On::Kernels},
     {"convert-to-llvm"},
     {"reconcile-unrealized-casts"},
     {"canonicalize"},
@@ -112,8 +126,16 @@ LogicalResult qlow::buildPipeline(OpPassManager &manager, const PipelineOptions 
   FailureOr<std::string> target = quote(options.target, emitError), prefix = quote(options.prefix, emitError);
   if (failed(first) || failed(last) || failed(target) || failed(prefix))
     return failure();
+  llvm::Expected<std::shared_ptr<const Target>> found = Target::find(options.target);
+  // An unknown target is the passes' error to report.
+  bool onDevice = found && (*found)->family().runsOnDevice();
+  if (!found)
+    llvm::consumeError(found.takeError());
   for (size_t i = *first; i < *last; ++i) {
     const Step &step = kSteps[i];
+    if (step.on != On::Module && onDevice != (step.on != On::ProcessorModule))
+      continue;
+    OpPassManager &runner = step.on == On::Kernels ? manager.nest<gpu::GPUModuleOp>() : manager;
     const PassRegistryEntry *pass = PassInfo::lookup(step.pass);
     if (!pass) {
       emitError("pass '" + step.pass + "' is not registered in this tool");
@@ -121,7 +143,7 @@ LogicalResult qlow::buildPipeline(OpPassManager &manager, const PipelineOptions 
     }
     std::string text =
         llvm::formatv(/*Validate=*/false, step.options.data(), *target, *prefix, options.openmp ? "true" : "false");
-    LogicalResult added = pass->addToPipeline(manager, text, [&](const Twine &message) {
+    LogicalResult added = pass->addToPipeline(runner, text, [&](const Twine &message) {
       emitError("'" + step.pass + "': " + message);
       return failure();
     });

@@ -52,7 +52,9 @@ public:
   /// Bytes of scratch of one task of a kernel, emitted before it.
   using SlotBytes = std::function<Value(OpBuilder &, MatmulKernelOp)>;
 
-  Planner(func::FuncOp function, SlotBytes slotBytes) : function(function), slotBytes(std::move(slotBytes)) {
+  /// `runner` names the argument that says who runs the kernels.
+  Planner(func::FuncOp function, StringRef runner, SlotBytes slotBytes)
+      : function(function), runner(runner), slotBytes(std::move(slotBytes)) {
     roots.function = function;
   }
   LogicalResult run();
@@ -79,6 +81,7 @@ private:
   void createWorkspaceFunction();
 
   func::FuncOp function;
+  StringRef runner;
   SlotBytes slotBytes;
   SizeRoots roots;
   unsigned numInputs = 0;
@@ -267,7 +270,7 @@ void Planner::appendArguments() {
   };
   append(MemRefType::get({ShapedType::kDynamic}, builder.getI8Type()), "qlow.workspace");
   append(builder.getIndexType(), "qlow.width");
-  append(LLVM::LLVMPointerType::get(function.getContext()), "qlow.parallel");
+  append(LLVM::LLVMPointerType::get(function.getContext()), runner);
   roots.width = function.getArgument(function.getNumArguments() - 2);
 }
 
@@ -499,7 +502,7 @@ struct PlanWorkspace : qlow::impl::PlanWorkspaceBase<PlanWorkspace> {
     for (func::FuncOp function : llvm::to_vector(getOperation().getOps<func::FuncOp>())) {
       if (function.isPrivate() || function.isExternal())
         continue;
-      Planner planner(function, slotBytes);
+      Planner planner(function, machine.family().runsOnDevice() ? "qlow.launch" : "qlow.parallel", slotBytes);
       if (failed(planner.run()))
         return signalPassFailure();
       numBuffers += planner.numBuffers;

@@ -17,7 +17,7 @@ from kernels import kernel, main, output, run  # noqa: E402
 import numpy as np
 
 LANES = 128
-WIDTH = {"u8": 8, "u16": 16, "s16": 16, "u32": 32, "s32": 32, "u64": 64, "s64": 64, "f16": 16, "bf16": 16, "f32": 32, "f64": 64, "pred": 32}
+WIDTH = {"u8": 8, "u16": 16, "s16": 16, "u32": 32, "s32": 32, "u64": 64, "s64": 64, "f16": 16, "bf16": 16, "f32": 32, "f64": 64}
 INTEGER_EDGES = [0, 1, 2, 7, 31, 32, 33, 63, 127, 128, 255, 256, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF,
                  0x100000000, 0x7FFFFFFFFFFFFFFF, 0x8000000000000000, 0xFFFFFFFFFFFFFFFF]
 FORMATS = {"f32": (8, 23), "f16": (5, 10), "bf16": (8, 7), "e5m2": (5, 2), "f64": (11, 52)}
@@ -29,9 +29,11 @@ def execute(row_text, kinds, to, inputs):
     sizes = [WIDTH[kind] for kind in kinds]
     body = ".reg .b32 t;\n.reg .b64 at;\n.reg .pred p, q;\nmov.u32 t, %tid.x;\n"
     for number, (letter, size) in enumerate(zip(letters, sizes)):
-        body += f".reg .b{size} {letter};\nmul.wide.u32 at, t, {size // 8};\nadd.s64 at, at, p{number};\nld.global.b{size} {letter}, [at];\n"
+        body += f".reg .b{size} {letter};\nmul.wide.u32 at, t, {size // 8};\nadd.s64 at, at, p{number};\n"
+        body += f"ld.global.b{size} {letter}, [at];\n"
     size = WIDTH[to]
-    body += f".reg .b{size} d;\n{row_text}{'' if row_text.endswith('}') else ';'}\nmul.wide.u32 at, t, {size // 8};\nadd.s64 at, at, p{len(kinds)};\nst.global.b{size} [at], d;"
+    body += f".reg .b{size} d;\n{row_text}{'' if row_text.endswith('}') else ';'}\n"
+    body += f"mul.wide.u32 at, t, {size // 8};\nadd.s64 at, at, p{len(kinds)};\nst.global.b{size} [at], d;"
     arrays = [np.array(values, f"u{size // 8}") for values, size in zip(inputs, sizes)]
     return [int(x) for x in run(kernel(body, len(kinds) + 1), 1, LANES, arrays + [output(LANES, f"u{size // 8}")])[-1]]
 
@@ -60,7 +62,8 @@ def check_rows(rows, draw):
         for lane, values in enumerate(zip(*inputs)):
             expected = function(*[signed(v, WIDTH[kind]) if kind[0] == "s" else v for v, kind in zip(values, kinds)])
             expected = expected & ((1 << WIDTH[to]) - 1) if isinstance(expected, int) else expected(found[lane])
-            assert found[lane] == expected, f"{text} of {[hex(v) for v in values]}: expected {hex(expected)}, found {hex(found[lane])}"
+            what = f"{text} of {[hex(v) for v in values]}"
+            assert found[lane] == expected, f"{what}: expected {hex(expected)}, found {hex(found[lane])}"
 
 
 # ---- integers ---------------------------------------------------------------------------------------------------------
@@ -105,6 +108,10 @@ def bytes_of(a, is_signed, size=8):
     return [signed(a >> i, size) if is_signed else a >> i & ((1 << size) - 1) for i in range(0, 32, size)]
 
 
+def dot(a, b):
+    return sum(x * y for x, y in zip(a, b))
+
+
 def clamp(x, low, high):
     return max(low, min(high, x))
 
@@ -144,30 +151,34 @@ INTEGER_ROWS = [
     ("shl.b16 d, a, b", ("u16", "u32"), "u16", lambda a, b: a << b if b < 16 else 0),
     ("shf.l.wrap.b32 d, a, b, c", ("u32",) * 3, "u32", lambda a, b, c: (b << 32 | a) << (c & 31) >> 32),
     ("shf.r.clamp.b32 d, a, b, c", ("u32",) * 3, "u32", lambda a, b, c: (b << 32 | a) >> min(c, 32)),
-    ("prmt.b32 d, a, b, c", ("u32",) * 3, "u32", prmt), ("prmt.b32 d, a, b, 0x9F10", U, "u32", lambda a, b: prmt(a, b, 0x9F10)),
+    ("prmt.b32 d, a, b, c", ("u32",) * 3, "u32", prmt),
+    ("prmt.b32 d, a, b, 0x9F10", U, "u32", lambda a, b: prmt(a, b, 0x9F10)),
     ("lop3.b32 d, a, b, c, 0xCA", ("u32",) * 3, "u32", lambda a, b, c: lop3(a, b, c, 0xCA)),
     ("bfe.u32 d, a, b, c", ("u32",) * 3, "u32", lambda a, b, c: bfe(a, b, c, 32, False)),
     ("bfe.s32 d, a, b, c", ("u32",) * 3, "u32", lambda a, b, c: bfe(a, b, c, 32, True)),
     ("bfi.b32 d, a, b, c, 5", ("u32",) * 3, "u32", lambda a, b, c: bfi(a, b, c & 255, 5)),
     ("bfi.b32 d, a, b, 3, c", ("u32",) * 3, "u32", lambda a, b, c: bfi(a, b, 3, c & 255)),
     ("brev.b32 d, a", ("u32",), "u32", lambda a: int(f"{a:032b}"[::-1], 2)),
-    ("popc.b64 d, a", ("u64",), "u32", lambda a: bin(a).count("1")), ("clz.b32 d, a", ("u32",), "u32", lambda a: 32 - a.bit_length()),
+    ("popc.b64 d, a", ("u64",), "u32", lambda a: bin(a).count("1")),
+    ("clz.b32 d, a", ("u32",), "u32", lambda a: 32 - a.bit_length()),
     ("bfind.u32 d, a", ("u32",), "u32", lambda a: a.bit_length() - 1),
     ("bfind.s32 d, a", ("s32",), "u32", lambda a: (~a if a < 0 else a).bit_length() - 1),
-    ("dp4a.s32.s32 d, a, b, c", ("u32",) * 3, "u32", lambda a, b, c: c + sum(x * y for x, y in zip(bytes_of(a, True), bytes_of(b, True)))),
-    ("dp4a.u32.s32 d, a, b, c", ("u32",) * 3, "u32", lambda a, b, c: c + sum(x * y for x, y in zip(bytes_of(a, False), bytes_of(b, True)))),
+    ("dp4a.s32.s32 d, a, b, c", ("u32",) * 3, "u32", lambda a, b, c: c + dot(bytes_of(a, True), bytes_of(b, True))),
+    ("dp4a.u32.s32 d, a, b, c", ("u32",) * 3, "u32", lambda a, b, c: c + dot(bytes_of(a, False), bytes_of(b, True))),
     ("dp2a.hi.s32.u32 d, a, b, c", ("u32",) * 3, "u32",
-     lambda a, b, c: c + sum(x * y for x, y in zip(bytes_of(a, True, 16), bytes_of(b, False)[2:]))),
+     lambda a, b, c: c + dot(bytes_of(a, True, 16), bytes_of(b, False)[2:])),
     ("cvt.s64.s32 d, a", ("s32",), "u64", lambda a: a), ("cvt.u64.u32 d, a", ("u32",), "u64", lambda a: a),
     ("cvt.s32.s8 d, a", ("u32",), "u32", lambda a: signed(a, 8)), ("cvt.u32.u16 d, a", ("u16",), "u32", lambda a: a),
-    ("cvt.sat.s8.s32 d, a", ("s32",), "u32", lambda a: clamp(a, -128, 127)), ("cvt.sat.u8.s32 d, a", ("s32",), "u32", lambda a: clamp(a, 0, 255)),
+    ("cvt.sat.s8.s32 d, a", ("s32",), "u32", lambda a: clamp(a, -128, 127)),
+    ("cvt.sat.u8.s32 d, a", ("s32",), "u32", lambda a: clamp(a, 0, 255)),
     ("cvt.pack.sat.s8.s32.b32 d, a, b, c", ("s32", "s32", "u32"), "u32",
      lambda a, b, c: (clamp(a, -128, 127) & 255) << 8 | clamp(b, -128, 127) & 255 | c << 16),
     ("setp.lt.s32 p, a, b; selp.b32 d, 1, 0, p", S, "u32", lambda a, b: select(a < b)),
     ("setp.hs.u32 p, a, b; selp.b32 d, a, b, p", U, "u32", max),
     ("setp.ne.b32 q, a, 0; setp.gt.and.s32 p|q, a, b, q; selp.b32 d, 1, 0, p", S, "u32", lambda a, b: select(a > b and a)),
     ("setp.eq.s64 p, a, b; not.pred p, p; selp.u32 d, 1, 0, p", ("s64", "s64"), "u32", lambda a, b: select(a != b)),
-    ("set.le.u32.s32 d, a, b", S, "u32", lambda a, b: -(a <= b)), ("slct.b32.s32 d, a, b, c", ("u32", "u32", "s32"), "u32", lambda a, b, c: a if c >= 0 else b),
+    ("set.le.u32.s32 d, a, b", S, "u32", lambda a, b: -(a <= b)),
+    ("slct.b32.s32 d, a, b, c", ("u32", "u32", "s32"), "u32", lambda a, b, c: a if c >= 0 else b),
     ("{.reg .b16 l, h; mov.b32 {l, h}, a; mov.b32 d, {h, l};}", ("u32",), "u32", lambda a: a << 16 | a >> 16),
     ("{.reg .b32 l, h; mov.b64 {l, h}, a; mov.b64 d, {h, l};}", ("u64",), "u64", lambda a: a << 32 | a >> 32),
     ("add.u16x2 d, a, b", U, "u32", lambda a, b: (a + b & 0xFFFF) | ((a >> 16) + (b >> 16) & 0xFFFF) << 16),
@@ -250,7 +261,8 @@ def float_rows():
         rows.append((f"fma.rn.{kind} d, a, b, c", three, kind, exactly(lambda a, b, c: a * b + c, kind, three)))
     for mode in ("rz", "rm", "rp"):
         rows.append((f"add.{mode}.f32 d, a, b", ("f32",) * 2, "f32", exactly(lambda a, b: a + b, "f32", ("f32",) * 2, mode)))
-        rows.append((f"fma.{mode}.f32 d, a, b, c", ("f32",) * 3, "f32", exactly(lambda a, b, c: a * b + c, "f32", ("f32",) * 3, mode)))
+        fma = exactly(lambda a, b, c: a * b + c, "f32", ("f32",) * 3, mode)
+        rows.append((f"fma.{mode}.f32 d, a, b, c", ("f32",) * 3, "f32", fma))
         rows.append((f"mul.{mode}.f32 d, a, b", ("f32",) * 2, "f32", exactly(lambda a, b: a * b, "f32", ("f32",) * 2, mode)))
     rows.append(("fma.rn.f64 d, a, b, c", ("f64",) * 3, "f64", exactly(lambda a, b, c: a * b + c, "f64", ("f64",) * 3)))
     for mode in ("rn", "rz"):
@@ -289,7 +301,8 @@ def test_to_integers():
         for to, low, high in (("s32", -(2**31), 2**31 - 1), ("u32", 0, 2**32 - 1), ("s64", -(2**63), 2**63 - 1)):
             rows.append((f"cvt.{mode}.{to}.f32 d, a", ("f32",), to,
                          lambda a, whole=whole, low=low, high=high: clamp(whole(to_fraction(a, "f32")), low, high)))
-        rows.append((f"cvt.{mode}.f32.f32 d, a", ("f32",), "f32", exactly(lambda a, whole=whole: Fraction(whole(a)), "f32", ("f32",))))
+        to_whole = exactly(lambda a, whole=whole: Fraction(whole(a)), "f32", ("f32",))
+        rows.append((f"cvt.{mode}.f32.f32 d, a", ("f32",), "f32", to_whole))
     rows.append(("cvt.rni.s16.f16 d, a", ("f16",), "u16", lambda a: clamp(round(to_fraction(a, "f16")), -(2**15), 2**15 - 1)))
     check_rows(rows, floats)
 
@@ -304,11 +317,14 @@ def e4m3(value, saturate=True):
 
 def to_e4m3_value(code):
     exponent, mantissa = code >> 3 & 15, code & 7
-    return Fraction(mantissa, 8) * Fraction(2) ** -6 if exponent == 0 else (1 + Fraction(mantissa, 8)) * Fraction(2) ** (exponent - 7)
+    if exponent == 0:
+        return Fraction(mantissa, 8) * Fraction(2) ** -6
+    return (1 + Fraction(mantissa, 8)) * Fraction(2) ** (exponent - 7)
 
 
 def test_small_floats():
-    values = [0.0, 1.0, -1.0, 0.07, 448.0, 500.0, -1e6, 2.0**-9, 2.0**-10, 3 * 2.0**-10, 0.3, 17.0, 19.0, 1.0625, 1.1875, -3.3] * 8
+    values = [0.0, 1.0, -1.0, 0.07, 448.0, 500.0, -1e6, 2.0**-9, 2.0**-10, 3 * 2.0**-10, 0.3, 17.0, 19.0, 1.0625, 1.1875, -3.3]
+    values *= 8
     bits = [int(np.float32(value).view(np.uint32)) for value in values]
     other = bits[5:] + bits[:5]
     found = execute("cvt.rn.satfinite.e4m3x2.f32 d, a, b", ("f32", "f32"), "u16", [bits, other])
@@ -335,14 +351,34 @@ NAN, INF, ONE, ZERO, MINUS_ZERO = 0x7FC00000, 0x7F800000, 0x3F800000, 0, 0x80000
 
 def test_special_values():
     cases = [
-        ("min.f32 d, a, b", (NAN, ONE), ONE), ("min.f32 d, a, b", (ONE, NAN), ONE), ("max.NaN.f32 d, a, b", (ONE, NAN), 0x7FFFFFFF),
+        ("min.f32 d, a, b", (NAN, ONE), ONE),
+        ("min.f32 d, a, b", (ONE, NAN), ONE),
+        ("max.NaN.f32 d, a, b", (ONE, NAN), 0x7FFFFFFF),
         ("min.f32 d, a, b", (ZERO, MINUS_ZERO), MINUS_ZERO), ("max.f32 d, a, b", (MINUS_ZERO, ZERO), ZERO),
-        ("add.f32 d, a, b", (INF, INF | 1 << 31), 0x7FFFFFFF), ("add.sat.f32 d, a, b", (ONE, ONE), ONE), ("neg.f32 d, a", (NAN, 0), NAN | 1 << 31),
-        ("abs.f32 d, a", (MINUS_ZERO, 0), ZERO), ("cvt.rzi.s32.f32 d, a", (NAN, 0), 0), ("copysign.f32 d, a, b", (MINUS_ZERO, ONE), ONE | 1 << 31),
-        ("setp.lt.f32 p, a, b; selp.b32 d, 1, 0, p", (NAN, ONE), 0), ("setp.ltu.f32 p, a, b; selp.b32 d, 1, 0, p", (NAN, ONE), 1),
-        ("setp.ne.f32 p, a, b; selp.b32 d, 1, 0, p", (NAN, ONE), 0), ("setp.neu.f32 p, a, b; selp.b32 d, 1, 0, p", (NAN, NAN), 1),
-        ("setp.nan.f32 p, a, b; selp.b32 d, 1, 0, p", (ONE, NAN), 1), ("setp.num.f32 p, a, b; selp.b32 d, 1, 0, p", (ONE, ONE), 1),
-        ("div.rn.f32 d, a, b", (ONE, 0x40400000), 0x3EAAAAAB), ("sqrt.rn.f32 d, a", (0x40000000, 0), 0x3FB504F3), ("rcp.rn.f32 d, a", (0x40400000, 0), 0x3EAAAAAB),
+        ("add.f32 d, a, b", (INF, INF | 1 << 31), 0x7FFFFFFF),
+        ("add.sat.f32 d, a, b", (ONE, ONE), ONE),
+        ("neg.f32 d, a", (NAN, 0), 0x7FFFFFFF),
+        ("abs.f32 d, a", (MINUS_ZERO, 0), ZERO),
+        ("cvt.rzi.s32.f32 d, a", (NAN, 0), 0),
+        ("copysign.f32 d, a, b", (MINUS_ZERO, ONE), ONE | 1 << 31),
+        ("setp.lt.f32 p, a, b; selp.b32 d, 1, 0, p", (NAN, ONE), 0),
+        ("setp.ltu.f32 p, a, b; selp.b32 d, 1, 0, p", (NAN, ONE), 1),
+        ("setp.ne.f32 p, a, b; selp.b32 d, 1, 0, p", (NAN, ONE), 0),
+        ("setp.neu.f32 p, a, b; selp.b32 d, 1, 0, p", (NAN, NAN), 1),
+        ("setp.nan.f32 p, a, b; selp.b32 d, 1, 0, p", (ONE, NAN), 1),
+        ("setp.num.f32 p, a, b; selp.b32 d, 1, 0, p", (ONE, ONE), 1),
+        ("div.rn.f32 d, a, b", (ONE, 0x40400000), 0x3EAAAAAB),
+        ("sqrt.rn.f32 d, a", (0x40000000, 0), 0x3FB504F3),
+        ("rcp.rn.f32 d, a", (0x40400000, 0), 0x3EAAAAAB),
+        ("cvt.rzi.u32.f32 d, a", (NAN, 0), 0),
+        ("{.reg .b64 l; cvt.rzi.s64.f32 l, a; shr.u64 l, l, 32; cvt.u32.u64 d, l;}", (NAN, 0), 0x80000000),
+        ("{.reg .b64 l; mov.b64 l, {b, a}; cvt.rzi.s32.f64 d, l;}", (0x7FF80000, 0), 0x80000000),
+        ("{.reg .b16 h; mov.b16 h, 0x7E01; neg.f16 h, h; cvt.u32.u16 d, h;}", (0, 0), 0x7FFF),
+        ("{.reg .b16 h; cvt.rn.f16.f32 h, a; cvt.u32.u16 d, h;}", (NAN, 0), 0x7FFF),
+        ("mul.f32 d, a, b", (NAN, ONE), 0x7FFFFFFF),
+        ("{.reg .b16 h; cvt.rn.satfinite.e4m3x2.f32 h, a, b; cvt.u32.u16 d, h;}", (NAN, INF), 0x7F7E),
+        ("{.reg .b16 h; cvt.rn.satfinite.e5m2x2.f32 h, a, b; cvt.u32.u16 d, h;}", (NAN, INF | 1 << 31), 0x7FFB),
+        ("ex2.approx.ftz.f32 d, a", (0xC3150000, 0), 0), ("ex2.approx.f32 d, a", (0xC3150000, 0), 1),
         ("testp.infinite.f32 p, a; selp.b32 d, 1, 0, p", (INF, 0), 1),
     ]
     for text, values, expected in cases:

@@ -3,8 +3,10 @@
 # RUN: python3 %s
 
 import os
+import struct
 import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "Inputs"))
 from kernels import main, output, run  # noqa: E402
@@ -29,7 +31,9 @@ declare float @llvm.fma.f32(float, float, float)
 
 
 def compile_ir(body, chip, *flags):
-    result = subprocess.run(["llc", "-O3", f"-mcpu={chip}", *flags, "-o", "-"], input=DECLARATIONS + body, capture_output=True, text=True)
+    result = subprocess.run(
+        ["llc", "-O3", f"-mcpu={chip}", *flags, "-o", "-"], input=DECLARATIONS + body, capture_output=True, text=True
+    )
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -73,10 +77,20 @@ def test_conversions_in_a_loop():
     x = RANDOM.standard_normal(1000).astype(np.float32)
     for chip in CHIPS:
         half = x.astype(np.float16)
-        found = run(compile_ir(CONVERT.replace("TYPE", "half"), chip), 3, 96, [half, output(1000, np.float16), np.float32(1.7), np.int32(1000)])[1]
+        found = run(
+            compile_ir(CONVERT.replace("TYPE", "half"), chip),
+            3,
+            96,
+            [half, output(1000, np.float16), np.float32(1.7), np.int32(1000)],
+        )[1]
         assert (found == (half.astype(np.float32) * np.float32(1.7)).astype(np.float16)).all(), chip
         brain = bfloat(x)
-        found = run(compile_ir(CONVERT.replace("TYPE", "bfloat"), chip), 3, 96, [brain, output(1000, np.uint16), np.float32(1.7), np.int32(1000)])[1]
+        found = run(
+            compile_ir(CONVERT.replace("TYPE", "bfloat"), chip),
+            3,
+            96,
+            [brain, output(1000, np.uint16), np.float32(1.7), np.int32(1000)],
+        )[1]
         assert (found == bfloat((brain.astype(np.uint32) << 16).view(np.float32) * np.float32(1.7))).all(), chip
 
 
@@ -165,7 +179,8 @@ def test_softmax():
             assert np.abs(found / expected - 1).max() < 1e-5, chip
 
 
-LOCALS = """@table = internal addrspace(1) constant [16 x i8] c"\\00\\01\\02\\03\\04\\06\\08\\0C\\00\\FF\\FE\\FD\\FC\\FA\\F8\\F4", align 16
+LOCALS = """
+@table = internal addrspace(1) constant [16 x i8] c"\\00\\01\\02\\03\\04\\06\\08\\0C\\00\\FF\\FE\\FD\\FC\\FA\\F8\\F4", align 16
 define i32 @pick(ptr %where, i32 %k, { i32, i8 } %pair) noinline {
   %p = getelementptr i32, ptr %where, i32 %k
   %v = load i32, ptr %p
@@ -244,6 +259,24 @@ def test_stack_table_call_switch():
     for chip in CHIPS:
         found = run(compile_ir(LOCALS, chip), 1, 96, [codes, output(96, np.uint32), np.int64(37)])[1]
         assert (found == expected).all(), chip
+
+
+def test_c():
+    """A C function gives on every level of optimization, with debug information too, what it gives on the host."""
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "Inputs", "mixed.c")
+    x = RANDOM.integers(-(2**31), 2**31, 64).astype(np.int32)
+    x[:3] = 0, 1, -1
+    mixed = struct.pack("<ihxxdfff4x", 5, 7, 1.25, 0.5, 2, -3)
+    with tempfile.TemporaryDirectory() as folder:
+        host = os.path.join(folder, "host")
+        subprocess.run(["clang", "-O1", "-ffp-contract=off", source, "-o", host], check=True)
+        expected = np.frombuffer(subprocess.run([host], input=x.tobytes(), capture_output=True, check=True).stdout, np.uint64)
+    for flags in (("-O0",), ("-O0", "-g"), ("-O1",), ("-O3", "-g")):
+        target = ("--target=nvptx64-nvidia-cuda", "-march=sm_80", "-nocudalib", "-fno-builtin", "-ffp-contract=off")
+        command = ["clang", *target, *flags, "-S", source, "-o", "-"]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        found = run(text, 1, 64, [x, output(64, np.uint64), mixed, np.int32(64)])[1]
+        assert (found == expected).all(), flags
 
 
 main(globals())

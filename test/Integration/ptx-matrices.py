@@ -1,5 +1,5 @@
-# The PTX emulator's matrix instructions, tensor copies and warpgroup products equal numpy on every layout that qlow uses; a wgmma that is
-# not waited for, or registers written without a fence, are errors.
+# The PTX emulator's matrix instructions, tensor copies and warpgroup products equal numpy on every layout that qlow uses; a
+# wgmma that is not waited for, or registers written without a fence, are errors.
 #
 # RUN: python3 %s
 #
@@ -26,7 +26,11 @@ def minifloat(codes, exponent, mantissa):
 def operand(kind, rows, depth):
     """(rows, bytes of K) as stored, and the values."""
     if kind in ("s8", "u8"):
-        values = RANDOM.integers(-128, 128, (rows, depth)).astype(np.int8) if kind == "s8" else RANDOM.integers(0, 256, (rows, depth)).astype(np.uint8)
+        values = (
+            RANDOM.integers(-128, 128, (rows, depth)).astype(np.int8)
+            if kind == "s8"
+            else RANDOM.integers(0, 256, (rows, depth)).astype(np.uint8)
+        )
         return values.view(np.uint8), values.astype(np.int64)
     if kind in ("s4", "u4"):
         codes = RANDOM.integers(0, 16, (rows, depth)).astype(np.uint8)
@@ -57,9 +61,24 @@ def close(found, expected, exact, what):
 
 # ---- mma.sync ---------------------------------------------------------------------------------------------------------
 
-MMA = [("m16n8k32", "s8", "s8"), ("m16n8k32", "u8", "s8"), ("m16n8k16", "s8", "u8"), ("m8n8k16", "s8", "s8"), ("m16n8k64", "s4", "s4"), ("m16n8k64", "u4", "s4"),
-       ("m16n8k32", "s4", "u4"), ("m16n8k256", "b1", "and"), ("m16n8k256", "b1", "xor"), ("m16n8k16", "f16", "f32"), ("m16n8k16", "f16", "f16"), ("m16n8k8", "f16", "f32"),
-       ("m16n8k16", "bf16", "f32"), ("m16n8k8", "tf32", "f32")]
+MMA = [
+    ("m16n8k32", "s8", "s8"),
+    ("m16n8k32", "u8", "s8"),
+    ("m16n8k16", "s8", "u8"),
+    ("m8n8k16", "s8", "s8"),
+    ("m16n8k64", "s4", "s4"),
+    ("m16n8k64", "u4", "s4"),
+    ("m16n8k32", "s4", "u4"),
+    ("m16n8k256", "b1", "and"),
+    ("m16n8k256", "b1", "xor"),
+    ("m16n8k16", "f16", "f32"),
+    ("m16n8k16", "f16", "f16"),
+    ("m16n8k8", "f16", "f32"),
+    ("m16n8k16", "bf16", "f32"),
+    ("m16n8k8", "tf32", "f32"),
+    ("m16n8k32", "e4m3", "f32"),
+    ("m16n8k32", "e5m2", "f32"),
+]
 
 
 def fragments(rows_bytes, halves):
@@ -82,8 +101,11 @@ def mma_text(shape, kinds, counts, modifier=""):
         body += "".join(f"ld.global.b32 {name}, [at+{4 * i}];\n" for i, name in enumerate(group))
     braces = ["{" + ", ".join(group) + "}" for group in names]
     to, kind_a, kind_b, kind_c = kinds
-    body += f"mma.sync.aligned.{shape}.row.col.{to}.{kind_a}.{kind_b}.{kind_c}{modifier} {braces[3]}, {braces[0]}, {braces[1]}, {braces[2]};\n"
-    body += f"mul.wide.u32 at, t, {4 * d};\nadd.s64 at, at, p3;\n" + "".join(f"st.global.b32 [at+{4 * i}], {name};\n" for i, name in enumerate(names[3]))
+    body += f"mma.sync.aligned.{shape}.row.col.{to}.{kind_a}.{kind_b}.{kind_c}{modifier} "
+    body += f"{braces[3]}, {braces[0]}, {braces[1]}, {braces[2]};\n"
+    body += f"mul.wide.u32 at, t, {4 * d};\nadd.s64 at, at, p3;\n" + "".join(
+        f"st.global.b32 [at+{4 * i}], {name};\n" for i, name in enumerate(names[3])
+    )
     return kernel(body, 4)
 
 
@@ -112,19 +134,40 @@ def test_ldmatrix_and_stmatrix():
     tile = RANDOM.integers(0, 1 << 16, (32, 8)).astype(np.uint16)
     for transpose_load in ("", ".trans"):
         for transpose_store in ("", ".trans"):
-            body = LANE + f""".shared .align 16 .b8 tile[512]; .reg .b32 a<4>; mov.u32 s, tile; shl.b32 x, t, 4; add.u32 s, s, x; mul.wide.u32 at, t, 16; add.s64 from, at, p0;
+            body = (
+                LANE
+                + f""".shared .align 16 .b8 tile[512]; .reg .b32 a<4>; mov.u32 s, tile; shl.b32 x, t, 4; add.u32 s, s, x;
+                mul.wide.u32 at, t, 16; add.s64 from, at, p0;
               ld.global.v4.b32 {{a0, a1, a2, a3}}, [from]; st.shared.v4.b32 [s], {{a0, a1, a2, a3}}; bar.sync 0;
               ldmatrix.sync.aligned.m8n8.x4{transpose_load}.shared.b16 {{a0, a1, a2, a3}}, [s]; bar.sync 0;
               add.s64 from, at, p2; st.global.v4.b32 [from], {{a0, a1, a2, a3}};
               stmatrix.sync.aligned.m8n8.x4{transpose_store}.shared.b16 [s], {{a0, a1, a2, a3}}; bar.sync 0;
               ld.shared.v4.b32 {{a0, a1, a2, a3}}, [s]; add.s64 at, at, p1; st.global.v4.b32 [at], {{a0, a1, a2, a3}};"""
+            )
             _, stored, lanes = run(kernel(body, 3), 1, 32, [tile, output((32, 8), np.uint16), output((32, 4), np.uint32)])
             matrices = tile.reshape(4, 8, 8)
             loaded = matrices.transpose(0, 2, 1) if transpose_load else matrices
             assert (lanes == np.ascontiguousarray(loaded).view(np.uint32).reshape(4, 32).T).all(), transpose_load
             expected = loaded.transpose(0, 2, 1) if transpose_store else loaded
             assert (stored.reshape(4, 8, 8) == expected).all(), (transpose_load, transpose_store)
-    misaligned = kernel(LANE + ".shared .align 16 .b8 tile[520]; mov.u32 s, tile; ldmatrix.sync.aligned.m8n8.x1.shared.b16 {x}, [s+8];")
+    for count in (1, 2):
+        names = ", ".join(f"a{i}" for i in range(count))
+        body = (
+            LANE
+            + f""".shared .align 16 .b8 tile[512]; .reg .b32 a<4>; mov.u32 s, tile; shl.b32 x, t, 4; add.u32 s, s, x;
+            mul.wide.u32 at, t, 16; add.s64 from, at, p0;
+          ld.global.v4.b32 {{a0, a1, a2, a3}}, [from]; st.shared.v4.b32 [s], {{a0, a1, a2, a3}}; bar.sync 0;
+          ldmatrix.sync.aligned.m8n8.x{count}.shared.b16 {{{names}}}, [s]; bar.sync 0; not.b32 a0, a0;
+          stmatrix.sync.aligned.m8n8.x{count}.shared.b16 [s], {{{names}}}; bar.sync 0;
+          ld.shared.v4.b32 {{a0, a1, a2, a3}}, [s]; add.s64 at, at, p1; st.global.v4.b32 [at], {{a0, a1, a2, a3}};"""
+        )
+        stored = run(kernel(body, 2), 1, 32, [tile, output((32, 8), np.uint16)])[1]
+        expected = tile.copy()
+        expected[:8] = ~expected[:8]
+        assert (stored == expected).all(), count
+    misaligned = kernel(
+        LANE + ".shared .align 16 .b8 tile[520]; mov.u32 s, tile; ldmatrix.sync.aligned.m8n8.x1.shared.b16 {x}, [s+8];"
+    )
     fails("misaligned: 16 bytes", misaligned, 1, 32, [output(1, np.uint32)])
 
 
@@ -160,7 +203,16 @@ def swizzled(data, span):
 
 def test_tensor_loads():
     """Rank 1 .. 5, each swizzle, boxes that hang over both ends."""
-    for rank, swizzle, dtype in ((1, 0, np.float32), (2, 0, np.uint8), (2, 32, np.float16), (2, 64, np.uint8), (2, 128, np.uint8), (3, 128, np.float16), (4, 0, np.int32), (5, 0, np.uint8)):
+    for rank, swizzle, dtype in (
+        (1, 0, np.float32),
+        (2, 0, np.uint8),
+        (2, 32, np.float16),
+        (2, 64, np.uint8),
+        (2, 128, np.uint8),
+        (3, 128, np.float16),
+        (4, 0, np.int32),
+        (5, 0, np.uint8),
+    ):
         size = np.dtype(dtype).itemsize
         inner = (swizzle or 32) // size
         dims = (inner + 16 // size, 20, 3, 4, 2)[:rank]
@@ -169,22 +221,35 @@ def test_tensor_loads():
         tensor = RANDOM.integers(1, 100, dims[::-1]).astype(dtype)
         padded = np.zeros([d + 64 for d in dims[::-1]], dtype)
         padded[tuple(slice(32, 32 + d) for d in dims[::-1])] = tensor
-        expected = np.ascontiguousarray(padded[tuple(slice(32 + s, 32 + s + b) for s, b in zip(start[::-1], box[::-1]))]).view(np.uint8).ravel()
+        expected = (
+            np.ascontiguousarray(padded[tuple(slice(32 + s, 32 + s + b) for s, b in zip(start[::-1], box[::-1]))])
+            .view(np.uint8)
+            .ravel()
+        )
         if swizzle:
             expected = swizzled(expected, swizzle)
         coordinates = ", ".join(map(str, start))
-        loads = f"cp.async.bulk.tensor.{rank}d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [s], [m0, {{{coordinates}}}], [b];"
+        loads = f"cp.async.bulk.tensor.{rank}d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
+        loads += f"[s], [m0, {{{coordinates}}}], [b];"
         body = LANE + LOAD.format(size=len(expected), bytes=len(expected), loads=loads) + f"""
-          COPY: setp.ge.u32 p, t, {len(expected)}; @p bra END; add.u32 x, s, t; .reg .b16 h; ld.shared.u8 h, [x]; cvt.u64.u32 at, t; add.s64 at, at, p0; st.global.b8 [at], h; add.u32 t, t, 64; bra COPY;
+          COPY: setp.ge.u32 p, t, {len(expected)}; @p bra END; add.u32 x, s, t; .reg .b16 h; ld.shared.u8 h, [x];
+          cvt.u64.u32 at, t; add.s64 at, at, p0; st.global.b8 [at], h; add.u32 t, t, 64; bra COPY;
           END:"""
-        out = run(with_map(body, 2, 1), 1, 64, [output(len(expected), np.uint8), tensor, Map(1, dtype, dims, box, swizzle=swizzle)])[0]
+        out = run(
+            with_map(body, 2, 1), 1, 64, [output(len(expected), np.uint8), tensor, Map(1, dtype, dims, box, swizzle=swizzle)]
+        )[0]
         assert (out == expected).all(), (rank, swizzle)
 
 
 def test_tensor_store():
     """What hangs over the end is not written."""
-    body = LANE + """.shared .align 1024 .b8 tile[1024]; mov.u32 s, tile; shl.b32 x, t, 2; add.u32 x, x, s; st.shared.b32 [x], t; fence.proxy.async.shared::cta; bar.sync 0;
-      @!first bra END; cp.async.bulk.tensor.2d.global.shared::cta.tile.bulk_group [m0, {16, 2}], [s]; cp.async.bulk.commit_group; cp.async.bulk.wait_group 0; END:"""
+    body = (
+        LANE
+        + """.shared .align 1024 .b8 tile[1024]; mov.u32 s, tile; shl.b32 x, t, 2; add.u32 x, x, s; st.shared.b32 [x], t;
+        fence.proxy.async.shared::cta; bar.sync 0;
+      @!first bra END; cp.async.bulk.tensor.2d.global.shared::cta.tile.bulk_group [m0, {16, 2}], [s];
+      cp.async.bulk.commit_group; cp.async.bulk.wait_group 0; END:"""
+    )
     tensor = output((7, 24), np.uint32)
     found = run(with_map(body, 1, 1), 1, 256, [tensor, Map(0, np.uint32, (24, 7), (32, 8), swizzle=0)])[0]
     expected = tensor.copy()
@@ -194,58 +259,105 @@ def test_tensor_store():
 
 def test_multicast():
     """CTA 0 of two brings the tile to both."""
-    loads = """.reg .b32 rank; mov.u32 rank, %cluster_ctarank; barrier.cluster.arrive; barrier.cluster.wait; setp.ne.u32 p, rank, 0; @p bra W; .reg .b16 mask; mov.b16 mask, 3;
-      cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [s], [m0, {0, 0}], [b], mask;"""
-    body = LANE + LOAD.format(size=1024, bytes=1024, loads=loads).replace("@!first bra W; mbarrier", "@!first bra OTHERS; mbarrier").replace("W: mb", "bra W; OTHERS: barrier.cluster.arrive; barrier.cluster.wait; W: mb")
-    body += """mov.u32 x, %ctaid.x; shl.b32 x, x, 10; shl.b32 t, t, 2; add.u32 x, x, t; add.u32 s, s, t; cvt.u64.u32 at, x; add.s64 at, at, p0; ld.shared.b32 x, [s]; st.global.b32 [at], x;
+    loads = """.reg .b32 rank; mov.u32 rank, %cluster_ctarank; barrier.cluster.arrive; barrier.cluster.wait;
+    setp.ne.u32 p, rank, 0; @p bra W; .reg .b16 mask; mov.b16 mask, 3;
+      cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster
+        [s], [m0, {0, 0}], [b], mask;"""
+    body = LANE + LOAD.format(size=1024, bytes=1024, loads=loads).replace(
+        "@!first bra W; mbarrier", "@!first bra OTHERS; mbarrier"
+    ).replace("W: mb", "bra W; OTHERS: barrier.cluster.arrive; barrier.cluster.wait; W: mb")
+    body += """mov.u32 x, %ctaid.x; shl.b32 x, x, 10; shl.b32 t, t, 2; add.u32 x, x, t; add.u32 s, s, t; cvt.u64.u32 at, x;
+    add.s64 at, at, p0; ld.shared.b32 x, [s]; st.global.b32 [at], x;
       barrier.cluster.arrive; barrier.cluster.wait;"""
     data = RANDOM.integers(0, 1 << 32, (8, 32), np.uint64).astype(np.uint32)
-    found = run(with_map(body, 2, 1), 2, 256, [output((2, 8, 32), np.uint32), data, Map(1, np.uint32, (32, 8), (32, 8))], cluster=2)[0]
+    found = run(
+        with_map(body, 2, 1), 2, 256, [output((2, 8, 32), np.uint32), data, Map(1, np.uint32, (32, 8), (32, 8))], cluster=2
+    )[0]
     assert (found == data).all()
 
 
 # ---- wgmma ------------------------------------------------------------------------------------------------------------
 
 
-def wgmma_text(columns, to, kind_a, kind_b, steps, swizzle, wait="wgmma.wait_group.sync.aligned 0;", fence="wgmma.fence.sync.aligned;", from_registers=False, transposes=(0, 0)):
+def wgmma_text(
+    columns,
+    to,
+    kind_a,
+    kind_b,
+    steps,
+    swizzle,
+    wait="wgmma.wait_group.sync.aligned 0;",
+    fence="wgmma.fence.sync.aligned;",
+    from_registers=False,
+    transposes=(0, 0),
+):
     """D[64, N] of A [64, K], B [N, K] that TMA brought in rows of `swizzle` bytes; `steps` times 32 bytes of K."""
     accumulators = columns // 2 if to != "f16" else columns // 4
     size_a, size_b = 64 * swizzle, columns * swizzle
-    box = [f"cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [s{'' if not i else f'+{size_a}'}], [m{i}, {{0, 0}}], [b];" for i in range(2)]
+    box = [
+        "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
+        f"[s{'' if not i else f'+{size_a}'}], [m{i}, {{0, 0}}], [b];"
+        for i in range(2)
+    ]
     body = LANE + LOAD.format(size=size_a + size_b, bytes=size_a + size_b, loads="\n".join(box))
     registers = "{" + ", ".join(f"d{i}" for i in range(accumulators)) + "}"
     mode = {128: 1, 64: 2, 32: 3}[swizzle]
     body += f".reg .b32 d<{accumulators}>, a<4>;\n.reg .b64 da, db, address;\n.reg .pred adds;\n"
     stride = 8 * swizzle
     for name, offset in (("da", 0), ("db", size_a)):
-        body += f"add.u32 x, s, {offset};\nshr.u32 x, x, 4;\ncvt.u64.u32 {name}, x;\nor.b64 {name}, {name}, {mode << 62 | stride >> 4 << 32 | 1 << 16};\n"
+        body += f"add.u32 x, s, {offset};\nshr.u32 x, x, 4;\ncvt.u64.u32 {name}, x;\n"
+        body += f"or.b64 {name}, {name}, {mode << 62 | stride >> 4 << 32 | 1 << 16};\n"
     body += "".join(f"mov.b32 d{i}, 0;\n" for i in range(accumulators))
     depth = 256 // {"s8": 8, "u8": 8, "e4m3": 8, "e5m2": 8, "f16": 16, "bf16": 16}[kind_a]
     left = "{a0, a1, a2, a3}" if from_registers else "da"
     if from_registers:  # registers of a lane: 16 bytes at p3 + 16 * thread
         body += "mul.wide.u32 address, t, 16;\nadd.s64 address, address, p3;\nld.global.v4.b32 {a0, a1, a2, a3}, [address];\n"
     body += fence
-    tail = "" if to == "s32" else ", 1, 1" + ("" if kind_a not in ("f16", "bf16") else f", {transposes[1]}" if from_registers else f", {transposes[0]}, {transposes[1]}")
+    tail = (
+        ""
+        if to == "s32"
+        else ", 1, 1"
+        + (
+            ""
+            if kind_a not in ("f16", "bf16")
+            else f", {transposes[1]}" if from_registers else f", {transposes[0]}, {transposes[1]}"
+        )
+    )
     for step in range(steps):
-        body += f"setp.ne.u32 adds, {step}, 0;\nwgmma.mma_async.sync.aligned.m64n{columns}k{depth}.{to}.{kind_a}.{kind_b} {registers}, {left}, db, adds{tail};\n"
+        body += f"setp.ne.u32 adds, {step}, 0;\nwgmma.mma_async.sync.aligned.m64n{columns}k{depth}.{to}.{kind_a}.{kind_b} "
+        body += f"{registers}, {left}, db, adds{tail};\n"
         body += "add.s64 da, da, 2;\nadd.s64 db, db, 2;\n" if not transposes[0] else ""
     body += "wgmma.commit_group.sync.aligned;\n" + wait
-    body += f"mul.wide.u32 at, t, {4 * accumulators};\nadd.s64 at, at, p0;\n" + "".join(f"st.global.b32 [at+{4 * i}], d{i};\n" for i in range(accumulators))
+    body += f"mul.wide.u32 at, t, {4 * accumulators};\nadd.s64 at, at, p0;\n" + "".join(
+        f"st.global.b32 [at+{4 * i}], d{i};\n" for i in range(accumulators)
+    )
     return with_map(body, 4, 2)
 
 
 def run_wgmma(text, a, b, columns, to, swizzle, registers=None):
     dtype = {"s32": np.int32, "f32": np.float32, "f16": np.float16}[to]
     registers = np.zeros((128, 4), np.uint32) if registers is None else registers
-    maps = [Map(1, np.uint8, (a.shape[1], a.shape[0]), (swizzle, a.shape[0]), swizzle=swizzle), Map(2, np.uint8, (b.shape[1], b.shape[0]), (swizzle, b.shape[0]), swizzle=swizzle)]
+    maps = [
+        Map(1, np.uint8, (a.shape[1], a.shape[0]), (swizzle, a.shape[0]), swizzle=swizzle),
+        Map(2, np.uint8, (b.shape[1], b.shape[0]), (swizzle, b.shape[0]), swizzle=swizzle),
+    ]
     words = columns // 2 if to != "f16" else columns // 4
     found = run(text, 1, 128, [output((128, words), np.uint32), a, b, registers, *maps])[0].view(dtype)
-    return found.reshape(4, 8, 4, columns // 8, 2, 2).transpose(0, 4, 1, 3, 2, 5).reshape(64, columns)  # warp g t j i c -> rows, columns
+    return (
+        found.reshape(4, 8, 4, columns // 8, 2, 2).transpose(0, 4, 1, 3, 2, 5).reshape(64, columns)
+    )  # warp g t j i c -> rows, columns
 
 
 def test_wgmma():
-    for columns, to, kind_a, kind_b, swizzle in ((64, "s32", "s8", "s8", 128), (16, "s32", "u8", "u8", 64), (8, "s32", "s8", "s8", 32), (24, "f32", "e4m3", "e5m2", 128),
-                                                 (32, "f32", "f16", "f16", 128), (8, "f16", "f16", "f16", 64), (128, "f32", "bf16", "bf16", 128)):
+    for columns, to, kind_a, kind_b, swizzle in (
+        (64, "s32", "s8", "s8", 128),
+        (16, "s32", "u8", "u8", 64),
+        (8, "s32", "s8", "s8", 32),
+        (24, "f32", "e4m3", "e5m2", 128),
+        (32, "f32", "f16", "f16", 128),
+        (8, "f16", "f16", "f16", 64),
+        (128, "f32", "bf16", "bf16", 128),
+    ):
         bits = {"f16": 16, "bf16": 16}.get(kind_a, 8)
         (a_bytes, a), (b_bytes, b) = operand(kind_a, 64, 8 * swizzle // bits), operand(kind_b, columns, 8 * swizzle // bits)
         found = run_wgmma(wgmma_text(columns, to, kind_a, kind_b, swizzle // 32, swizzle), a_bytes, b_bytes, columns, to, swizzle)
@@ -272,11 +384,25 @@ def test_wgmma_transposed():
 
 def test_wgmma_rules():
     a_bytes, b_bytes = operand("s8", 64, 128)[0], operand("s8", 8, 128)[0]
-    for wait, fence, message in (("", "wgmma.fence.sync.aligned;", r"register d0 is written by an asynchronous operation that has not been waited for\n +st.global"),
-                                 ("wgmma.wait_group.sync.aligned 1;", "wgmma.fence.sync.aligned;", "register d0 is written by an asynchronous operation"),
-                                 ("wgmma.wait_group.sync.aligned 0;", "", "no wgmma.fence before the first"),
-                                 ("wgmma.wait_group.sync.aligned 0;", "wgmma.fence.sync.aligned; mov.b32 d1, 0;", "register d1 was written after the warpgroup's last wgmma.fence"),
-                                 ("st.shared.b32 [s], 0; wgmma.wait_group.sync.aligned 0;", "wgmma.fence.sync.aligned;", "write to shared memory.*still reads")):
+    for wait, fence, message in (
+        (
+            "",
+            "wgmma.fence.sync.aligned;",
+            r"register d0 is written by an asynchronous operation that has not been waited for\n +st.global",
+        ),
+        ("wgmma.wait_group.sync.aligned 1;", "wgmma.fence.sync.aligned;", "register d0 is written by an asynchronous operation"),
+        ("wgmma.wait_group.sync.aligned 0;", "", "no wgmma.fence before the first"),
+        (
+            "wgmma.wait_group.sync.aligned 0;",
+            "wgmma.fence.sync.aligned; mov.b32 d1, 0;",
+            "register d1 was written after the warpgroup's last wgmma.fence",
+        ),
+        (
+            "st.shared.b32 [s], 0; wgmma.wait_group.sync.aligned 0;",
+            "wgmma.fence.sync.aligned;",
+            "write to shared memory.*still reads",
+        ),
+    ):
         text = wgmma_text(8, "s32", "s8", "s8", 4, 128, wait, fence)
         maps = [Map(1, np.uint8, (128, 64), (128, 64), swizzle=128), Map(2, np.uint8, (128, 8), (128, 8), swizzle=128)]
         fails(message, text, 1, 128, [output((128, 4), np.uint32), a_bytes, b_bytes, np.zeros((128, 4), np.uint32), *maps])

@@ -35,6 +35,17 @@ assert {entry["instruction"] for entry in json.loads(report.read_text())} == {"v
 disassembly = run("llvm-objdump", "-d", "--no-show-raw-insn", "chip.o").stdout
 assert re.search(r"vpdpbusd\b.*zmm", disassembly), "no vpdpbusd in the object"
 
+# Of another architecture, in portable vector code: nothing is asked for but memory functions.
+other = {"name": "other", "family": "generic", "triple": "aarch64-unknown-linux-gnu", "tune": "generic", "features": ["neon", "fp-armv8"],
+         "registers": {"vector_bits": 128, "vectors": 32}, "levels": {"l1": 32768, "l2": 524288}, "clock_ghz": 2.5,
+         "capacity": {"memory": 4, "l2": 16, "load": 2, "multiply": 2, "alu": 2, "shuffle": 1}}
+(work / "arm.json").write_text(json.dumps(other))
+done = run("qlowc", str(model), "-target=arm.json", "-o", "arm.o")
+assert done.returncode == 0, done.stderr
+assert "AArch64" in run("llvm-readelf", "-h", "arm.o").stdout
+undefined = set(run("llvm-nm", "-u", "--just-symbol-name", "arm.o").stdout.split())
+assert undefined <= {"memcpy", "memset", "memmove"}, undefined
+
 # Among the machines.
 machines = sorted((root / "lib" / "Targets" / "Machines").glob("*.json"))
 names = [line.split()[0] for line in run("qlowc", "-list-targets").stdout.splitlines()]

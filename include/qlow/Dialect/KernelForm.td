@@ -35,6 +35,8 @@ def Qlow_MatmulKernelOp : Op<Qlow_Dialect, "matmul_kernel", [
   let hasRegionVerifier = 1;
   let extraClassDeclaration = [{
     ::mlir::MutableOperandRange getDpsInitsMutable() { return getOutMutable(); }
+    /// K, an index; of a kernel on memrefs.
+    ::mlir::Value emitK(::mlir::OpBuilder &builder);
     /// Type of the sum, the first argument of the epilogue.
     ::mlir::Type getAccumulatorType() { return getEpilogue().front().getArgument(0).getType(); }
   }];

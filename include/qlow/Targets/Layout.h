@@ -38,6 +38,10 @@ public:
   int64_t bytes() const;                     ///< of all panels
 };
 
+/// Columns of a panel of the layout a recipe packs into: those of the tile at the level that panels are moved to next.
+/// 0 where the recipe does not pack into memory.
+int64_t packedPanelWidth(RecipeAttr recipe);
+
 /// Packs a weight's constant panel by panel: `sink` gets consecutive pieces of the stored bytes. The source is read in
 /// place, memory is one panel. Errors say what does not fit.
 llvm::Error packWeight(WeightOp weight, const Target &target,

@@ -46,6 +46,7 @@ struct Machine {
   std::string host = "generic";      ///< target of the code that starts kernels, where the machine is a device
   std::vector<std::string> features; ///< LLVM feature names the code may use, sorted
   double clockGHz = 0;
+  int64_t cores = 1; ///< that one kernel runs on
   int64_t vectorBits = 0, vectorRegisters = 0;
   struct Level {
     std::string name;
@@ -77,7 +78,9 @@ struct MultiplyRow {
   llvm::StringRef id;          ///< <isa>_<M>x<N>x<K>_<acc>_<lhs>_<rhs>[_via_<what>]
   llvm::StringRef instruction; ///< as a disassembler prints it
   int64_t m, n, k;
-  OperandElement lhs, rhs; ///< the values it takes
+  int64_t kGroup;                        ///< of k, that lie together where operands are stored; 0: all of the row's
+  enum class Scope { Lane, Warp } scope; ///< who computes it together: one vector lane or thread, or 32 threads
+  OperandElement lhs, rhs;               ///< the values it takes
   OperandElement storedLhs,
       storedRhs;                ///< how operands lie in memory, the k of one n together; rhs is widened when loaded
   int32_t lhsOffset, rhsOffset; ///< stored value = value - offset: one signedness computed by another, exactly
@@ -88,6 +91,7 @@ struct MultiplyRow {
   /// acc; lhs and rhs as vectors of n * k elements of storedLhs (S16 and S32 rows widen rhs first).
   mlir::Value (*emit)(mlir::OpBuilder &, mlir::Location, mlir::Value acc, mlir::Value lhs, mlir::Value rhs);
 
+  int64_t storedGroup() const { return kGroup ? kGroup : k; }
   /// Whether the arithmetic itself is emulated, by the same instruction on shifted values.
   bool isVirtual() const { return lhsOffset || rhsOffset; }
 };
@@ -170,6 +174,8 @@ public:
   /// Replaces a bufferized kernel by loops; its scratch holds one slot for each task it may start.
   virtual mlir::LogicalResult schedule(mlir::RewriterBase &rewriter, MatmulKernelOp kernel,
                                        const Machine &machine) const = 0;
+  /// Whether kernels run on a device apart from the processor that starts them: all loops over tensors become launches.
+  virtual bool runsOnDevice() const { return false; }
   virtual bool hasNative(FloatUnit unit, const Machine &machine) const { return false; }
   /// Feature checks for the entry; empty where the family's code runs on any machine of the triple.
   virtual std::vector<CpuidBit> cpuidBits(const Machine &machine) const { return {}; }
@@ -178,6 +184,7 @@ public:
 /// The families, one exported function each.
 const Family &genericFamily();
 const Family &x86Family();
+const Family &nvptxFamily();
 
 class Target {
 public:
@@ -188,7 +195,7 @@ public:
 
   const Machine &machine() const { return description; }
   const Family &family() const { return *kind; }
-  /// Every family's rows this target could have: its own, then the generic ones that close every list.
+  /// Every row this target could have: its family's, then for processors the generic ones that close every list.
   std::vector<const MultiplyRow *> rows() const;
   bool hasFeature(llvm::StringRef feature) const { return description.hasFeature(feature); }
   /// Which feature the row needs and the machine lacks; empty if none.

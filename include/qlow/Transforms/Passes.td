@@ -184,12 +184,60 @@ def ScheduleKernels : Pass<"qlow-schedule-kernels", "::mlir::ModuleOp"> {
     }
     ```
 
+    and for devices a gpu.launch whose blocks compute a tile each.
+
     Does not choose anything: the recipe did.
   }];
   let options = [Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">];
-  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect",
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::gpu::GPUDialect", "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
   let statistics = [Statistic<"numKernels", "kernels", "Kernels lowered">];
+}
+def LaunchLoops : Pass<"qlow-launch-loops", "::mlir::ModuleOp"> {
+  let summary = "Turn the loops of a device's functions into kernel launches";
+  let description = [{
+    Precondition: bufferized; linalg ops are parallel loops. A function that has, or will have, its buffers on a device
+    may not touch their elements on the host, so every loop nest over buffers becomes a launch with a thread for each
+    iteration of its outermost parallel loop.
+
+    ```mlir
+    scf.parallel (%i, %j) = (%c0, %c0) to (%m, %n) step (%c1, %c1) { ..%x[%i, %j].. }
+    ```
+    becomes
+    ```mlir
+    gpu.launch blocks(%b, ..) in (%b_size = ceil(m * n / 256), ..) threads(%t, ..) in (256, 1, 1) {
+      // (i, j) of number 256 b + t, where it is below m * n
+    ```
+
+    Copies become loops first. Loops without a parallel one, and single stores, run in a launch of one thread. A value
+    loaded outside of loops is loaded again in each launch that uses it. Loops and branches around launches stay on the
+    host. Does nothing for targets that are no device, and does not decide on the host by a value that a kernel
+    computed: that is an error.
+  }];
+  let options = [Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::scf::SCFDialect"];
+  let statistics = [Statistic<"numLaunches", "launches", "Launches made of loops, copies and stores">];
+}
+def OutlineKernels : Pass<"qlow-outline-kernels", "::mlir::ModuleOp"> {
+  let summary = "Move the bodies of launches into one module of kernels";
+  let description = [{
+    Precondition: launches read nothing that is not a scalar or a memref.
+
+    ```mlir
+    func.func @f(%x: memref<?xf32>) { gpu.launch blocks(..) in (..) threads(..) in (..) { ..%x.. } }
+    ```
+    becomes
+    ```mlir
+    func.func @f(%x: memref<?xf32>) { gpu.launch_func @kernels::@f_0 blocks in (..) threads in (..) args(%x : memref<?xf32>) }
+    gpu.module @kernels { gpu.func @f_0(%x: memref<?xf32>) kernel { ..%x.. } }
+    ```
+
+    Constants and sizes are made again in the kernel. Does not merge kernels.
+  }];
+  let dependentDialects = ["::mlir::gpu::GPUDialect"];
+  let statistics = [Statistic<"numKernels", "kernels", "Kernels made">];
 }
 def OutlineParallel : Pass<"qlow-outline-parallel", "::mlir::ModuleOp"> {
   let summary = "Turn parallel loops into tasks for the caller's threads";

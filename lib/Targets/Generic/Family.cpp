@@ -7,8 +7,6 @@
 #include "Generic/Cpu.h"
 #include "Generic/Nest.h"
 
-#include "mlir/Dialect/SCF/IR/SCF.h"
-
 using namespace mlir;
 using namespace qlow;
 
@@ -70,26 +68,10 @@ LogicalResult CpuFamily::schedule(RewriterBase &rewriter, MatmulKernelOp kernel,
       return failure();
   OpBuilder::InsertionGuard guard(rewriter);
   rewriter.setInsertionPoint(kernel);
-  Location loc = kernel.getLoc();
-  IndexBuilder index(rewriter, loc);
   Value slotBytes = emitSlotBytes(rewriter, kernel, machine);
-  int64_t rank = cast<ShapedType>(kernel.getOut().getType()).getRank();
-  Value m = index.dim(kernel.getOut(), rank - 2);
-  auto emit = [&](RecipeAttr recipe) {
+  emitByRows(rewriter, kernel, [&](RecipeAttr recipe) {
     MatmulNest(rewriter, kernel, recipe, *findRow(recipe.getUnit())).emit(slotBytes);
-  };
-  if (std::optional<int64_t> known = getConstantIntValue(OpFoldResult(m))) {
-    emit(recipes.lookup(*known));
-  } else {
-    for (auto [bound, recipe] : llvm::zip(recipes.getBounds(), recipes.getRecipes())) {
-      Value fits = index.lessEqual(m, index.constant(bound));
-      auto branch = scf::IfOp::create(rewriter, loc, fits, /*withElseRegion=*/true);
-      rewriter.setInsertionPointToStart(&branch.getThenRegion().front());
-      emit(recipe);
-      rewriter.setInsertionPointToStart(&branch.getElseRegion().front());
-    }
-    emit(recipes.getRecipes().back());
-  }
+  });
   rewriter.eraseOp(kernel);
   return success();
 }

@@ -18,35 +18,13 @@ using namespace qlow;
 
 /// Tiles of so few rows wait for the right side, and one stream from memory is not enough to keep it coming.
 static constexpr int64_t kStreamingRows = 2;
-/// How far ahead of the K loop the right side is asked for; measured best of 1 to 8 KiB.
-static constexpr int64_t kPrefetchBytes = 8192;
+/// How far ahead of the K loop the right side is asked for: from memory, measured best of 1 to 8 KiB; from the second
+/// level, where a panel that the first does not hold waits for the next tile.
+static constexpr int64_t kMemoryAheadBytes = 8192, kL2AheadBytes = 1024;
 
 //===----------------------------------------------------------------------===//
 // Building blocks
 //===----------------------------------------------------------------------===//
-
-Value IndexBuilder::constant(int64_t value) { return arith::ConstantIndexOp::create(builder, loc, value); }
-Value IndexBuilder::add(Value a, Value b) { return builder.createOrFold<arith::AddIOp>(loc, a, b); }
-Value IndexBuilder::sub(Value a, Value b) { return builder.createOrFold<arith::SubIOp>(loc, a, b); }
-Value IndexBuilder::mul(Value a, Value b) { return builder.createOrFold<arith::MulIOp>(loc, a, b); }
-Value IndexBuilder::div(Value a, Value b) { return builder.createOrFold<arith::DivUIOp>(loc, a, b); }
-Value IndexBuilder::rem(Value a, Value b) { return builder.createOrFold<arith::RemUIOp>(loc, a, b); }
-Value IndexBuilder::ceilDiv(Value a, int64_t b) { return div(add(a, constant(b - 1)), constant(b)); }
-Value IndexBuilder::min(Value a, Value b) { return builder.createOrFold<arith::MinUIOp>(loc, a, b); }
-Value IndexBuilder::max(Value a, Value b) { return builder.createOrFold<arith::MaxUIOp>(loc, a, b); }
-Value IndexBuilder::less(Value a, Value b) {
-  return builder.createOrFold<arith::CmpIOp>(loc, arith::CmpIPredicate::ult, a, b);
-}
-Value IndexBuilder::lessEqual(Value a, Value b) {
-  return builder.createOrFold<arith::CmpIOp>(loc, arith::CmpIPredicate::ule, a, b);
-}
-Value IndexBuilder::equal(Value a, Value b) {
-  return builder.createOrFold<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, a, b);
-}
-Value IndexBuilder::notEqual(Value a, Value b) {
-  return builder.createOrFold<arith::CmpIOp>(loc, arith::CmpIPredicate::ne, a, b);
-}
-Value IndexBuilder::dim(Value memref, int64_t index) { return builder.createOrFold<memref::DimOp>(loc, memref, index); }
 
 Value MatmulNest::pointerOf(Value memref) {
   Value address = memref::ExtractAlignedPointerAsIndexOp::create(builder, loc, memref);
@@ -97,20 +75,7 @@ MatmulNest::MatmulNest(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe,
   n = index.dim(op.getOut(), rank - 1);
   staticM = constantOf(m);
   staticN = constantOf(n);
-  auto lhsType = cast<RankedTensorType>(op.getLhsType());
-  auto rhsType = cast<RankedTensorType>(op.getRhsType());
-  int64_t lhsK = rank - (op.getTransposeLhs() ? 2 : 1), rhsK = rank - (op.getTransposeRhs() ? 1 : 2);
-  if (!lhsType.isDynamicDim(lhsK)) {
-    k = index.constant(lhsType.getDimSize(lhsK));
-  } else if (!rhsType.isDynamicDim(rhsK)) {
-    k = index.constant(rhsType.getDimSize(rhsK));
-  } else {
-    // A dynamic last dimension counts bytes of codes, which are whole (T6).
-    QType quantized = getQuantizedElement(lhsType);
-    k = index.dim(op.getLhs().front(), lhsK);
-    if (quantized && lhsK == rank - 1)
-      k = index.div(k, index.constant(quantized.getFormat()->bytesPerGroup));
-  }
+  k = op.emitK(builder);
   groups = index.ceilDiv(k, row.k);
   batchCount = index.constant(1);
   for (int64_t dim = 0; dim < rank - 2; ++dim) {
@@ -323,10 +288,10 @@ SmallVector<Value> MatmulNest::emitSums(const Unit &unit, const Slot &slot, cons
                                                   : arith::ExtSIOp::create(builder, loc, operand, value).getResult();
     rhs.push_back(value);
   }
-  if (tile.rows <= kStreamingRows)
-    for (int64_t line = 0; line < panel.vectors * vectorBytes; line += 64)
-      LLVM::Prefetch::create(builder, loc, offset(columns, index.constant(kPrefetchBytes + line)), /*rw=*/0,
-                             /*hint=*/3, /*cache=*/1);
+  int64_t ahead = tile.rows <= kStreamingRows ? kMemoryAheadBytes : kL2AheadBytes;
+  for (int64_t line = 0; line < panel.vectors * vectorBytes; line += 64)
+    LLVM::Prefetch::create(builder, loc, offset(columns, index.constant(ahead + line)), /*rw=*/0, /*hint=*/3,
+                           /*cache=*/1);
   Value groupAt = index.mul(group, groupStride);
   auto words = VectorType::get({row.n}, builder.getI32Type());
   SmallVector<Value> sums(loop.getRegionIterArgs());

@@ -15,35 +15,10 @@
 #ifndef QLOW_LIB_TARGETS_GENERIC_NEST_H
 #define QLOW_LIB_TARGETS_GENERIC_NEST_H
 
+#include "IndexBuilder.h"
 #include "qlow/Targets/Targets.h"
 
 namespace qlow {
-
-/// Index arithmetic that folds constants while it builds.
-class IndexBuilder {
-public:
-  IndexBuilder(mlir::OpBuilder &builder, mlir::Location loc) : builder(builder), loc(loc) {}
-  mlir::Value constant(int64_t value);
-  mlir::Value add(mlir::Value a, mlir::Value b);
-  mlir::Value sub(mlir::Value a, mlir::Value b);
-  mlir::Value mul(mlir::Value a, mlir::Value b);
-  mlir::Value mul(mlir::Value a, int64_t b) { return mul(a, constant(b)); }
-  mlir::Value div(mlir::Value a, mlir::Value b);
-  mlir::Value rem(mlir::Value a, mlir::Value b);
-  mlir::Value ceilDiv(mlir::Value a, int64_t b);
-  mlir::Value alignTo(mlir::Value a, int64_t b) { return mul(ceilDiv(a, b), b); }
-  mlir::Value min(mlir::Value a, mlir::Value b);
-  mlir::Value max(mlir::Value a, mlir::Value b);
-  mlir::Value less(mlir::Value a, mlir::Value b);
-  mlir::Value lessEqual(mlir::Value a, mlir::Value b);
-  mlir::Value equal(mlir::Value a, mlir::Value b);
-  mlir::Value notEqual(mlir::Value a, mlir::Value b);
-  mlir::Value dim(mlir::Value memref, int64_t index);
-
-private:
-  mlir::OpBuilder &builder;
-  mlir::Location loc;
-};
 
 class MatmulNest {
 public:

@@ -1,12 +1,13 @@
 """Runs a kernel of PTX text over numpy arrays: in the emulator, or (`--gpu`) on the machine's own GPU through the CUDA driver.
 
-Tests of the emulator state what PTX says must come out; on a machine with a GPU the same tests ask the chip. Where ptxas is found, every
-text is assembled too.
+Tests of the emulator state what PTX says must come out; on a machine with a GPU the same tests ask the chip. Where ptxas is
+found, every text is assembled too.
 """
 
 import ctypes
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,8 +22,8 @@ import ptx
 from ptx import tensormap
 
 ON_GPU = "--gpu" in sys.argv
-PTXAS = next((path for path in ("/usr/local/cuda/bin/ptxas",) if os.path.exists(path)), None)
-HEADER = ".version 8.1\n.target sm_90a\n.address_size 64\n"
+PTXAS = shutil.which("ptxas") or shutil.which("/usr/local/cuda/bin/ptxas")
+HEADER = ".version 8.4\n.target sm_90a\n.address_size 64\n"
 UNWRITTEN = 0x5A  # bytes of an output that the kernel does not write
 texts = []  # all that ran, for assemble()
 
@@ -100,7 +101,9 @@ def assemble(target="sm_90a"):
             path = os.path.join(folder, "in.ptx")
             with open(path, "w") as file:
                 file.write(text)
-            result = subprocess.run([PTXAS, f"-arch={target}", path, "-o", os.path.join(folder, "out.cubin")], capture_output=True, text=True)
+            result = subprocess.run(
+                [PTXAS, f"-arch={target}", path, "-o", os.path.join(folder, "out.cubin")], capture_output=True, text=True
+            )
             lines = "".join(f"{number:5} {line}\n" for number, line in enumerate(text.split("\n"), 1))
             assert result.returncode == 0, f"{lines}{result.stderr}"
 
@@ -149,16 +152,38 @@ class LaunchAttribute(ctypes.Structure):
 
 
 class LaunchConfig(ctypes.Structure):
-    _fields_ = [("grid", ctypes.c_uint * 3), ("block", ctypes.c_uint * 3), ("shared", ctypes.c_uint), ("stream", ctypes.c_void_p),
-                ("attributes", ctypes.POINTER(LaunchAttribute)), ("count", ctypes.c_uint)]
+    _fields_ = [
+        ("grid", ctypes.c_uint * 3),
+        ("block", ctypes.c_uint * 3),
+        ("shared", ctypes.c_uint),
+        ("stream", ctypes.c_void_p),
+        ("attributes", ctypes.POINTER(LaunchAttribute)),
+        ("count", ctypes.c_uint),
+    ]
 
 
 def tensor_map_on_gpu(map_, address):
     data_type, dims, strides, box, swizzle = map_.encode_arguments()
     storage = ctypes.create_string_buffer(256)
     place = (ctypes.addressof(storage) + 63) // 64 * 64
-    numbers = [(ctypes.c_uint64 * 5)(*dims), (ctypes.c_uint64 * 5)(*strides), (ctypes.c_uint32 * 5)(*box), (ctypes.c_uint32 * 5)(*[1] * 5)]
-    call("cuTensorMapEncodeTiled", ctypes.c_void_p(place), data_type, len(dims), ctypes.c_void_p(address), *numbers, 0, swizzle, 0, map_.fill)
+    numbers = [
+        (ctypes.c_uint64 * 5)(*dims),
+        (ctypes.c_uint64 * 5)(*strides),
+        (ctypes.c_uint32 * 5)(*box),
+        (ctypes.c_uint32 * 5)(*[1] * 5),
+    ]
+    call(
+        "cuTensorMapEncodeTiled",
+        ctypes.c_void_p(place),
+        data_type,
+        len(dims),
+        ctypes.c_void_p(address),
+        *numbers,
+        0,
+        swizzle,
+        0,
+        map_.fill,
+    )
     return storage, place
 
 
@@ -174,7 +199,12 @@ def run_on_gpu(text, name, grid, block, args, shared, cluster):
         if isinstance(arg, np.ndarray):
             arrays[number] = ctypes.c_uint64()
             call("cuMemAlloc_v2", ctypes.byref(arrays[number]), ctypes.c_size_t(arg.nbytes + 16))
-            call("cuMemcpyHtoD_v2", arrays[number], np.ascontiguousarray(arg).ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(arg.nbytes))
+            call(
+                "cuMemcpyHtoD_v2",
+                arrays[number],
+                np.ascontiguousarray(arg).ctypes.data_as(ctypes.c_void_p),
+                ctypes.c_size_t(arg.nbytes),
+            )
     for number, arg in enumerate(args):
         if isinstance(arg, Map):
             kept.append(tensor_map_on_gpu(arg, arrays[arg.of].value))
@@ -184,7 +214,14 @@ def run_on_gpu(text, name, grid, block, args, shared, cluster):
             pointers.append(ctypes.addressof(kept[-1]))
     three = [tuple(np.atleast_1d(shape)) + (1,) * (3 - np.size(shape)) for shape in (grid, block, cluster or 1)]
     attribute = LaunchAttribute(4, 0, (ctypes.c_uint * 16)(*map(int, three[2])))
-    config = LaunchConfig((ctypes.c_uint * 3)(*map(int, three[0])), (ctypes.c_uint * 3)(*map(int, three[1])), shared, None, ctypes.pointer(attribute), int(bool(cluster)))
+    config = LaunchConfig(
+        (ctypes.c_uint * 3)(*map(int, three[0])),
+        (ctypes.c_uint * 3)(*map(int, three[1])),
+        shared,
+        None,
+        ctypes.pointer(attribute),
+        int(bool(cluster)),
+    )
     call("cuLaunchKernelEx", ctypes.byref(config), function, (ctypes.c_void_p * len(pointers))(*pointers), None)
     call("cuCtxSynchronize")
     results = []

@@ -166,9 +166,14 @@ def link(obj):
 
 
 def registered_targets():
-    """What `qlowc -list-targets` prints first in each line, and the machine this runs on."""
+    """The processors `qlowc -list-targets` names, whose objects can be called here, and the machine this runs on."""
     text = subprocess.run(["qlowc", "-list-targets"], capture_output=True, text=True, check=True).stdout
-    return [line.split()[0] for line in text.splitlines() if line.strip()] + ["host"]
+    names = [line.split()[0] for line in text.splitlines() if line.strip()]
+
+    def describe(name):
+        return subprocess.run(["qlowc", f"-print-target={name}"], capture_output=True, text=True, check=True).stdout
+
+    return [name for name in names if '"triple": "x86_64' in describe(name)] + ["host"]
 
 
 def registered_formats():

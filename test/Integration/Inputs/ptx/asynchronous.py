@@ -1,7 +1,7 @@
 """The copies that run beside the threads: cp.async, bulk copies, TMA, st.async.
 
-A copy lands as late as PTX allows: at the wait that its own thread makes (cp.async, bulk stores), or, where an mbarrier tells of it,
-when no thread can go on without it. From its start on the destination may be neither read nor written.
+A copy lands as late as PTX allows: at the wait that its own thread makes (cp.async, bulk stores), or, where an mbarrier
+tells of it, when no thread can go on without it. From its start on the destination may be neither read nor written.
 """
 
 from dataclasses import dataclass
@@ -100,6 +100,7 @@ def copy(context, instruction):
     if parts_[2] == "mbarrier":
         return arrive_after_copies(context, instruction)
     if parts_[2] == "commit_group":
+
         def commit(group):
             thread_copies(group.wave).committed[group.lanes] += 1
 
@@ -205,6 +206,7 @@ def bulk(context, instruction):
     if parts_[3] == "prefetch":
         return lambda group: None
     if parts_[3] == "commit_group":
+
         def commit(group):
             bulk_stores(group.wave).committed[group.lanes] += 1
 
@@ -288,7 +290,9 @@ def bulk_load(context, instruction, tensor):
                 raise MemoryFault(0, f"misaligned: {count} bytes from {int(begin[0]):#x}, expected multiples of 16")
             places, bring = np.arange(count), lambda: plain_bytes(group, begin, count, from_shared)
         if int(where[0]) % alignment:
-            raise MemoryFault(0, f"misaligned: destination {int(where[0] & LOW)} of a bulk copy, expected a multiple of {alignment}")
+            raise MemoryFault(
+                0, f"misaligned: destination {int(where[0] & LOW)} of a bulk copy, expected a multiple of {alignment}"
+            )
         for destination, told in destinations(group, where, barrier(group), count, mask):
             start_load(group, destination + places, told, bring)
 
@@ -316,7 +320,12 @@ def destinations(group, where, barrier, count, mask):
     for rank in range(wave.cluster_size):
         if wanted >> rank & 1:
             remote = np.uint64(rank + 1 << RANK_SHIFT)
-            found.append((int(shared_offsets(group, (where & LOW) | remote, 16)[0]), int(barrier_offsets(group, (barrier & LOW) | remote)[0])))
+            found.append(
+                (
+                    int(shared_offsets(group, (where & LOW) | remote, 16)[0]),
+                    int(barrier_offsets(group, (barrier & LOW) | remote)[0]),
+                )
+            )
     return found
 
 
@@ -392,7 +401,11 @@ def store_async(context, instruction):
         offsets, told = shared_offsets(group, addresses, size), barrier_offsets(group, barrier(group))
         if (offsets // np.uint64(wave.shared.stride) != told // np.uint64(wave.shared.stride)).any():
             raise group.fault(0, "st.async with the mbarrier of another CTA than the destination's")
-        values = np.ascontiguousarray(np.stack([group.full(read(group)).view(dtype) for read in reads], axis=1)).view(np.uint8).reshape(group.count, size)
+        values = (
+            np.ascontiguousarray(np.stack([group.full(read(group)).view(dtype) for read in reads], axis=1))
+            .view(np.uint8)
+            .reshape(group.count, size)
+        )
         for lane in range(group.count):
             index = int(offsets[lane]) + np.arange(size)
             start_load(group.part(np.arange(group.count) == lane), index, int(told[lane]), lambda data=values[lane]: data)
@@ -408,7 +421,9 @@ def before_exit(wave, group):
     """A CTA whose shared memory is still being read may not end."""
     for store in bulk_stores(wave).active if "bulk" in wave.units else ():
         if store.data is None and np.isin(store.ids, group.ids).any():
-            raise wave.fault(store.ids[0], "exits while its bulk store may still read shared memory: no cp.async.bulk.wait_group", store.at)
+            raise wave.fault(
+                store.ids[0], "exits while its bulk store may still read shared memory: no cp.async.bulk.wait_group", store.at
+            )
 
 
 def finish(wave):

@@ -54,7 +54,10 @@ def barrier(context, instruction):
             part = group.part(here)
             expected = int(counts[here][0])
             if numbers[here][0] > 15 or expected % 32 or (counts[here] != expected).any():
-                raise part.fault(0, f"expected a barrier 0 .. 15 and a multiple of 32 threads, found barrier {numbers[here][0]}, {expected} threads")
+                raise part.fault(
+                    0,
+                    f"expected a barrier 0 .. 15 and a multiple of 32 threads, found {numbers[here][0]} and {expected}",
+                )
             one = barriers(wave).setdefault(int(key), Barrier(expected))
             if one.arrived and one.expected != expected:
                 raise part.fault(0, f"barrier {key % 16} of {one.expected or 'all'} threads is used with {expected or 'all'}")
@@ -145,7 +148,9 @@ def cluster_barrier(context, parts):
         wave = group.wave
         tickets = wave.units.setdefault("tickets", np.full(wave.threads, -1, np.int64))
         if (tickets[group.lanes] >= 0).any():
-            raise group.fault(np.flatnonzero(tickets[group.lanes] >= 0)[0], "second barrier.cluster.arrive without a wait between")
+            raise group.fault(
+                np.flatnonzero(tickets[group.lanes] >= 0)[0], "second barrier.cluster.arrive without a wait between"
+            )
         clusters = group.ctas // wave.cluster_size
         for cluster in np.unique(clusters):
             part, state = group.part(clusters == cluster), cluster_state(wave, int(cluster))

@@ -5,7 +5,7 @@ import numpy as np
 from . import warps
 from .decode import items, opcode
 from .memory import Storage
-from .parse import PtxError
+from .module import PtxError
 
 
 @opcode("bra")
@@ -42,8 +42,10 @@ def copy_frames(group, source, to):
     wave = group.wave
     for (from_function, from_variable), (to_function, to_variable) in zip(source, to):
         size = min(from_variable.size, to_variable.size)
-        rows = [frame(wave, function, variable).data[: wave.threads * variable.size].reshape(wave.threads, -1)
-                for function, variable in ((from_function, from_variable), (to_function, to_variable))]
+        rows = [
+            frame(wave, function, variable).data[: wave.threads * variable.size].reshape(wave.threads, -1)
+            for function, variable in ((from_function, from_variable), (to_function, to_variable))
+        ]
         rows[1][group.lanes, :size] = rows[0][group.lanes, :size]
 
 

@@ -55,12 +55,18 @@ def between_integers(context, to, source, saturate):
 def to_integer(context, to, source, flags):
     read, write, limits = floats.source(context, 1, source, "ftz" in flags), context.write(), np.iinfo(to)
     whole = WHOLE[next(flag for flag in flags if flag in WHOLE)]
-    most = np.nextafter(2.0**63 if to.kind == "i" else 2.0**64, 0) if to.itemsize == 8 else float(limits.max)  # the largest that fits
+    most = (
+        np.nextafter(2.0**63 if to.kind == "i" else 2.0**64, 0) if to.itemsize == 8 else float(limits.max)
+    )  # the largest that fits
+    of_nan = np.array([1 << 8 * to.itemsize - 1 if source == "f64" or to.itemsize == 8 else 0], UNSIGNED[to.itemsize]).view(to)[
+        0
+    ]  # seen on the chip
 
     def run(group):
         values = whole(read(group).astype(np.float64))
-        inside = np.clip(np.where(np.isnan(values), 0.0, values), float(limits.min), most)
-        write(group, np.where(values > most, to.type(limits.max), inside.astype(to)))
+        nan = np.isnan(values)
+        inside = np.clip(np.where(nan, 0.0, values), float(limits.min), most).astype(to)
+        write(group, np.where(nan, of_nan, np.where(values > most, to.type(limits.max), inside)))
 
     return run
 
@@ -93,11 +99,13 @@ def convert_pair(context, to, source, flags):
 
         def read(group):
             return np.stack([group.full(value(group)) for value in sources], axis=1).astype(np.float64)
+
     elif source in SMALL:
         codes, kind = context.read(1, np.uint16), FORMATS[source[:-2]]
 
         def read(group):
             return decode(split(group.full(codes(group)), kind), kind)
+
     else:
         read = floats.source(context, 1, source)
     write, format = context.write(), FORMATS[base]
@@ -135,7 +143,10 @@ def convert_pack(context, instruction):
     c = context.read(3, np.uint32) if context.count > 3 else None
 
     def run(group):
-        high, low = [np.clip(read(group), limits.min, limits.max).astype(to).view(UNSIGNED[to.itemsize]).astype(np.uint32) for read in (a, b)]
+        high, low = [
+            np.clip(read(group), limits.min, limits.max).astype(to).view(UNSIGNED[to.itemsize]).astype(np.uint32)
+            for read in (a, b)
+        ]
         packed = high << np.uint32(bits) | low
         write(group, packed | c(group) << np.uint32(2 * bits) if c else packed)
 
@@ -168,6 +179,13 @@ def is_space(context, instruction):
 
     def run(group):
         where = read(group) >> top
-        write(group, group.full(where == np.uint64(wanted >> 44)) if wanted else group.full((where != np.uint64(1)) & (where != np.uint64(2))))
+        write(
+            group,
+            (
+                group.full(where == np.uint64(wanted >> 44))
+                if wanted
+                else group.full((where != np.uint64(1)) & (where != np.uint64(2)))
+            ),
+        )
 
     return run

@@ -1,15 +1,19 @@
 """Module -> instructions that can run: looks each opcode up in the tables of the other files, once.
 
-A table entry is a factory: (Context, Instruction) -> run, where run(Group) does the work for a group of threads. An opcode or a
-modifier that nobody knows is an error that names it.
+A table entry is a factory: (Context, Instruction) -> run, where run(Group) does the work for a group of threads. An opcode
+or a modifier that nobody knows is an error that names it.
 """
+
+import importlib
 
 import numpy as np
 
+from .memory import FRAME_SHIFT, FRAME_WINDOW
+from .module import Vector
 from .operands import address_reader, reader, readers, writer, writers
-from .parse import Vector
 
-OPCODES = {}
+TABLES = "asynchronous barriers control convert floats integers loads matrix mbarriers moves warps wgmma".split()
+OPCODES = {}  # filled by the files named in TABLES
 
 
 def opcode(*names):
@@ -74,6 +78,9 @@ class Context:
             return lambda group: np.array([group.wave.launch.shared_offsets[name]], dtype)
         if variable and variable.space == "local":
             return lambda group: np.array([group.wave.launch.local_offsets[name]], dtype)
+        if variable and variable.space == "param" and not self.module.functions[self.instruction.function].entry:
+            frame = FRAME_WINDOW + (self.module.frame_number(self.instruction.function, variable) << FRAME_SHIFT)
+            return lambda group: np.array([frame], np.uint64).astype(dtype)
         key = (self.instruction.function, name) if variable and variable.space == "param" else name
         if key in self.addresses:
             address = np.array([self.addresses[key]], np.uint64).astype(dtype)
@@ -97,13 +104,16 @@ class Context:
         return read
 
 
-SPECIAL = ("%tid", "%ntid", "%ctaid", "%nctaid", "%laneid", "%warpid", "%nwarpid", "%smid", "%nsmid", "%gridid", "%cluster", "%ncluster",
-           "%is_explicit_cluster", "%lanemask", "%dynamic_smem_size", "%total_smem_size")
+SPECIAL = tuple(
+    "%" + name
+    for name in "tid ntid ctaid nctaid laneid warpid nwarpid smid nsmid gridid cluster ncluster is_explicit_cluster lanemask "
+    "dynamic_smem_size total_smem_size".split()
+)
 
 
 def decode(module, addresses):
-    from . import asynchronous, barriers, control, convert, floats, integers, loads, matrix, mbarriers, warps, wgmma  # noqa: F401: they fill OPCODES
-
+    for name in TABLES:
+        importlib.import_module("." + name, __package__)
     context = Context(module, addresses)
     for instruction in module.code:
         context.instruction = instruction

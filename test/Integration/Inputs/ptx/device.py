@@ -16,10 +16,11 @@ from . import asynchronous, barriers, tensormap, wgmma
 from .decode import decode
 from .machine import Wave
 from .memory import FIRST_SHARED, Buffer, Global
-from .parse import PtxError, Symbol, Memory, Vector, parse
+from .module import Memory, PtxError, Symbol, Vector
+from .parse import parse
 
 FIRST_BUFFER, GAP = 0x7F00_0000_0000, 1 << 32
-MODULE_DATA, PARAMETERS = 0x7E00_0000_0000, 0x50_0000_0000
+PARAMETERS = 0x50_0000_0000  # of the kernel that runs
 WAVE_THREADS = 8192  # that run together at most, where a cluster is not larger
 
 
@@ -35,12 +36,13 @@ class DeviceBuffer(Buffer):
 class Device:
     def __init__(self, multiprocessors=132, shared_limit=232448 - 1024):
         self.memory, self.multiprocessors, self.shared_limit = Global(), multiprocessors, shared_limit
-        self.next, self.next_module, self.launches = FIRST_BUFFER, MODULE_DATA, 0
+        self.next, self.launches = FIRST_BUFFER, 0
 
-    def place(self, size):
+    def allocate(self, size, name, **properties):
+        """A new buffer, a gap behind it."""
         base = self.next
         self.next += -(-size // GAP) * GAP + GAP
-        return base
+        return self.memory.add(DeviceBuffer(name, base, size, **properties))
 
     def buffer(self, array, name="buffer"):
         """Device memory with the bytes of an array."""
@@ -52,7 +54,7 @@ class Device:
 
     def empty(self, size, name="buffer"):
         """Bytes that must be written before they are read."""
-        return self.memory.add(DeviceBuffer(name, self.place(size), size, written=False))
+        return self.allocate(size, name, written=False)
 
     def free(self, buffer):
         self.memory.remove(buffer.base)
@@ -92,10 +94,8 @@ class Loaded:
     def place(self, name, variable):
         if variable.space not in ("global", "const"):
             return
-        base = self.device.next_module
-        self.device.next_module += -(-variable.size // (1 << 24)) * (1 << 24) + (1 << 24)
-        buffer = DeviceBuffer(name, base, variable.size, writable=variable.space == "global")
-        self.buffers[name], self.addresses[name] = self.device.memory.add(buffer), base
+        buffer = self.device.allocate(variable.size, name, writable=variable.space == "global")
+        self.buffers[name], self.addresses[name] = buffer, buffer.base
         buffer.variable = variable
 
     def initialize(self, buffer, name):
@@ -106,7 +106,9 @@ class Loaded:
                 if value[0] not in self.addresses:
                     raise PtxError(f"{self.module.path}: initializer of {name} names `{value[0]}`, which has no address")
                 value = self.addresses[value[0]] + value[1]
-            buffer.data[number * size : (number + 1) * size] = np.frombuffer((value & ((1 << 8 * size) - 1)).to_bytes(size, "little"), np.uint8)
+            buffer.data[number * size : (number + 1) * size] = np.frombuffer(
+                (value & ((1 << 8 * size) - 1)).to_bytes(size, "little"), np.uint8
+            )
 
     def unload(self):
         for buffer in self.buffers.values():
@@ -131,12 +133,28 @@ class Launch:
     max_steps  instructions of a wave after which it is said to hang
     """
 
-    def __init__(self, loaded, name, grid, block, args, shared, cluster=None, schedule="lockstep", seed=0, races=True, strict=True, wave=None,
-                 max_steps=20_000_000):
+    def __init__(
+        self,
+        loaded,
+        name,
+        grid,
+        block,
+        args,
+        shared,
+        cluster=None,
+        schedule="lockstep",
+        seed=0,
+        races=True,
+        strict=True,
+        wave=None,
+        max_steps=20_000_000,
+    ):
         self.device, self.module, self.loaded = loaded.device, loaded.module, loaded
         self.function = self.module.functions.get(name)
         if not self.function or not self.function.entry:
-            raise PtxError(f"{self.module.path}: no kernel `{name}`; there are {[f.name for f in self.module.functions.values() if f.entry]}")
+            raise PtxError(
+                f"{self.module.path}: no kernel `{name}`; there are {[f.name for f in self.module.functions.values() if f.entry]}"
+            )
         self.grid, self.block = three(grid), three(block)
         self.clustered = bool(cluster or self.function.cluster)
         self.cluster = three(cluster) if cluster else self.function.cluster or (1, 1, 1)
@@ -157,13 +175,26 @@ class Launch:
     def check(self):
         threads, function = int(np.prod(self.block)), self.function
         for bad, message in (
-                (function.block and self.block != function.block, f"block {self.block}, the kernel requires {function.block}"),
-                (threads > min(1024, function.most_threads), f"{threads} threads a CTA, at most {min(1024, function.most_threads)} are allowed"),
-                (threads < 1 or min(self.grid) < 1, f"empty: grid {self.grid}, block {self.block}"),
-                (function.cluster and self.cluster != function.cluster, f"cluster {self.cluster}, the kernel requires {function.cluster}"),
-                (any(g % c for g, c in zip(self.grid, self.cluster)), f"grid {self.grid} is no multiple of the cluster {self.cluster}"),
-                (np.prod(self.cluster) > 16, f"cluster {self.cluster} of more than 16 CTAs"),
-                (self.shared_size > self.device.shared_limit, f"{self.shared_size} bytes of shared memory, at most {self.device.shared_limit}")):
+            (function.block and self.block != function.block, f"block {self.block}, the kernel requires {function.block}"),
+            (
+                threads > min(1024, function.most_threads),
+                f"{threads} threads a CTA, at most {min(1024, function.most_threads)} are allowed",
+            ),
+            (threads < 1 or min(self.grid) < 1, f"empty: grid {self.grid}, block {self.block}"),
+            (
+                function.cluster and self.cluster != function.cluster,
+                f"cluster {self.cluster}, the kernel requires {function.cluster}",
+            ),
+            (
+                any(g % c for g, c in zip(self.grid, self.cluster)),
+                f"grid {self.grid} is no multiple of the cluster {self.cluster}",
+            ),
+            (np.prod(self.cluster) > 16, f"cluster {self.cluster} of more than 16 CTAs"),
+            (
+                self.shared_size > self.device.shared_limit,
+                f"{self.shared_size} bytes of shared memory, at most {self.device.shared_limit}",
+            ),
+        ):
             if bad:
                 raise self.error(message)
 
@@ -189,8 +220,13 @@ class Launch:
                 for item in operand.items:
                     yield from names(item)
 
-        return {name for instruction in self.module.code if instruction.function == function
-                for operand in instruction.operands for name in names(operand)}
+        return {
+            name
+            for instruction in self.module.code
+            if instruction.function == function
+            for operand in instruction.operands
+            for name in names(operand)
+        }
 
     def layout(self):
         """Offsets of shared and local variables. Dynamic shared memory comes behind the static."""

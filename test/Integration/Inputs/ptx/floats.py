@@ -1,7 +1,7 @@
 """Floating-point instructions: f32, f64, f16, bf16 and their packed pairs.
 
-Arithmetic is exact and rounded once. The approximate functions (ex2, lg2, sin, tanh, rcp.approx, ...) are rounded from float64: inside
-the bounds that PTX documents, though not the chip's own bits.
+Arithmetic is exact and rounded once. The approximate functions (ex2, lg2, sin, tanh, rcp.approx, ...) are rounded from
+float64: inside the bounds that PTX documents, though not the chip's own bits.
 """
 
 from fractions import Fraction
@@ -80,6 +80,16 @@ def result(context, kind, mode="rn", ftz=False, saturate=False, relu=False):
     return run
 
 
+def canonical_bits(bits, kind):
+    if kind == "f32":
+        return canonical(bits.view(np.float32))
+    if kind == "f64":
+        return bits
+    codes = np.ascontiguousarray(bits).view(np.uint16)
+    infinity = np.uint16(0x7C00 if kind.startswith("f16") else 0x7F80)
+    return np.where((codes & np.uint16(0x7FFF)) > infinity, np.uint16(0x7FFF), codes).view(bits.dtype)
+
+
 def canonical(values):
     """The chip's NaN is 0x7fffffff."""
     nan = np.isnan(values)
@@ -155,7 +165,7 @@ def extreme(name, keep_nan):
 
 
 def sign(context, instruction):
-    """abs and neg change one bit, of NaNs too."""
+    """abs and neg change one bit; a NaN becomes the chip's own."""
     kind, size = instruction.parts[-1], {"f64": 8, "f32": 4, "f16x2": 4, "bf16x2": 4}.get(instruction.parts[-1], 2)
     read, write, dtype = context.read(1, UNSIGNED[size]), context.write(), UNSIGNED[size]
     mask = dtype.type({"f64": 1 << 63, "f32": 1 << 31}.get(kind, 0x80008000 if kind.endswith("x2") else 0x8000))
@@ -165,7 +175,8 @@ def sign(context, instruction):
         bits = read(group)
         if ftz and kind == "f32":
             bits = flush(bits.view(np.float32)).view(np.uint32)
-        write(group, bits ^ mask if negate else bits & ~mask)
+        changed = bits ^ mask if negate else bits & ~mask
+        write(group, canonical_bits(changed, kind))
 
     return run
 
@@ -181,14 +192,28 @@ def copysign(context, instruction):
 def test_property(context, instruction):
     kind = {"f32": np.float32, "f64": np.float64}[instruction.parts[-1]]
     least = np.finfo(kind).tiny
-    test = {"finite": np.isfinite, "infinite": np.isinf, "number": lambda x: ~np.isnan(x), "notanumber": np.isnan,
-            "normal": lambda x: np.isfinite(x) & (np.abs(x) >= least), "subnormal": lambda x: (x != 0) & (np.abs(x) < least)}[instruction.parts[1]]
+    test = {
+        "finite": np.isfinite,
+        "infinite": np.isinf,
+        "number": lambda x: ~np.isnan(x),
+        "notanumber": np.isnan,
+        "normal": lambda x: np.isfinite(x) & (np.abs(x) >= least),
+        "subnormal": lambda x: (x != 0) & (np.abs(x) < least),
+    }[instruction.parts[1]]
     read, write = context.read(1, kind), context.write()
     return lambda group: write(group, group.full(test(read(group))))
 
 
-FUNCTIONS = {"ex2": np.exp2, "lg2": np.log2, "sin": np.sin, "cos": np.cos, "tanh": np.tanh, "sqrt": np.sqrt,
-             "rcp": lambda x: 1.0 / x, "rsqrt": lambda x: 1.0 / np.sqrt(x)}
+FUNCTIONS = {
+    "ex2": np.exp2,
+    "lg2": np.log2,
+    "sin": np.sin,
+    "cos": np.cos,
+    "tanh": np.tanh,
+    "sqrt": np.sqrt,
+    "rcp": lambda x: 1.0 / x,
+    "rsqrt": lambda x: 1.0 / np.sqrt(x),
+}
 
 
 @opcode(*FUNCTIONS)

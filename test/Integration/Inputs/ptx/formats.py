@@ -34,10 +34,20 @@ def ieee(name, exponent, mantissa):
     return Format(name, exponent, mantissa, bias, True, largest, (2 ** (exponent + 1) - 1) << (mantissa - 1))
 
 
-FORMATS = {f.name: f for f in (
-    ieee("f32", 8, 23), ieee("f16", 5, 10), ieee("bf16", 8, 7), ieee("tf32", 8, 10), ieee("e5m2", 5, 2),
-    Format("e4m3", 4, 3, 7, False, 448.0, 0x7F), Format("e2m1", 2, 1, 1, False, 6.0, 0),
-    Format("e2m3", 2, 3, 1, False, 7.5, 0), Format("e3m2", 3, 2, 3, False, 28.0, 0))}
+FORMATS = {
+    f.name: f
+    for f in (
+        ieee("f32", 8, 23),
+        ieee("f16", 5, 10),
+        ieee("bf16", 8, 7),
+        ieee("tf32", 8, 10),
+        ieee("e5m2", 5, 2),
+        Format("e4m3", 4, 3, 7, False, 448.0, 0x7F),
+        Format("e2m1", 2, 1, 1, False, 6.0, 0),
+        Format("e2m3", 2, 3, 1, False, 7.5, 0),
+        Format("e3m2", 3, 2, 3, False, 28.0, 0),
+    )
+}
 NAN_CODES = {"f32": 0x7FFFFFFF, "f16": 0x7FFF, "bf16": 0x7FFF, "e5m2": 0x7F}  # PTX's canonical ones
 
 
@@ -47,8 +57,11 @@ def decode(codes, format):
     mantissa = codes & (1 << format.mantissa) - 1
     exponent = codes >> format.mantissa & (1 << format.exponent) - 1
     sign = np.where(codes >> (format.bits - 1) & 1, -1.0, 1.0)
-    value = np.where(exponent > 0, np.ldexp(1 + mantissa / 2.0**format.mantissa, exponent - format.bias),
-                     np.ldexp(mantissa / 2.0**format.mantissa, 1 - format.bias))
+    value = np.where(
+        exponent > 0,
+        np.ldexp(1 + mantissa / 2.0**format.mantissa, exponent - format.bias),
+        np.ldexp(mantissa / 2.0**format.mantissa, 1 - format.bias),
+    )
     if format.infinite:
         top = exponent == (1 << format.exponent) - 1
         value = np.where(top, np.where(mantissa == 0, np.inf, np.nan), value)
@@ -65,9 +78,13 @@ def encode(values, format, mode="rn", saturate=False):
     _, exponent = np.frexp(np.where(finite, size, 1.0))
     step = np.ldexp(1.0, np.maximum(exponent - 1, 1 - format.bias) - format.mantissa)
     scaled = np.where(finite, size, 0.0) / step
-    rounded = {"rn": np.rint, "rna": lambda x: np.floor(x + 0.5), "rz": np.floor,
-               "rm": lambda x: np.where(negative, np.ceil(x), np.floor(x)),
-               "rp": lambda x: np.where(negative, np.floor(x), np.ceil(x))}[mode](scaled) * step
+    rounded = {
+        "rn": np.rint,
+        "rna": lambda x: np.floor(x + 0.5),
+        "rz": np.floor,
+        "rm": lambda x: np.where(negative, np.ceil(x), np.floor(x)),
+        "rp": lambda x: np.where(negative, np.floor(x), np.ceil(x)),
+    }[mode](scaled) * step
     towards_zero = (mode == "rz") | ((mode == "rm") & ~negative) | ((mode == "rp") & negative)
     over = finite & (rounded > format.largest)
     held = np.minimum(rounded, format.largest)
@@ -75,7 +92,9 @@ def encode(values, format, mode="rn", saturate=False):
     biased = np.where(held > 0, exponent - 1 + format.bias, 0)
     normal = biased >= 1
     fraction = np.where(normal, held / np.ldexp(1.0, exponent - 1) - 1, held / 2.0 ** (1 - format.bias))
-    codes = (np.where(normal, biased, 0).astype(np.int64) << format.mantissa) + np.rint(fraction * 2**format.mantissa).astype(np.int64)
+    codes = (np.where(normal, biased, 0).astype(np.int64) << format.mantissa) + np.rint(fraction * 2**format.mantissa).astype(
+        np.int64
+    )
     beyond = (over & ~np.asarray(towards_zero)) | np.isinf(values)
     if not saturate:
         infinity = ((1 << format.exponent) - 1) << format.mantissa if format.infinite else format.nan

@@ -1,11 +1,11 @@
-"""Integer, bit and predicate instructions."""
+"""Integer and bit instructions."""
 
 import numpy as np
 
 from . import floats
-from .decode import Unknown, items, opcode
-from .operands import INTEGERS, SIGNED, UNDEFINED, UNSIGNED, WRITING, Bits, check_readable, reader, writer
-from .parse import Immediate, Pair, Register, Vector
+from .decode import Unknown, opcode
+from .module import Immediate
+from .operands import INTEGERS, SIGNED, UNSIGNED
 
 WIDER = {"u16": np.uint32, "s16": np.int32, "u32": np.uint64, "s32": np.int64}
 PACKED = {"u16x2": np.dtype(np.uint16), "s16x2": np.dtype(np.int16)}
@@ -39,11 +39,17 @@ def binary(function):
         reject(instruction, "sat", "lo")
         if kind in PACKED:
             half = PACKED[kind]
-            return plain(context, instruction, lambda *v: function(*[x.view(half) for x in v]).astype(half).view(np.uint32), UNSIGNED[4])
+            return plain(
+                context, instruction, lambda *v: function(*[x.view(half) for x in v]).astype(half).view(np.uint32), UNSIGNED[4]
+            )
         if "sat" in instruction.parts:
             if kind != "s32":
                 raise Unknown(".sat of another type than s32")
-            return plain(context, instruction, lambda *v: np.clip(function(*[x.astype(np.int64) for x in v]), -(2**31), 2**31 - 1).astype(np.int32))
+            return plain(
+                context,
+                instruction,
+                lambda *v: np.clip(function(*[x.astype(np.int64) for x in v]), -(2**31), 2**31 - 1).astype(np.int32),
+            )
         return plain(context, instruction)
 
     return factory
@@ -79,11 +85,7 @@ def add_or_float(name, function):
     opcode(name)(factory)
 
 
-def minimum(a, b):
-    return np.minimum(a, b)
-
-
-for name, function in (("add", lambda a, b: a + b), ("sub", lambda a, b: a - b), ("min", minimum), ("max", np.maximum)):
+for name, function in (("add", lambda a, b: a + b), ("sub", lambda a, b: a - b), ("min", np.minimum), ("max", np.maximum)):
     add_or_float(name, function)
 opcode("addc", "subc")(with_carry)
 
@@ -120,7 +122,9 @@ def multiply24(context, dtype, adds):
     a, b, write = context.read(1, dtype), context.read(2, dtype), context.write()
     c = context.read(3, dtype) if adds else None
     eight = dtype.type(8)
-    return lambda group: write(group, ((a(group) << eight) >> eight) * ((b(group) << eight) >> eight) + (c(group) if c else dtype.type(0)))
+    return lambda group: write(
+        group, ((a(group) << eight) >> eight) * ((b(group) << eight) >> eight) + (c(group) if c else dtype.type(0))
+    )
 
 
 @opcode("div", "rem")
@@ -139,7 +143,11 @@ def divide(context, instruction):
             raise group.fault(np.flatnonzero(group.full(y) == 0)[0], "division by zero")
         if dtype.kind == "u":
             return write(group, x % y if remainder else x // y)
-        size = np.abs(x.astype(object)) // np.abs(y.astype(object)) if dtype.itemsize == 8 else np.abs(x.astype(np.int64)) // np.abs(y.astype(np.int64))
+        size = (
+            np.abs(x.astype(object)) // np.abs(y.astype(object))
+            if dtype.itemsize == 8
+            else np.abs(x.astype(np.int64)) // np.abs(y.astype(np.int64))
+        )
         quotient = np.where((x < 0) != (y < 0), -size, size).astype(np.int64).astype(dtype)  # towards zero
         write(group, x - quotient * y if remainder else quotient)
 
@@ -238,14 +246,25 @@ def lop3(context, instruction):
 def permute_bytes(context, instruction):
     mode = instruction.parts[2] if len(instruction.parts) > 2 else ""
     reads, write = [context.read(number, np.uint32) for number in (1, 2, 3)], context.write()
-    pick = {"": None, "f4e": lambda i, n: i + n, "b4e": lambda i, n: n - i, "rc8": lambda i, n: n & 3,
-            "ecl": lambda i, n: np.maximum(i, n & 3), "ecr": lambda i, n: np.minimum(i, n & 3), "rc16": lambda i, n: (n & 1) * 2 + (i & 1)}[mode]
+    pick = {
+        "": None,
+        "f4e": lambda i, n: i + n,
+        "b4e": lambda i, n: n - i,
+        "rc8": lambda i, n: n & 3,
+        "ecl": lambda i, n: np.maximum(i, n & 3),
+        "ecr": lambda i, n: np.minimum(i, n & 3),
+        "rc16": lambda i, n: (n & 1) * 2 + (i & 1),
+    }[mode]
 
     def run(group):
         a, b, selector = [read(group).astype(np.uint64) for read in reads]
         both, result = a | b << np.uint64(32), np.zeros(1, np.uint64)
         for i in range(4):
-            nibble = selector >> np.uint64(4 * i) & np.uint64(15) if not pick else pick(i, (selector & np.uint64(3)).astype(np.int64)).astype(np.uint64)
+            nibble = (
+                selector >> np.uint64(4 * i) & np.uint64(15)
+                if not pick
+                else pick(i, (selector & np.uint64(3)).astype(np.int64)).astype(np.uint64)
+            )
             byte = both >> (nibble & np.uint64(7)) * np.uint64(8) & np.uint64(255)
             byte = np.where(nibble > 7, np.where(byte > 127, np.uint64(255), np.uint64(0)), byte)
             result = result | byte << np.uint64(8 * i)
@@ -261,11 +280,21 @@ def extract_field(context, instruction):
     a, position, length, write = context.read(1, dtype), context.read(2, np.uint32), context.read(3, np.uint32), context.write()
 
     def run(group):
-        x, begin, count = a(group), (position(group) & np.uint32(255)).astype(np.int64), (length(group) & np.uint32(255)).astype(np.int64)
+        x, begin, count = (
+            a(group),
+            (position(group) & np.uint32(255)).astype(np.int64),
+            (length(group) & np.uint32(255)).astype(np.int64),
+        )
         unsigned = UNSIGNED[dtype.itemsize]
-        low = np.where(begin < bits, x >> np.minimum(begin, bits - 1).astype(dtype), x >> dtype.type(bits - 1) if dtype.kind == "i" else dtype.type(0))
+        low = np.where(
+            begin < bits,
+            x >> np.minimum(begin, bits - 1).astype(dtype),
+            x >> dtype.type(bits - 1) if dtype.kind == "i" else dtype.type(0),
+        )
         count = np.broadcast_to(count, low.shape)
-        mask = np.where(count < bits, (np.uint64(1) << np.minimum(count, 63).astype(np.uint64)) - np.uint64(1), np.uint64(2**bits - 1)).astype(unsigned)
+        mask = np.where(
+            count < bits, (np.uint64(1) << np.minimum(count, 63).astype(np.uint64)) - np.uint64(1), np.uint64(2**bits - 1)
+        ).astype(unsigned)
         field = low.view(unsigned) & mask
         if dtype.kind == "i":
             at = np.clip(np.minimum(begin + count - 1, bits - 1), 0, bits - 1)
@@ -280,7 +309,11 @@ def extract_field(context, instruction):
 def insert_field(context, instruction):
     dtype = INTEGERS[instruction.parts[-1]]
     bits = 8 * dtype.itemsize
-    a, b, position, length, write = (*(context.read(n, dtype) for n in (1, 2)), *(context.read(n, np.uint32) for n in (3, 4)), context.write())
+    a, b, position, length, write = (
+        *(context.read(n, dtype) for n in (1, 2)),
+        *(context.read(n, np.uint32) for n in (3, 4)),
+        context.write(),
+    )
 
     def run(group):
         begin, count = (position(group) & np.uint32(255)).astype(np.uint64), (length(group) & np.uint32(255)).astype(np.uint64)
@@ -336,159 +369,3 @@ def dot_product(context, instruction):
         write(group, ((x * y).sum(axis=1) + added.astype(np.int64)).astype(np.uint32))
 
     return run
-
-
-# ---- comparing and choosing -------------------------------------------------------------------------------------------
-
-COMPARE = {"eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
-           "lo": np.less, "ls": np.less_equal, "hi": np.greater, "hs": np.greater_equal}
-COMBINE = {"and": np.logical_and, "or": np.logical_or, "xor": np.logical_xor}
-
-
-def comparison(name, kind):
-    """Of values; with .equ and the like also true where one is NaN."""
-
-    if not floats.is_float(kind):
-        return COMPARE[name]
-    unordered = lambda a, b: np.isnan(a) | np.isnan(b)  # noqa: E731
-    if name in ("num", "nan"):
-        return unordered if name == "nan" else lambda a, b: ~unordered(a, b)
-    if name.endswith("u"):
-        return lambda a, b: COMPARE[name[:-1]](a, b) | unordered(a, b)
-    return lambda a, b: COMPARE[name](a, b) & ~unordered(a, b)
-
-
-def compared_values(context, instruction, kind):
-
-    if not floats.is_float(kind):
-        return [context.read(number, INTEGERS[kind]) for number in (1, 2)]
-    return [floats.source(context, number, kind, "ftz" in instruction.parts) for number in (1, 2)]
-
-
-@opcode("setp")
-def set_predicate(context, instruction):
-    parts = [part for part in instruction.parts[1:] if part != "ftz"]
-    kind = parts[-1]
-    compare, (a, b) = comparison(parts[0], kind), compared_values(context, instruction, kind)
-    combine = COMBINE[parts[1]] if len(parts) == 3 else None
-    c = context.read(3, bool) if combine else None
-    result = context.operand(0)
-    pair = isinstance(result, Pair)
-
-    writes = [writer(context, item) for item in ((result.first, result.second) if pair else (result,))]
-
-    def run(group):
-        value = group.full(compare(a(group), b(group)))
-        if value.ndim == 2:  # packed halves: one predicate each
-            values = [value[:, 0], value[:, 1]]
-        else:
-            values = [value, ~value] if pair else [value]
-        for write, value in zip(writes, values):
-            write(group, combine(value, c(group)) if combine else value)
-
-    return run
-
-
-@opcode("set")
-def set_value(context, instruction):
-    """set.cmp{.bool}{.ftz}.dtype.stype: all ones, or 1.0, where true."""
-
-    parts = [part for part in instruction.parts[1:] if part != "ftz"]
-    to, kind = parts[-2], parts[-1]
-    compare, (a, b) = comparison(parts[0], kind), compared_values(context, instruction, kind)
-    combine = COMBINE[parts[1]] if len(parts) == 4 else None
-    c, write = context.read(3, bool) if combine else None, context.write()
-    size = 4 if to.endswith("x2") or to.endswith("32") else 2
-    one = {"f32": 0x3F800000, "f16": 0x3C00, "bf16": 0x3F80, "f16x2": 0x3C00, "bf16x2": 0x3F80}.get(to) if floats.is_float(to) else None
-
-    def run(group):
-        value = compare(a(group), b(group))
-        value = combine(value, c(group)) if combine else value
-        if value.ndim == 2:
-            halves = np.where(value, np.uint16(one if one else 0xFFFF), np.uint16(0))
-            return write(group, np.ascontiguousarray(halves).view(np.uint32)[:, 0])
-        ones = UNSIGNED[size].type(one if one else 2 ** (8 * size) - 1)
-        write(group, np.where(value, ones, UNSIGNED[size].type(0)))
-
-    return run
-
-
-@opcode("selp")
-def select(context, instruction):
-    size = context.operand(0).width // 8
-    kind = instruction.parts[-1]
-    dtype = np.dtype(np.float32) if kind == "f32" else np.dtype(np.float64) if kind == "f64" else UNSIGNED[size]
-    a, b, p, write = context.read(1, dtype), context.read(2, dtype), context.read(3, bool), context.write()
-    return lambda group: write(group, np.where(p(group), a(group), b(group)))
-
-
-@opcode("slct")
-def select_by_sign(context, instruction):
-    dtype = UNSIGNED[context.operand(0).width // 8]
-    kind = np.float32 if instruction.parts[-1] == "f32" else np.int32
-    a, b, c, write = context.read(1, dtype), context.read(2, dtype), context.read(3, kind), context.write()
-    return lambda group: write(group, np.where(c(group) >= 0, a(group), b(group)))
-
-
-# ---- moving -----------------------------------------------------------------------------------------------------------
-
-
-@opcode("mov")
-def move(context, instruction):
-    to, source = context.operand(0), context.operand(1)
-    if isinstance(to, Vector) or isinstance(source, Vector):
-        return pack(context, to, source)
-    if instruction.parts[-1] == "pred":
-        read, write = context.read(1, bool), context.write()
-        return lambda group: write(group, group.full(read(group)))
-    if isinstance(source, Register) and isinstance(to, Register) and source.width == to.width:
-        return copy_register(source, to, context.write())
-    size = to.width // 8
-    dtype = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}.get(instruction.parts[-1], UNSIGNED[size])
-    read, write = context.read(1, dtype), context.write()
-    return lambda group: write(group, read(group))
-
-
-def copy_register(source, to, write):
-    """A value that is undefined may be copied: it stays undefined."""
-
-    def run(group):
-        registers = group.wave.registers
-        register = registers[source.slot]
-        if register is None:
-            register = registers[source.slot] = Bits(source, group.wave.threads)
-        undefined = None
-        if register.guard is not None:
-            codes = register.guard[group.lanes]
-            if (codes == WRITING).any():
-                check_readable(group, register)
-            undefined = codes == UNDEFINED
-        write(group, register.bits[group.lanes])
-        if undefined is not None and undefined.any():
-            registers[to.slot].guard_lanes(group.ids[undefined], UNDEFINED)
-
-    return run
-
-
-def pack(context, to, source):
-    """mov.b64 {a, b}, d and mov.b64 d, {a, b}: lowest part first."""
-
-    if isinstance(to, Vector):
-        size = source.width // 8 // len(to.items) if isinstance(source, Register) else next(i.width for i in to.items if isinstance(i, Register)) // 8
-        whole = UNSIGNED[size * len(to.items)]
-        read, writes = reader(context, source, whole), [writer(context, item) for item in to.items]
-
-        def unpack(group):
-            parts = np.ascontiguousarray(group.full(read(group))).view(UNSIGNED[size]).reshape(group.count, -1)
-            for number, write in enumerate(writes):
-                write(group, parts[:, number])
-
-        return unpack
-    size = to.width // 8 // len(source.items)
-    reads, write = [reader(context, item, UNSIGNED[size]) for item in items(source)], context.write()
-
-    def join(group):
-        parts = np.stack([group.full(read(group)) for read in reads], axis=1)
-        write(group, np.ascontiguousarray(parts).view(UNSIGNED[size * len(reads)])[:, 0])
-
-    return join

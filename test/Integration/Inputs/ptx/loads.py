@@ -6,12 +6,39 @@ from .control import frame
 from .decode import Unknown, opcode
 from .floats import halves
 from .formats import FORMATS, encode
-from .memory import LOCAL_WINDOW, RANK_SHIFT, SHARED_WINDOW, MemoryFault
+from .memory import FRAME_SHIFT, FRAME_WINDOW, LOCAL_WINDOW, RANK_SHIFT, SHARED_WINDOW, MemoryFault
+from .module import Memory, Symbol
 from .operands import INTEGERS, UNSIGNED
-from .parse import Memory, Symbol
 
-HINTS = ("nc", "ca", "cg", "cs", "lu", "cv", "wb", "wt", "weak", "volatile", "relaxed", "acquire", "release", "acq_rel", "sc", "cta",
-         "cluster", "gpu", "sys", "mmio", "unified", "level", "noftz", "L2", "param", "func", "entry")
+HINTS = (
+    "nc",
+    "ca",
+    "cg",
+    "cs",
+    "lu",
+    "cv",
+    "wb",
+    "wt",
+    "weak",
+    "volatile",
+    "relaxed",
+    "acquire",
+    "release",
+    "acq_rel",
+    "sc",
+    "cta",
+    "cluster",
+    "gpu",
+    "sys",
+    "mmio",
+    "unified",
+    "level",
+    "noftz",
+    "L2",
+    "param",
+    "func",
+    "entry",
+)
 STRONG = {"volatile", "relaxed", "acquire", "release", "acq_rel", "sc"}
 TYPES = {**INTEGERS, "f32": UNSIGNED[4], "f64": UNSIGNED[8]}
 
@@ -28,7 +55,9 @@ def shared_offsets(group, addresses, size):
         return addresses + wave.cta_base[group.lanes]
     if (rank > wave.cluster_size).any():
         lane = np.flatnonzero(rank > wave.cluster_size)[0]
-        raise MemoryFault(lane, f"shared address {int(addresses[lane]):#x} names CTA {int(rank[lane]) - 1} of a cluster of {wave.cluster_size}")
+        raise MemoryFault(
+            lane, f"shared address {int(addresses[lane]):#x} names CTA {int(rank[lane]) - 1} of a cluster of {wave.cluster_size}"
+        )
     cta = group.ctas
     cta = np.where(rank > 0, cta // wave.cluster_size * wave.cluster_size + rank.astype(np.int64) - 1, cta).astype(np.uint64)
     return (addresses & np.uint64((1 << RANK_SHIFT) - 1)) + cta * np.uint64(wave.shared.stride)
@@ -42,8 +71,8 @@ def parts(group, space, addresses, size):
     if space == "shared":
         return [(wave.shared, shared_offsets(group, addresses, size), None)]
     if space == "local":
-        return [(wave.local, wave.local_offsets(group, addresses, size), None)]
-    if space != "generic":
+        return [local(group, addresses, size)]
+    if space not in ("generic", "param"):
         return wave.memory.parts(addresses, size)
     window = addresses >> np.uint64(44)
     found = []
@@ -52,12 +81,32 @@ def parts(group, space, addresses, size):
         part, low = group.part(lanes), addresses[lanes]
         if value == SHARED_WINDOW >> 44:
             here = [(wave.shared, shared_offsets(part, low - np.uint64(SHARED_WINDOW), size), None)]
-        elif value == LOCAL_WINDOW >> 44 and wave.local:
-            here = [(wave.local, wave.local_offsets(part, low, size), None)]
+        elif value == LOCAL_WINDOW >> 44 or (space == "param" and low[0] >= np.uint64(FRAME_WINDOW)):
+            here = [local(part, low, size)]
         else:
             here = wave.memory.parts(low, size)
         found += [(storage, offsets, lanes if some is None else lanes[some]) for storage, offsets, some in here]
     return found if len(found) > 1 else [(found[0][0], found[0][1], None)]
+
+
+def local(group, addresses, size):
+    """The thread's stack, or a parameter of a function whose address was taken."""
+    wave = group.wave
+    low = addresses & np.uint64(LOCAL_WINDOW - 1)
+    if low[0] >= np.uint64(FRAME_WINDOW):
+        return frame_at(group, low, size)
+    return wave.local, wave.local_offsets(group, low, size), None
+
+
+def frame_at(group, addresses, size):
+    offsets = addresses & np.uint64((1 << FRAME_SHIFT) - 1)
+    number = int(addresses[0] - np.uint64(FRAME_WINDOW)) >> FRAME_SHIFT
+    function, variable = group.wave.module.frames[number]
+    bad = (offsets > np.uint64(max(variable.size - size, 0))) | (addresses - offsets != addresses[0] - offsets[0])
+    if bad.any() or size > variable.size:
+        lane = np.flatnonzero(bad)[0] if bad.any() else 0
+        raise MemoryFault(lane, f"access of {size} bytes out of bounds: parameter {variable.name} has {variable.size}")
+    return frame(group.wave, function, variable), group.ids.astype(np.uint64) * np.uint64(variable.size) + offsets, None
 
 
 def load(group, space, addresses, element, count, ordered=False):
@@ -94,7 +143,7 @@ def space_of(instruction):
         name = part.split("::")[0]
         if name in ("global", "shared", "local", "const"):
             return "global" if name == "const" else name
-    return "global" if "param" in [part.split("::")[0] for part in instruction.parts] else "generic"
+    return "param" if "param" in [part.split("::")[0] for part in instruction.parts] else "generic"
 
 
 def shape_of(instruction):
@@ -216,11 +265,29 @@ def wrapping_decrement(old, limit):
     return np.where((old == 0) | (old > limit), limit, old - old.dtype.type(1))
 
 
-EXACT = {"add": lambda old, new: old + new, "min": min, "max": max, "and": lambda old, new: old & new, "or": lambda old, new: old | new,
-         "xor": lambda old, new: old ^ new, "exch": lambda old, new: new, "inc": lambda old, limit: 0 if old >= limit else old + 1,
-         "dec": lambda old, limit: limit if old == 0 or old > limit else old - 1, "cas": lambda old, expected, new: new if old == expected else old}
-OPERATIONS = {"add": np.add, "min": np.minimum, "max": np.maximum, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
-              "exch": lambda old, new: new, "inc": wrapping_increment, "dec": wrapping_decrement}
+EXACT = {
+    "add": lambda old, new: old + new,
+    "min": min,
+    "max": max,
+    "and": lambda old, new: old & new,
+    "or": lambda old, new: old | new,
+    "xor": lambda old, new: old ^ new,
+    "exch": lambda old, new: new,
+    "inc": lambda old, limit: 0 if old >= limit else old + 1,
+    "dec": lambda old, limit: limit if old == 0 or old > limit else old - 1,
+    "cas": lambda old, expected, new: new if old == expected else old,
+}
+OPERATIONS = {
+    "add": np.add,
+    "min": np.minimum,
+    "max": np.maximum,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "xor": np.bitwise_xor,
+    "exch": lambda old, new: new,
+    "inc": wrapping_increment,
+    "dec": wrapping_decrement,
+}
 
 
 def operation(name, kind):
@@ -268,7 +335,11 @@ def atomic(context, instruction):
         for number in range(vector):
             where = addresses + np.uint64(number * size)
             values = [group.full(read[number](group)) for read in reads]
-            old = exact(group, space, where, integer, EXACT[name], values) if integer else one_by_one(group, space, where, dtype, change, values)
+            old = (
+                exact(group, space, where, integer, EXACT[name], values)
+                if integer
+                else one_by_one(group, space, where, dtype, change, values)
+            )
             if writes:
                 writes[number](group, old)
         if group.wave.races.enabled:
@@ -320,7 +391,10 @@ def map_address(context, instruction):
     def run(group):
         address, rank_ = read(group).astype(np.uint64), rank(group).astype(np.uint64)
         if (rank_ >= group.wave.cluster_size).any():
-            raise group.fault(np.flatnonzero(group.full(rank_) >= group.wave.cluster_size)[0], f"rank outside the cluster of {group.wave.cluster_size}")
+            raise group.fault(
+                np.flatnonzero(group.full(rank_) >= group.wave.cluster_size)[0],
+                f"rank outside the cluster of {group.wave.cluster_size}",
+            )
         mapped = (address & low) | (rank_ + np.uint64(1)) << np.uint64(RANK_SHIFT)
         write(group, mapped + np.uint64(SHARED_WINDOW) if generic else mapped)
 

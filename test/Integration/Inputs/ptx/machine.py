@@ -1,8 +1,8 @@
 """Runs a wave: some CTAs of a grid at once, all their threads in one vector.
 
-Every thread has a program counter. A turn takes the lowest one and runs its threads as one Group until they branch apart, block, or
-meet others: divergent threads meet again where their counters do. Fairness: who spins rests for a while, so locks and
-flags make progress. Instructions that want whole warps (or the threads of a mask) wait until these have come.
+Every thread has a program counter. A turn takes the lowest one and runs its threads as one Group until they branch apart,
+block, or meet others: divergent threads meet again where their counters do. Fairness: who spins rests for a while, so locks
+and flags make progress. Instructions that want whole warps (or the threads of a mask) wait until these have come.
 `schedule="warps"` runs one warp, drawn at random, as far as it gets; what only works in lockstep shows there.
 """
 
@@ -11,7 +11,7 @@ import random
 import numpy as np
 
 from .memory import LOCAL_WINDOW, MemoryFault, Shared, Storage
-from .parse import PtxError
+from .module import PtxError
 from .races import Races
 
 RUN, CONVERGE, BLOCKED, EXITED = 0, 1, 2, 3
@@ -77,7 +77,9 @@ class Wave:
         self.pending = []  # asynchronous operations that land when nothing else can go on
         self.units = {}  # state of the asynchronous units and barriers, kept by their modules
         self.set_special_registers()
-        self.warpgroup = np.arange(self.threads) // self.threads_per_cta * -(-self.threads_per_cta // 128) + self.thread_in_cta // 128
+        self.warpgroup = (
+            np.arange(self.threads) // self.threads_per_cta * -(-self.threads_per_cta // 128) + self.thread_in_cta // 128
+        )
         self.status[self.thread_in_cta >= self.block_threads] = EXITED
         self.live = (self.status != EXITED).reshape(-1, 32).sum(axis=1)
 
@@ -89,13 +91,24 @@ class Wave:
         number = self.cta_numbers[thread // self.threads_per_cta]
         self.cta_rank = number % self.cluster_size if launch.cluster[1:] == (1, 1) else self.rank_of(number)
         lane = thread % 32
-        special = {"%laneid": lane, "%warpid": self.thread_in_cta // 32, "%nwarpid": np.array([self.warps_per_cta]),
-                   "%smid": number % launch.device.multiprocessors, "%nsmid": np.array([launch.device.multiprocessors]),
-                   "%gridid": np.array([launch.number]), "%cluster_ctarank": self.cta_rank,
-                   "%cluster_nctarank": np.array([self.cluster_size]), "%is_explicit_cluster": np.array([launch.clustered]),
-                   "%lanemask_eq": 1 << lane, "%lanemask_lt": (1 << lane) - 1, "%lanemask_le": (2 << lane) - 1,
-                   "%lanemask_gt": 2**32 - (2 << lane), "%lanemask_ge": 2**32 - (1 << lane),
-                   "%dynamic_smem_size": np.array([launch.dynamic_shared]), "%total_smem_size": np.array([launch.shared_size])}
+        special = {
+            "%laneid": lane,
+            "%warpid": self.thread_in_cta // 32,
+            "%nwarpid": np.array([self.warps_per_cta]),
+            "%smid": number % launch.device.multiprocessors,
+            "%nsmid": np.array([launch.device.multiprocessors]),
+            "%gridid": np.array([launch.number]),
+            "%cluster_ctarank": self.cta_rank,
+            "%cluster_nctarank": np.array([self.cluster_size]),
+            "%is_explicit_cluster": np.array([launch.clustered]),
+            "%lanemask_eq": 1 << lane,
+            "%lanemask_lt": (1 << lane) - 1,
+            "%lanemask_le": (2 << lane) - 1,
+            "%lanemask_gt": 2**32 - (2 << lane),
+            "%lanemask_ge": 2**32 - (1 << lane),
+            "%dynamic_smem_size": np.array([launch.dynamic_shared]),
+            "%total_smem_size": np.array([launch.shared_size]),
+        }
         stride = 1
         for axis, letter in enumerate("xyz"):
             block, grid, cluster = launch.block[axis], launch.grid[axis], launch.cluster[axis]
@@ -111,7 +124,11 @@ class Wave:
 
     def rank_of(self, number):
         grid, cluster = self.launch.grid, self.launch.cluster
-        x, y, z = number % grid[0] % cluster[0], number // grid[0] % grid[1] % cluster[1], number // (grid[0] * grid[1]) % cluster[2]
+        x, y, z = (
+            number % grid[0] % cluster[0],
+            number // grid[0] % grid[1] % cluster[1],
+            number // (grid[0] * grid[1]) % cluster[2],
+        )
         return x + cluster[0] * (y + cluster[1] * z)
 
     # -- errors
@@ -125,7 +142,9 @@ class Wave:
 
     def fault(self, thread, message, at=None):
         instruction = self.code[self.at if at is None else at]
-        return PtxError(f"{self.module.path}:{instruction.line}: {self.thread_name(int(thread))}: {message}\n    {instruction.text}")
+        return PtxError(
+            f"{self.module.path}:{instruction.line}: {self.thread_name(int(thread))}: {message}\n    {instruction.text}"
+        )
 
     # -- scheduling
 
@@ -208,6 +227,8 @@ class Wave:
                 after = instruction.run(active)
             except MemoryFault as fault:
                 raise active.fault(fault.lane, str(fault)) from None
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as reason:
+                raise active.fault(0, f"the emulator itself failed here: {reason!r}") from reason
             if not instruction.control:
                 pc += 1
             elif active is not group:  # the others go on behind it
@@ -300,7 +321,10 @@ class Wave:
             here = stuck[self.pc[stuck] == pc]
             state = "waits for the rest of its warp" if (self.status[here] == CONVERGE).any() else "waits"
             instruction = self.code[pc]
-            lines.append(f"    line {instruction.line}: {len(here)} threads, the first of them {self.thread_name(here[0])}, {state}: {instruction.text}")
+            lines.append(
+                f"    line {instruction.line}: {len(here)} threads, the first of them {self.thread_name(here[0])}, {state}: "
+                + instruction.text
+            )
         return self.fault(stuck[0], "deadlock: nobody can go on\n" + "\n".join(lines), int(self.pc[stuck[0]]))
 
     # -- memory of one thread
@@ -311,5 +335,7 @@ class Wave:
         bad = low > np.uint64(max(self.launch.local_size - size, 0))
         if bad.any() or self.launch.local_size < size:
             lane = np.flatnonzero(bad)[0] if bad.any() else 0
-            raise MemoryFault(lane, f"access of {size} bytes out of bounds: at local address {int(low[lane])} of {self.launch.local_size}")
+            raise MemoryFault(
+                lane, f"access of {size} bytes out of bounds: at local address {int(low[lane])} of {self.launch.local_size}"
+            )
         return low + group.ids.astype(np.uint64) * np.uint64(self.launch.local_size)

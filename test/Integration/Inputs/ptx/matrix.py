@@ -1,8 +1,8 @@
 """ldmatrix, stmatrix, mma.sync: matrices spread over the registers of a warp.
 
-Fragments of every element size follow one rule. Lane = 4 * g + t; a register holds E = 32 / bits elements. A: register i has row
-g + 8 * (i % 2), columns E * t .. + E of half i / 2 of K; B: register i has column g, the same rows of half i; accumulators:
-row g + 8 * (i / 2), column 2 * t + i % 2. Integer results are exact and wrap; float products are summed in
+Fragments of every element size follow one rule. Lane = 4 * g + t; a register holds E = 32 / bits elements. A: register i
+has row g + 8 * (i % 2), columns E * t .. + E of half i / 2 of K; B: register i has column g, the same rows of half i;
+accumulators: row g + 8 * (i / 2), column 2 * t + i % 2. Integer results are exact and wrap; float products are summed in
 float64 and rounded once, where the chip's own order and width are not documented.
 """
 
@@ -116,9 +116,15 @@ def multiply_accumulate(context, instruction):
         raise Unknown("no dense shape m8 or m16, n8")
     rows, depth = int(shape.group(1)), int(shape.group(2))
     to, kind_a, kind_b, kind_c = kinds
-    sizes = [rows * depth * ELEMENTS[kind_a] // 1024, 8 * depth * ELEMENTS[kind_b] // 1024, rows // 8 * (1 if kind_c == "f16" else 2)]
-    reads = [[reader(context, item, np.float32 if kind == "f32" else np.uint32) for item in items(context.operand(number))]
-             for number, kind in ((1, kind_a), (2, kind_b), (3, kind_c))]
+    sizes = [
+        rows * depth * ELEMENTS[kind_a] // 1024,
+        8 * depth * ELEMENTS[kind_b] // 1024,
+        rows // 8 * (1 if kind_c == "f16" else 2),
+    ]
+    reads = [
+        [reader(context, item, np.float32 if kind == "f32" else np.uint32) for item in items(context.operand(number))]
+        for number, kind in ((1, kind_a), (2, kind_b), (3, kind_c))
+    ]
     if kind_c == "f32":
         reads[2] = [lambda group, read=read: read(group).view(np.uint32) for read in reads[2]]
     if [len(one) for one in reads] != sizes or not all(sizes):

@@ -1,7 +1,7 @@
 """mbarriers: how threads and copies tell that something is done.
 
-A phase is over when all arrivals that it expects have come and all bytes that it was told of have landed. What those that arrived
-had done before is then known to those that wait (races.py).
+A phase is over when all arrivals that it expects have come and all bytes that it was told of have landed. What those that
+arrived had done before is then known to those that wait (races.py).
 """
 
 from dataclasses import dataclass
@@ -45,7 +45,10 @@ def complete_phase(wave, offset, barrier):
 def arrive(wave, offset, count, clock, transactions=0, drop=0):
     barrier = barrier_at(wave, offset)
     if count > barrier.pending:
-        raise MemoryFault(0, f"{count} arrivals at an mbarrier that expects {barrier.pending} more in phase {barrier.phase} of {barrier.expected}")
+        raise MemoryFault(
+            0,
+            f"{count} arrivals at an mbarrier that expects {barrier.pending} more in phase {barrier.phase} of {barrier.expected}",
+        )
     phase = barrier.phase
     barrier.transactions += transactions
     barrier.pending -= count
@@ -76,8 +79,16 @@ def barrier_offsets(group, addresses):
 @opcode("mbarrier")
 def mbarrier(context, instruction):
     action = instruction.parts[1]
-    factory = {"init": initialize, "inval": invalidate, "arrive": arrive_instruction, "arrive_drop": arrive_instruction, "test_wait": wait,
-               "try_wait": wait, "expect_tx": expect, "complete_tx": expect}.get(action)
+    factory = {
+        "init": initialize,
+        "inval": invalidate,
+        "arrive": arrive_instruction,
+        "arrive_drop": arrive_instruction,
+        "test_wait": wait,
+        "try_wait": wait,
+        "expect_tx": expect,
+        "complete_tx": expect,
+    }.get(action)
     if not factory:
         raise Unknown(f".{action}")
     return factory(context, instruction)
@@ -87,12 +98,18 @@ def initialize(context, instruction):
     address, count = context.address(0), context.read(1, np.uint32)
 
     def run(group):
-        shared, offsets, counts = group.wave.shared, shared_offsets(group, address(group) & np.uint64(SHARED_WINDOW - 1), 8), group.full(count(group))
+        shared, offsets, counts = (
+            group.wave.shared,
+            shared_offsets(group, address(group) & np.uint64(SHARED_WINDOW - 1), 8),
+            group.full(count(group)),
+        )
         shared.check_not_busy(offsets, 8)
         group.wave.races.write(shared, group.warps, offsets, 8, False)
         for offset, expected in zip(offsets.tolist(), counts.tolist()):
             if offset % 8 or not 0 < expected < 1 << 20:
-                raise MemoryFault(0, f"expected an address that is a multiple of 8 and a count of 1 .. 2^20-1, found {offset} and {expected}")
+                raise MemoryFault(
+                    0, f"expected an address that is a multiple of 8 and a count of 1 .. 2^20-1, found {offset} and {expected}"
+                )
             mbarriers(group.wave)[offset] = Mbarrier(expected, expected)
             shared.state[offset : offset + 8] = BARRIER
 
@@ -121,7 +138,9 @@ def arrive_instruction(context, instruction):
 
     def run(group):
         wave = group.wave
-        offsets, numbers = barrier_offsets(group, address(group)), group.full(number(group)) if number else np.ones(group.count, np.uint32)
+        offsets, numbers = barrier_offsets(group, address(group)), (
+            group.full(number(group)) if number else np.ones(group.count, np.uint32)
+        )
         phases = np.zeros(group.count, np.uint64)
         for lane, (offset, value) in enumerate(zip(offsets.tolist(), numbers.tolist())):
             count, transactions = (1, value) if expects else (value, 0)
@@ -151,7 +170,7 @@ def expect(context, instruction):
 
 
 def wait(context, instruction):
-    """mbarrier.test_wait / try_wait{.parity} done, [address], state or parity{, time}: try_wait blocks until the phase is over."""
+    """mbarrier.test_wait / try_wait{.parity} done, [address], state or parity{, time}: try_wait blocks until then."""
     instruction.control = True
     parity, blocks = "parity" in instruction.parts, instruction.parts[1] == "try_wait"
     write, address, which = context.write(), context.address(1), context.read(2, np.uint32 if parity else np.uint64)

@@ -10,11 +10,16 @@ import bisect
 import numpy as np
 
 UNWRITTEN, WRITTEN, COPYING, BARRIER = 0, 1, 2, 3
-STATES = {UNWRITTEN: "was never written", COPYING: "is the destination of a copy that has not been waited for",
-          BARRIER: "holds an mbarrier object"}
+STATES = {
+    UNWRITTEN: "was never written",
+    COPYING: "is the destination of a copy that has not been waited for",
+    BARRIER: "holds an mbarrier object",
+}
 
 SHARED_WINDOW = 1 << 44  # generic addresses of shared memory: the window plus the 32-bit shared address
 LOCAL_WINDOW = 1 << 45
+FRAME_WINDOW = 1 << 40  # within local memory: parameters of functions, their number from bit 20 on
+FRAME_SHIFT = 20
 RANK_SHIFT = 24  # bits of a shared::cluster address from here on: rank in the cluster + 1, or 0 for one's own CTA
 FIRST_SHARED = 1024  # what sm_90 keeps for itself
 PADDING = 64
@@ -73,8 +78,11 @@ class Storage:
             return view[offsets // np.uint64(element)]
         unit = element * count
         rows = view[: len(view) // count * count].reshape(-1, count)
-        return rows[offsets // np.uint64(unit)] if not (offsets % np.uint64(unit)).any() else \
-            view[(offsets // np.uint64(element))[:, None] + np.arange(count, dtype=np.uint64)]
+        return (
+            rows[offsets // np.uint64(unit)]
+            if not (offsets % np.uint64(unit)).any()
+            else view[(offsets // np.uint64(element))[:, None] + np.arange(count, dtype=np.uint64)]
+        )
 
     def scatter(self, offsets, values, element, count):
         self.check_writable(offsets, element * count)
@@ -195,8 +203,11 @@ class Shared(Storage):
             bad[:] = True
         if bad.any():
             lane = np.flatnonzero(bad)[0]
-            raise MemoryFault(lane, f"access of {size} bytes out of bounds: at shared address {int(low[lane])}, shared memory is "
-                                    f"{FIRST_SHARED} .. {self.cta_size}")
+            raise MemoryFault(
+                lane,
+                f"access of {size} bytes out of bounds: at shared address {int(low[lane])}, shared memory is "
+                f"{FIRST_SHARED} .. {self.cta_size}",
+            )
 
     # -- accesses of threads
 
@@ -228,8 +239,11 @@ class Shared(Storage):
                 used = self.readers.view(UNSIGNED[word])[index + np.uint64(part)] != 0
                 if used.any():
                     lane = np.flatnonzero(used)[0]
-                    raise MemoryFault(lane, f"write to {self.where(offsets[lane])}, which an asynchronous operation that has not "
-                                            "been waited for still reads")
+                    raise MemoryFault(
+                        lane,
+                        f"write to {self.where(offsets[lane])}, which an asynchronous operation that has not "
+                        "been waited for still reads",
+                    )
 
     # -- asynchronous operations: whole sets of bytes
 

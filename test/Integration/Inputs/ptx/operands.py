@@ -7,14 +7,21 @@ in use by an asynchronous operation; most have none, and cost nothing.
 import numpy as np
 
 from .memory import UNSIGNED
-from .parse import Immediate, Memory, Not, Register, Sink, Symbol, Vector
+from .module import Immediate, Memory, Not, Register, Sink, Symbol, Vector
 
 UNDEFINED, WRITING, READING = 1, 2, 3
-GUARDS = {UNDEFINED: "has no value yet", WRITING: "is written by an asynchronous operation that has not been waited for",
-          READING: "is read by an asynchronous operation that has not been waited for"}
+GUARDS = {
+    UNDEFINED: "has no value yet",
+    WRITING: "is written by an asynchronous operation that has not been waited for",
+    READING: "is read by an asynchronous operation that has not been waited for",
+}
 
 SIGNED = {1: np.dtype(np.int8), 2: np.dtype(np.int16), 4: np.dtype(np.int32), 8: np.dtype(np.int64)}
-INTEGERS = {f"{kind}{8 * size}": dtype for kind, table in (("u", UNSIGNED), ("b", UNSIGNED), ("s", SIGNED)) for size, dtype in table.items()}
+INTEGERS = {
+    f"{kind}{8 * size}": dtype
+    for kind, table in (("u", UNSIGNED), ("b", UNSIGNED), ("s", SIGNED))
+    for size, dtype in table.items()
+}
 
 
 class Bits:

@@ -8,134 +8,56 @@ that runs looks at text. What an instruction means is not known here.
 import re
 from dataclasses import dataclass, field
 
-TOKEN = re.compile(r"""
+from .module import (
+    Function,
+    Immediate,
+    Instruction,
+    Memory,
+    Module,
+    Not,
+    Pair,
+    PtxError,
+    Register,
+    Sink,
+    Symbol,
+    Variable,
+    Vector,
+)
+
+TOKEN = re.compile(
+    r"""
     (?P<string> "[^"]*")
   | (?P<number> 0[fF][0-9a-fA-F]{8}\b | 0[dD][0-9a-fA-F]{16}\b | 0[xX][0-9a-fA-F]+U? | 0[bB][01]+U?
               | \d+\.\d*(?:[eE][-+]?\d+)? | \d+U? )
   | (?P<name>   [A-Za-z_$%.][\w$%.]*(?:::[\w.]+)* )
   | (?P<sign>   [-+!|@:;,<>=(){}\[\]] )
-""", re.X)
+""",
+    re.X,
+)
 
-WIDTHS = {"pred": 1, "b8": 8, "u8": 8, "s8": 8, "b16": 16, "u16": 16, "s16": 16, "f16": 16, "b32": 32, "u32": 32,
-          "s32": 32, "f32": 32, "f16x2": 32, "b64": 64, "u64": 64, "s64": 64, "f64": 64, "b128": 128}
-
-
-class PtxError(Exception):
-    """What the text or its execution did wrong; the message begins with FILE:LINE."""
-
-
-# ---- operands ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Register:
-    slot: int
-    name: str
-    width: int
-
-
-@dataclass(frozen=True)
-class Immediate:
-    value: object  # int, or a float where the text had a decimal one
-    float_width: int = 0  # 32 or 64: value holds the bits of that float
-
-
-@dataclass(frozen=True)
-class Symbol:
-    """A variable, function or special register, by name."""
-
-    name: str
+WIDTHS = {
+    "pred": 1,
+    "b8": 8,
+    "u8": 8,
+    "s8": 8,
+    "b16": 16,
+    "u16": 16,
+    "s16": 16,
+    "f16": 16,
+    "b32": 32,
+    "u32": 32,
+    "s32": 32,
+    "f32": 32,
+    "f16x2": 32,
+    "b64": 64,
+    "u64": 64,
+    "s64": 64,
+    "f64": 64,
+    "b128": 128,
+}
 
 
-@dataclass(frozen=True)
-class Memory:
-    """[base + offset], or [base, {coordinates}] of a tensor."""
-
-    base: object
-    offset: int
-    coordinates: tuple = ()
-
-
-@dataclass(frozen=True)
-class Vector:
-    items: tuple
-
-
-@dataclass(frozen=True)
-class Not:
-    predicate: Register
-
-
-@dataclass(frozen=True)
-class Pair:
-    """p|q: two results."""
-
-    first: object
-    second: object
-
-
-@dataclass(frozen=True)
-class Sink:
-    """_: a result that nobody wants."""
-
-
-# ---- what a module holds ----------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Variable:
-    name: str
-    space: str  # global const shared local param
-    align: int
-    size: int
-    extern: bool = False
-    values: list = field(default_factory=list)  # ints, or (symbol, offset)
-    element: int = 8  # bits
-
-
-@dataclass
-class Instruction:
-    line: int
-    text: str
-    opcode: str
-    parts: tuple
-    operands: list
-    predicate: object = None  # Register, Not
-    target: object = None  # of branches: index of an instruction, or a list of them
-    function: str = ""
-    # Set when the module is decoded:
-    run: object = None  # Group -> None; of control instructions, the program counter to go on at, None if it is set already
-    control: bool = False  # may branch, block or change which threads run
-    guard: object = None  # reads the predicate
-
-
-@dataclass
-class Function:
-    name: str
-    entry: bool
-    params: list
-    results: list
-    line: int
-    body: bool = False
-    start: int = 0  # index of its first instruction
-    variables: dict = field(default_factory=dict)
-    block: tuple = None  # .reqntid
-    most_threads: int = 1024  # .maxntid
-    cluster: tuple = None  # .reqnctapercluster
-
-
-@dataclass
-class Module:
-    path: str
-    version: str = ""
-    target: str = ""
-    functions: dict = field(default_factory=dict)
-    variables: dict = field(default_factory=dict)
-    code: list = field(default_factory=list)
-    registers: list = field(default_factory=list)  # slot -> Register
-
-    def error(self, line, message):
-        return PtxError(f"{self.path}:{line}: {message}")
+# ---- names ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass

@@ -1,9 +1,9 @@
 """Was one access to shared memory ordered before another? Happens-before between warps, kept as vector clocks.
 
 The clock is the wave's step counter. known[w][v] is the last step of warp v that warp w has synchronized with; barriers,
-mbarriers and strong accesses pass it on. Per word only the last writer and the last reader are kept: what is reported is a race,
-what is not reported may be one. The asynchronous (second) proxy sees generic writes only behind a fence.proxy.async of
-the writer or of the issuing threads.
+mbarriers and strong accesses pass it on. Per word only the last writer and the last reader are kept: what is reported is a
+race, what is not reported may be one. The asynchronous (second) proxy sees generic writes only behind a fence.proxy.async
+of the writer or of the issuing threads.
 """
 
 import numpy as np
@@ -71,8 +71,11 @@ class Races:
         bad = (when[index] > self.known[warps, self.local(others)]) & (others != warps)
         if bad.any():
             at = np.flatnonzero(bad)[0]
-            raise MemoryFault(at // max(1, size // 4), f"race: {what} {shared.where(index[at] * 4)}, and nothing orders it behind "
-                              f"the {'write' if who is shared.writer else 'read'} of warp {int(others[at]) % self.wave.warps_per_cta}")
+            raise MemoryFault(
+                at // max(1, size // 4),
+                f"race: {what} {shared.where(index[at] * 4)}, and nothing orders it behind "
+                f"the {'write' if who is shared.writer else 'read'} of warp {int(others[at]) % self.wave.warps_per_cta}",
+            )
 
     def read(self, shared, warps, offsets, size, ordered):
         if not self.enabled:
@@ -113,8 +116,11 @@ class Races:
         fenced = (self.fenced_at[writer] > written) | (self.fenced_at[warps].max() > written)
         bad = ~(by_proxy | fenced)
         if bad.any():
-            raise MemoryFault(0, f"the asynchronous proxy reads {shared.where(words[np.flatnonzero(bad)[0]] * 4)}, which was written "
-                                 "through the generic proxy without a fence.proxy.async behind it")
+            raise MemoryFault(
+                0,
+                f"the asynchronous proxy reads {shared.where(words[np.flatnonzero(bad)[0]] * 4)}, which was written "
+                "through the generic proxy without a fence.proxy.async behind it",
+            )
 
     def attach(self, shared):
         self.asynchronous = np.full(len(shared.written_at), -1, np.int64)

@@ -8,9 +8,22 @@ import struct
 import numpy as np
 
 MAGIC = 0x70616D74
-LAYOUT = struct.Struct("<IBBBB Q 5Q 4Q 5H 5B 25x")  # magic, dtype, rank, swizzle, fill, address, dims, strides, box, element strides
+LAYOUT = struct.Struct(
+    "<IBBBB Q 5Q 4Q 5H 5B 25x"
+)  # magic, dtype, rank, swizzle, fill, address, dims, strides, box, element strides
 SIZES = {0: 1, 1: 2, 2: 4, 3: 4, 4: 8, 5: 8, 6: 2, 7: 4, 8: 8, 9: 2, 10: 4, 11: 4, 12: 4}  # CUtensorMapDataType -> bytes
-DATA_TYPES = {"uint8": 0, "int8": 0, "uint16": 1, "uint32": 2, "int32": 3, "uint64": 4, "int64": 5, "float16": 6, "float32": 7, "float64": 8}
+DATA_TYPES = {
+    "uint8": 0,
+    "int8": 0,
+    "uint16": 1,
+    "uint32": 2,
+    "int32": 3,
+    "uint64": 4,
+    "int64": 5,
+    "float16": 6,
+    "float32": 7,
+    "float64": 8,
+}
 BFLOAT16 = 9
 FLOATS = (6, 7, 8, 9, 10, 11, 12)
 SPANS = {0: 0, 1: 32, 2: 64, 3: 128}  # CUtensorMapSwizzle -> bytes
@@ -20,21 +33,27 @@ def encode(data_type, address, dims, strides, box, element_strides=None, swizzle
     """128 bytes. dims and box: innermost first; strides: bytes, of the dimensions after the innermost."""
     rank, element_strides = len(dims), element_strides or [1] * len(dims)
     for bad, message in (
-            (not 1 <= rank <= 5 or len(strides) != rank - 1 or len(box) != rank, "rank 1 .. 5 and as many strides less one"),
-            (address % 16, "an address that is a multiple of 16"),
-            (any(s % 16 or not 0 < s < 1 << 40 for s in strides), "strides that are multiples of 16 below 2^40"),
-            (any(not 0 < d <= 1 << 32 for d in dims), "dimensions of 1 .. 2^32"),
-            (any(not 0 < b <= 256 for b in box), "a box of 1 .. 256 in each dimension"),
-            (any(not 0 < s <= 8 for s in element_strides), "element strides of 1 .. 8"),
-            (box[0] * SIZES[data_type] % 16, "an inner box dimension that is a multiple of 16 bytes"),
-            (swizzle and box[0] * SIZES[data_type] > SPANS[swizzle], f"an inner box dimension of at most the {SPANS[swizzle]} bytes of the swizzle")):
+        (not 1 <= rank <= 5 or len(strides) != rank - 1 or len(box) != rank, "rank 1 .. 5 and as many strides less one"),
+        (address % 16, "an address that is a multiple of 16"),
+        (any(s % 16 or not 0 < s < 1 << 40 for s in strides), "strides that are multiples of 16 below 2^40"),
+        (any(not 0 < d <= 1 << 32 for d in dims), "dimensions of 1 .. 2^32"),
+        (any(not 0 < b <= 256 for b in box), "a box of 1 .. 256 in each dimension"),
+        (any(not 0 < s <= 8 for s in element_strides), "element strides of 1 .. 8"),
+        (box[0] * SIZES[data_type] % 16, "an inner box dimension that is a multiple of 16 bytes"),
+        (
+            swizzle and box[0] * SIZES[data_type] > SPANS[swizzle],
+            f"an inner box dimension of at most the {SPANS[swizzle]} bytes of the swizzle",
+        ),
+    ):
         if bad:
             raise ValueError(f"tensor map: expected {message}: dims {dims}, strides {strides}, box {box}")
 
     def pad(values, count):
         return list(values) + [0] * (count - len(values))
 
-    return LAYOUT.pack(MAGIC, data_type, rank, swizzle, fill, address, *pad(dims, 5), *pad(strides, 4), *pad(box, 5), *pad(element_strides, 5))
+    return LAYOUT.pack(
+        MAGIC, data_type, rank, swizzle, fill, address, *pad(dims, 5), *pad(strides, 4), *pad(box, 5), *pad(element_strides, 5)
+    )
 
 
 class TensorMap:

@@ -3,8 +3,8 @@
 import numpy as np
 
 from .decode import Unknown, opcode
+from .module import Pair
 from .operands import INTEGERS, writer
-from .parse import Pair
 
 LANES = np.arange(32)
 
@@ -56,7 +56,11 @@ def shuffle(context, instruction):
     a, b, c = [context.read(number, np.uint32) for number in (1, 2, 3)]
 
     def run(group):
-        lane, step, clamp = (group.ids & 31).astype(np.int64), group.full(b(group)).astype(np.int64) & 31, group.full(c(group)).astype(np.int64)
+        lane, step, clamp = (
+            (group.ids & 31).astype(np.int64),
+            group.full(b(group)).astype(np.int64) & 31,
+            group.full(c(group)).astype(np.int64),
+        )
         segment, limit = clamp >> 8 & 31, clamp & 31
         most = (lane & segment) | (limit & ~segment)
         least = lane & segment
@@ -122,7 +126,14 @@ def reduce(context, instruction):
     instruction.control = True
     name, kind = instruction.parts[2], instruction.parts[-1]
     dtype = np.dtype(np.float32) if kind == "f32" else INTEGERS[kind]
-    function = {"add": np.add, "min": np.minimum, "max": np.maximum, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor}[name]
+    function = {
+        "add": np.add,
+        "min": np.minimum,
+        "max": np.maximum,
+        "and": np.bitwise_and,
+        "or": np.bitwise_or,
+        "xor": np.bitwise_xor,
+    }[name]
     if kind == "f32":
         function = {"min": np.fmin, "max": np.fmax}[name]
     read, write = context.read(1, dtype), context.write()

@@ -1,8 +1,8 @@
 """wgmma: a warpgroup multiplies matrices in shared memory (A also from registers) beside its threads.
 
-The product is computed at the wait_group that retires it. Until then its accumulators may not be touched, A's registers not written,
-and the bytes that it reads not overwritten; each is told where it happens. Registers that it uses and that were written since the
-warpgroup's last wgmma.fence are told too.
+The product is computed at the wait_group that retires it. Until then its accumulators may not be touched, A's registers not
+written, and the bytes that it reads not overwritten; each is told where it happens. Registers that it uses and that were
+written since the warpgroup's last wgmma.fence are told too.
 """
 
 import re
@@ -14,8 +14,8 @@ from .decode import Unknown, items, opcode
 from .machine import CONVERGE, EXITED
 from .matrix import ELEMENTS, accumulate, elements, matrix_a, warp_words
 from .memory import MemoryFault
+from .module import Immediate, Register, Vector
 from .operands import READING, UNDEFINED, WRITING, Bits, check_readable, reader
-from .parse import Immediate, Register, Vector
 
 SPANS = {0: 16, 1: 128, 2: 64, 3: 32}  # descriptor bits 62..63 -> bytes of the swizzle
 
@@ -78,7 +78,9 @@ def whole_warpgroups(run):
             late = ~complete
             live = np.bincount(wave.warpgroup[wave.status != EXITED], minlength=len(here))
             if (live[numbers[late]] < 128).any():
-                raise group.fault(np.flatnonzero(late)[0], "wgmma wants the 128 threads of a warpgroup, there are fewer, or some have left")
+                raise group.fault(
+                    np.flatnonzero(late)[0], "wgmma wants the 128 threads of a warpgroup, there are fewer, or some have left"
+                )
             wave.pc[group.ids[late]] = wave.at
             wave.status[group.ids[late]] = CONVERGE
             if not complete.any():
@@ -194,13 +196,19 @@ def multiply(context, instruction):
         for index in (index_a, index_b):
             if index is not None:
                 wave.races.check_proxy(wave.shared, part.warps, index)
-                wave.races.read(wave.shared, part.warps[:1] + wave.random.randrange(4), index[:, ::4].ravel().astype(np.uint64), 4, False)
+                wave.races.read(
+                    wave.shared, part.warps[:1] + wave.random.randrange(4), index[:, ::4].ravel().astype(np.uint64), 4, False
+                )
                 wave.shared.read_bytes(index)
                 wave.shared.begin_read(index)
 
         def finish():
             release(part, accumulators + list(registers_a.items if registers_a else ()))
-            a = elements_of(wave, index_a, kind_a) if index_a is not None else matrix_a(warp_words(part, read_a), kind_a, 16).reshape(64, -1)
+            a = (
+                elements_of(wave, index_a, kind_a)
+                if index_a is not None
+                else matrix_a(warp_words(part, read_a), kind_a, 16).reshape(64, -1)
+            )
             b = elements_of(wave, index_b, kind_b)
             for index in (index_a, index_b):
                 if index is not None:

@@ -1,0 +1,143 @@
+//===- Candidates.cpp - what an NVIDIA chip could do with a matmul ----------===//
+//
+// Every row becomes a candidate: declined with its reason, or with the tiles that suit the problem's shape and the uses
+// that follow from them. Exactness is a precondition here, never a cost.
+//
+//===----------------------------------------------------------------------===//
+
+#include "NVPTX/NVPTX.h"
+#include "NVPTX/TileNest.h"
+
+#include "mlir/IR/MLIRContext.h"
+#include "llvm/Support/FormatVariadic.h"
+
+#include <cmath>
+
+using namespace mlir;
+using namespace qlow;
+
+namespace {
+/// Tiles of a block and of a warp or lane, and the buffers of the pipeline.
+struct Tiling {
+  int64_t m, n, k, innerM, innerN, stages;
+};
+} // namespace
+
+/// Large tiles load least for each multiply; small ones keep more of the chip busy. One stored panel width serves all:
+/// a layout belongs to the weight.
+static constexpr Tiling kWarpTilings[] = {
+    {128, 256, 64, 64, 64, 4}, {128, 128, 64, 64, 32, 4}, {64, 128, 64, 32, 32, 5},
+    {32, 128, 128, 16, 32, 4}, {16, 128, 128, 16, 16, 5},
+};
+static constexpr Tiling kLaneTiling = {64, 64, 16, 4, 4, 2};
+
+static std::string decline(const MultiplyRow &row, const MatmulProblem &problem, const Target &target) {
+  if (std::string feature = target.missing(row); !feature.empty())
+    return "needs " + feature;
+  if (problem.exactSum == row.isFloat)
+    return row.isFloat ? "sums floats, the law asks for the exact sum of integers"
+                       : "sums integers, the operands are dequantized to f32";
+  for (auto [side, facts, element] :
+       {std::tuple("left", &problem.lhs, row.lhs), std::tuple("right", &problem.rhs, row.rhs)}) {
+    auto [least, most] = elementRange(element);
+    if (facts->min < least || facts->max > most)
+      return llvm::formatv("takes {0} to {1}, the {2} side has {3} to {4}", least, most, side, facts->min, facts->max);
+  }
+  return {};
+}
+
+/// Whether rows of the left side are copied as they lie; see TileNest::canCopyLhs.
+static bool copiesLhs(const MultiplyRow &row, const MatmulProblem &problem) {
+  return row.scope == MultiplyRow::Scope::Warp && problem.lhs.isWhole && !problem.lhs.isTransposed &&
+         problem.lhs.bytes == 1 && problem.knownK && *problem.knownK % TileNest::kCopyBytes == 0;
+}
+
+static bool packsRhs(const MultiplyRow &row, const MatmulProblem &problem) {
+  return row.scope == MultiplyRow::Scope::Warp && problem.rhs.isConstant && problem.rhs.isWhole;
+}
+
+static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const MatmulProblem &problem,
+                             const Tiling &tiling) {
+  bool isWarp = row.scope == MultiplyRow::Scope::Warp;
+  auto hop = [&](StringRef to, StringRef by, int64_t stages = 1) {
+    return HopAttr::get(context, to.str(), by.str(), stages, 0);
+  };
+  auto level = [&](StringRef at, ArrayRef<int64_t> sizes) { return LevelAttr::get(context, at.str(), sizes); };
+  StringRef toRegisters = isWarp ? "ldmatrix" : "load";
+  auto toShared = [&](bool copies, const OperandFacts &facts) {
+    return hop("cta", copies ? "cp_async" : isWarp && facts.isWhole ? "load" : "decode", tiling.stages);
+  };
+  SmallVector<HopAttr> lhs{toShared(copiesLhs(row, problem), problem.lhs), hop("reg", toRegisters)};
+  SmallVector<HopAttr> rhs{toShared(packsRhs(row, problem), problem.rhs), hop("reg", toRegisters)};
+  if (packsRhs(row, problem))
+    rhs.insert(rhs.begin(), hop("memory", "pack"));
+  return RecipeAttr::get(context, row.id.str(),
+                         {level("cta", {tiling.m, tiling.n, tiling.k}),
+                          level(isWarp ? "warp" : "lane", {tiling.innerM, tiling.innerN, row.k})},
+                         lhs, rhs, problem.exactSum ? "end" : "fold", /*swap=*/false, /*split_k=*/1);
+}
+
+/// Uses of the whole problem, tiles past its edges included, as if spread over all cores: a last wave that leaves some
+/// idle counts for all.
+static ResourceVector countUses(const MultiplyRow &row, const MatmulProblem &problem, const Tiling &tiling,
+                                const Machine &machine) {
+  double blocks = problem.batch * std::ceil(problem.m / tiling.m) * std::ceil(problem.n / tiling.n);
+  double cores = static_cast<double>(machine.cores), waves = std::ceil(blocks / cores);
+  double kTiles = std::ceil(problem.k / tiling.k);
+  auto amount = [](int64_t value) { return static_cast<double>(value); };
+  double multiplies = amount(tiling.m) * tiling.n * tiling.k / amount(row.m * row.n * row.k) * kTiles * waves;
+  ResourceVector uses = row.uses;
+  for (double &use : uses)
+    use *= multiplies;
+  auto add = [&](Resource resource, double value) { uses[static_cast<unsigned>(resource)] += value; };
+  double lhs = problem.batch * problem.m * problem.k, rhs = problem.batch * problem.k * problem.n;
+  double storedRhs = packsRhs(row, problem) ? elementBytes(row.storedRhs) : problem.rhs.bytes;
+  add(Resource::Memory,
+      (lhs * problem.lhs.bytes + rhs * storedRhs + problem.batch * problem.m * problem.n * 4) / cores);
+  double tileBytes = amount(tiling.m + tiling.n) * tiling.k * kTiles * waves;
+  add(Resource::L2, tileBytes * elementBytes(row.storedRhs));
+  // ldmatrix brings 16 lines of 32 bytes to a warp; a lane's load brings one element.
+  double fragments = amount(tiling.m) * tiling.n * tiling.k * kTiles * waves;
+  double lines = fragments / tiling.innerN / row.k + fragments / tiling.innerM / row.k;
+  add(Resource::Load, row.scope == MultiplyRow::Scope::Warp ? lines / 16 * 4 : lines / 32);
+  // Decoding takes some twenty operations an element, the scale's arithmetic and addresses included.
+  if (!copiesLhs(row, problem))
+    add(Resource::Alu, amount(tiling.m) * tiling.k * kTiles * waves * 20 / 32);
+  if (!packsRhs(row, problem))
+    add(Resource::Alu, amount(tiling.n) * tiling.k * kTiles * waves * 20 / 32);
+  return uses;
+}
+
+static void addCandidate(std::vector<Candidate> &result, MLIRContext *context, const MultiplyRow &row,
+                         const MatmulProblem &problem, const Tiling &tiling, const Target &target) {
+  Candidate candidate{};
+  candidate.row = &row;
+  candidate.recipe = makeRecipe(context, row, problem, tiling);
+  int64_t shared = TileNest::sharedBytes(candidate.recipe, row), limit = target.machine().levelBytes("cta");
+  candidate.layout = packsRhs(row, problem) ? llvm::formatv("{0}x{1}", tiling.n, row.storedGroup()).str() : "codes";
+  if (shared > limit) {
+    candidate.declined = llvm::formatv("a tile needs {0} bytes of shared memory, a block has {1}", shared, limit);
+  } else {
+    candidate.uses = countUses(row, problem, tiling, target.machine());
+    score(candidate, target.machine());
+  }
+  result.push_back(std::move(candidate));
+}
+
+std::vector<Candidate> qlow::nvptxCandidates(MLIRContext *context, const MatmulProblem &problem, const Target &target) {
+  std::vector<Candidate> result;
+  for (const MultiplyRow *row : target.rows()) {
+    if (std::string reason = decline(*row, problem, target); !reason.empty()) {
+      Candidate candidate{};
+      candidate.row = row;
+      candidate.declined = reason;
+      result.push_back(std::move(candidate));
+    } else if (row->scope == MultiplyRow::Scope::Lane) {
+      addCandidate(result, context, *row, problem, kLaneTiling, target);
+    } else {
+      for (const Tiling &tiling : kWarpTilings)
+        addCandidate(result, context, *row, problem, tiling, target);
+    }
+  }
+  return result;
+}

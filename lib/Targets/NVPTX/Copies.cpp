@@ -1,0 +1,189 @@
+//===- Copies.cpp - hops from global to shared memory -----------------------===//
+//
+// Brings operand tiles into a stage's buffer in chunks (TileNest.h): by asynchronous copies where memory holds what the
+// instruction takes, else element by element through the format's decoder. What lies outside a matrix becomes zero;
+// nothing outside is read.
+//
+//===----------------------------------------------------------------------===//
+
+#include "NVPTX/TileNest.h"
+#include "qlow/Dialect/Elements.h"
+#include "qlow/Targets/Layout.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+using namespace mlir;
+using namespace qlow;
+
+//===----------------------------------------------------------------------===//
+// Elements
+//===----------------------------------------------------------------------===//
+
+SmallVector<Value> TileNest::indicesOf(Side side, ValueRange batch, Value line, Value kIndex) {
+  bool kIsFirst = side == Side::Lhs ? op.getTransposeLhs() : !op.getTransposeRhs();
+  SmallVector<Value> indices(batch);
+  indices.append({kIsFirst ? kIndex : line, kIsFirst ? line : kIndex});
+  return indices;
+}
+
+/// The integer image of a code, or the dequantized f32; i32 or f32.
+Value TileNest::emitStoredElement(Side side, ValueRange batch, Value line, Value kIndex) {
+  Type type = side == Side::Lhs ? op.getLhsType() : op.getRhsType();
+  ValueRange parts = side == Side::Lhs ? op.getLhs() : op.getRhs();
+  SmallVector<Value> indices = indicesOf(side, batch, line, kIndex);
+  QType quantized = getQuantizedElement(type);
+  if (!quantized) {
+    Value value = memref::LoadOp::create(builder, loc, parts.front(), indices);
+    return value.getType().isF32() ? value : arith::ExtFOp::create(builder, loc, builder.getF32Type(), value);
+  }
+  ElementReader reader(quantized, parts);
+  if (row.isFloat)
+    return reader.emitValue(builder, loc, indices);
+  return emitInteger(builder, loc, *quantized.getFormat(), reader.emitCode(builder, loc, indices));
+}
+
+/// The zero point of a line in steps of the image, i32; null where there is none.
+Value TileNest::emitZero(Side side, ValueRange batch, Value line) {
+  QType type = getQuantizedElement(side == Side::Lhs ? op.getLhsType() : op.getRhsType());
+  SmallVector<Value> indices = indicesOf(side, batch, line, index.constant(0));
+  Value zero = ElementReader(type, side == Side::Lhs ? op.getLhs() : op.getRhs()).emitZeroPoint(builder, loc, indices);
+  auto scale = zero ? static_cast<int32_t>(1.0f / type.getFormat()->integerImage()->step) : 1;
+  return scale == 1 ? zero : i32.mul(zero, scale);
+}
+
+/// What the instruction multiplies. A lane's integers are wide enough to take the zero point off at once.
+Value TileNest::emitElement(Side side, ValueRange batch, Value line, Value kIndex) {
+  Value element = emitStoredElement(side, batch, line, kIndex);
+  if (row.isFloat || row.scope != MultiplyRow::Scope::Lane)
+    return element;
+  Value zero = emitZero(side, batch, line);
+  return zero ? i32.sub(element, zero) : element;
+}
+
+void TileNest::emitDecode(const OutputTile &block, Side side, Value stage, Value kTile) {
+  const Tile &tile = side == Side::Lhs ? lhsTile : rhsTile;
+  unsigned bytes = elementBytes(side == Side::Lhs ? row.storedLhs : row.storedRhs);
+  int64_t group = row.storedGroup();
+  Value lines = side == Side::Lhs ? m32 : n32, line0 = side == Side::Lhs ? block.row0 : block.column0;
+  bool linesAreInner = side == Side::Lhs ? op.getTransposeLhs() : !op.getTransposeRhs();
+  // A thread stores whole words: the elements of one line that lie in it.
+  int64_t perWord = 4 / bytes, words = tileK / perWord;
+  auto loop = scf::ForOp::create(builder, loc, thread, i32.constant(tile.rows * words), i32.constant(threads));
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(loop.getBody());
+  Value number = loop.getInductionVar();
+  int64_t inner = linesAreInner ? tile.rows : words;
+  Value outerIndex = i32.div(number, inner), innerIndex = i32.rem(number, inner);
+  Value inTile = linesAreInner ? innerIndex : outerIndex;
+  Value kInTile = i32.mul(linesAreInner ? outerIndex : innerIndex, perWord);
+  Value line = i32.add(line0, inTile), kIndex = i32.add(i32.mul(kTile, tileK), kInTile);
+  Value isLine = i32.less(line, lines), word;
+  Type type = row.isFloat ? Type(builder.getF32Type()) : builder.getI32Type();
+  for (int64_t i = 0; i < perWord; ++i) {
+    Value at = i32.add(kIndex, i);
+    Value element = emitGuarded(i32.both(isLine, i32.less(at, k32)), type,
+                                [&] { return emitElement(side, block.batch, index.cast(line), index.cast(at)); });
+    if (perWord > 1) {
+      element = arith::AndIOp::create(builder, loc, element, i32.constant((int64_t(1) << (8 * bytes)) - 1));
+      element = i32.mul(element, int64_t(1) << (8 * bytes * i));
+    }
+    word = word ? i32.add(word, element) : element;
+  }
+  Value at = i32.add(i32.mul(i32.div(kInTile, group), tile.chunkPitch), i32.mul(inTile, group * bytes));
+  at = i32.add(i32.add(at, i32.mul(i32.rem(kInTile, group), bytes)), tile.base);
+  LLVM::StoreOp::create(builder, loc, word, shared(stage, at));
+}
+
+//===----------------------------------------------------------------------===//
+// Asynchronous copies
+//===----------------------------------------------------------------------===//
+
+bool TileNest::canCopyLhs(MatmulKernelOp op, const MultiplyRow &row) {
+  auto type = cast<RankedTensorType>(op.getLhsType());
+  QType quantized = getQuantizedElement(type);
+  int64_t k = type.getShape().back();
+  return quantized && !op.getTransposeLhs() && elementBytes(row.storedLhs) == 1 &&
+         quantized.getFormat()->kind == DecodeKind::Integer && quantized.getFormat()->bits == 8 &&
+         !ShapedType::isDynamic(k) && k % kCopyBytes == 0;
+}
+
+void TileNest::prepareCopies(const OutputTile &block) {
+  if (copiesLhs)
+    emitLhsCopies(block);
+  if (copiesRhs)
+    emitRhsCopies(block);
+}
+
+void TileNest::forEachCopy(int64_t total, function_ref<void(Value, Value)> add) {
+  for (int64_t first = 0; first < total; first += threads) {
+    Value number = i32.add(thread, first);
+    add(number, first + threads > total ? i32.less(number, i32.constant(total)) : Value());
+  }
+}
+
+/// A row's chunks are copied by threads side by side, as they lie in memory.
+void TileNest::emitLhsCopies(const OutputTile &block) {
+  Value base = pointerOf(op.getLhs().front());
+  Value firstRow = i64.mul(i64.cast(block.linearBatch), i64.cast(m));
+  forEachCopy(tileM * chunks, [&](Value number, Value isTaken) {
+    Value chunk = i32.rem(number, chunks), inTile = i32.div(number, chunks);
+    Value matrixRow = i32.add(block.row0, inTile), last = i32.sub(m32, i32.constant(1));
+    Value source = i64.add(firstRow, i64.cast(i32.min(matrixRow, last)));
+    source = i64.add(i64.mul(source, i64.cast(k)), i64.cast(i32.mul(chunk, kCopyBytes)));
+    Value target = i32.add(i32.mul(chunk, lhsTile.chunkPitch), i32.mul(inTile, kCopyBytes));
+    copies.push_back({offset(base, source), i64.constant(tileK), target, chunk, i32.less(matrixRow, m32), isTaken});
+  });
+}
+
+/// A panel lies chunk by chunk, as the tile does; the last one is narrower where N says so.
+void TileNest::emitRhsCopies(const OutputTile &block) {
+  Layout layout(row, tileN, *staticN, *staticK);
+  int64_t lastPanel = layout.numPanels() - 1;
+  Value width = i32.constant(tileN);
+  if (layout.width(lastPanel) != tileN)
+    width = i32.select(i32.equal(block.panel, i32.constant(lastPanel)), i32.constant(layout.width(lastPanel)), width);
+  Value bytes = i64.mul(i64.cast(block.linearBatch), layout.bytes());
+  bytes = i64.add(bytes, i64.mul(i64.cast(block.panel), layout.panelBytes(0)));
+  Value panel = offset(pointerOf(op.getRhs().front()), bytes);
+  Value tileStep = i64.cast(i32.mul(width, chunks * kCopyBytes));
+  forEachCopy(tileN * chunks, [&](Value number, Value isTaken) {
+    Value chunk = i32.div(number, tileN), inTile = i32.rem(number, tileN);
+    Value inside = i32.less(inTile, width);
+    Value column = i32.select(inside, inTile, i32.constant(0));
+    Value source = i64.mul(i64.cast(i32.add(i32.mul(chunk, width), column)), kCopyBytes);
+    Value target = i32.add(i32.mul(chunk, rhsTile.chunkPitch), i32.mul(inTile, kCopyBytes));
+    copies.push_back({offset(panel, source), tileStep, i32.add(target, rhsTile.base), chunk, inside, isTaken});
+  });
+  columnSumsAt = offset(panel, i64.cast(i32.mul(width, layout.groups() * layout.kGroup * layout.elementBytes)));
+}
+
+void TileNest::emitIssue(const OutputTile &block, Value stage, Value kTile) {
+  Value allChunks = i32.ceilDiv(k32, row.storedGroup());
+  bool kIsWhole = staticK && *staticK % tileK == 0;
+  for (const Copy &copy : copies) {
+    Value valid = copy.valid;
+    if (!kIsWhole)
+      valid = i32.both(valid, i32.less(i32.add(i32.mul(kTile, chunks), copy.chunk), allChunks));
+    Value bytes = i32.select(valid, i32.constant(kCopyBytes), i32.constant(0));
+    Value source = offset(copy.source, i64.mul(i64.cast(kTile), copy.tileStep));
+    // Where nothing is copied the address is still one of the operand's: the first of its line.
+    if (!kIsWhole)
+      source = LLVM::SelectOp::create(builder, loc, valid, source, copy.source);
+    auto issue = [&] {
+      NVVM::CpAsyncOp::create(builder, loc, shared(stage, copy.target), source, static_cast<uint32_t>(kCopyBytes),
+                              NVVM::LoadCacheModifierKind::CG, bytes);
+    };
+    if (copy.isTaken)
+      ifThen(copy.isTaken, issue);
+    else
+      issue();
+  }
+  if (!copiesLhs)
+    emitDecode(block, Side::Lhs, stage, kTile);
+  if (!copiesRhs)
+    emitDecode(block, Side::Rhs, stage, kTile);
+}

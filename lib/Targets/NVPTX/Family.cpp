@@ -1,0 +1,89 @@
+//===- Family.cpp - the NVIDIA family ---------------------------------------===//
+//
+// Chooses among a kernel's recipes by M on the host and hands each to the tile nest.
+//
+//===----------------------------------------------------------------------===//
+
+#include "NVPTX/NVPTX.h"
+#include "NVPTX/TileNest.h"
+
+using namespace mlir;
+using namespace qlow;
+
+namespace {
+class NvptxFamily final : public Family {
+public:
+  StringRef name() const override { return "nvptx"; }
+  ArrayRef<MultiplyRow> rows() const override { return nvptxRows(); }
+  bool runsOnDevice() const override { return true; }
+  bool hasNative(FloatUnit, const Machine &) const override { return true; }
+  std::vector<Candidate> candidates(MLIRContext *context, const MatmulProblem &problem,
+                                    const Target &target) const override {
+    return nvptxCandidates(context, problem, target);
+  }
+  Value emitSlotBytes(OpBuilder &builder, MatmulKernelOp kernel, const Machine &machine) const override;
+  LogicalResult schedule(RewriterBase &rewriter, MatmulKernelOp kernel, const Machine &machine) const override;
+};
+} // namespace
+
+Value NvptxFamily::emitSlotBytes(OpBuilder &builder, MatmulKernelOp kernel, const Machine &) const {
+  IndexBuilder index(builder, kernel.getLoc());
+  Value bytes = index.constant(0);
+  for (RecipeAttr recipe : kernel.getRecipes().getRecipes())
+    if (const MultiplyRow *row = findNvptxRow(recipe.getUnit()))
+      bytes = index.max(bytes, TileNest(builder, kernel, recipe, *row).emitSlotBytes());
+  return bytes;
+}
+
+/// Whether the nest can follow the recipe; says why not.
+static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, const MultiplyRow *row,
+                                  const Machine &machine) {
+  if (!row)
+    return kernel.emitOpError() << "has a recipe with '" << recipe.getUnit() << "', which is no row of this target";
+  bool isWarp = row->scope == MultiplyRow::Scope::Warp;
+  ArrayRef<int64_t> block = recipe.getTile("cta"), inner = recipe.getTile(isWarp ? "warp" : "lane");
+  if (block.size() != 3 || inner.size() != 3)
+    return kernel.emitOpError() << "needs tiles at levels 'cta' and '" << (isWarp ? "warp" : "lane")
+                                << "' in its recipe, found " << recipe;
+  auto divides = [](int64_t part, int64_t whole) { return part > 0 && whole > 0 && whole % part == 0; };
+  int64_t unit = isWarp ? 16 : 1;
+  if (!divides(unit, inner[0]) || !divides(unit, inner[1]) || !divides(inner[0], block[0]) ||
+      !divides(inner[1], block[1]) || !divides(row->k, block[2]) || block[0] > 256 || block[1] > 256 ||
+      block[2] > 256 || inner[0] * inner[1] > 64 * 64)
+    return kernel.emitOpError() << "expected a cta tile of at most 256 x 256 x 256 in whole inner tiles, and these in "
+                                << "whole units of " << unit << " x " << unit << " x " << row->k << ", found "
+                                << recipe;
+  int64_t threads = TileNest::threadsOf(recipe, *row), stages = recipe.getLhs().front().getStages();
+  int64_t shared = TileNest::sharedBytes(recipe, *row);
+  if (threads > 1024 || threads % 32)
+    return kernel.emitOpError() << "expected inner tiles of whole warps and at most 1024 threads, found " << threads
+                                << " by " << recipe;
+  if (stages < 2 || stages > 16 || shared > machine.levelBytes("cta"))
+    return kernel.emitOpError() << "expected 2 to 16 stages in " << machine.levelBytes("cta")
+                                << " bytes of shared memory, found " << stages << " in " << shared << " bytes";
+  if (recipe.getLhs().front().getBy() == "cp_async" && (!isWarp || !TileNest::canCopyLhs(kernel, *row)))
+    return kernel.emitOpError() << "has a recipe that copies the left side as it lies, which needs codes of one byte "
+                                << "with K last, known and a multiple of " << TileNest::kCopyBytes;
+  if (row->isFloat != kernel.getAccumulatorType().isF32())
+    return kernel.emitOpError() << "has a recipe with '" << row->id << "', which does not give sums of "
+                                << kernel.getAccumulatorType();
+  return success();
+}
+
+LogicalResult NvptxFamily::schedule(RewriterBase &rewriter, MatmulKernelOp kernel, const Machine &machine) const {
+  RecipesAttr recipes = kernel.getRecipes();
+  for (RecipeAttr recipe : recipes.getRecipes())
+    if (failed(verifyRecipe(kernel, recipe, findNvptxRow(recipe.getUnit()), machine)))
+      return failure();
+  OpBuilder::InsertionGuard guard(rewriter);
+  rewriter.setInsertionPoint(kernel);
+  emitByRows(rewriter, kernel,
+             [&](RecipeAttr recipe) { TileNest(rewriter, kernel, recipe, *findNvptxRow(recipe.getUnit())).emit(); });
+  rewriter.eraseOp(kernel);
+  return success();
+}
+
+const Family &qlow::nvptxFamily() {
+  static const NvptxFamily family;
+  return family;
+}

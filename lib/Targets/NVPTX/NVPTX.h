@@ -1,0 +1,18 @@
+//===- NVPTX.h - private parts of the NVIDIA family -------------*- C++ -*-===//
+
+#ifndef QLOW_LIB_TARGETS_NVPTX_NVPTX_H
+#define QLOW_LIB_TARGETS_NVPTX_NVPTX_H
+
+#include "qlow/Targets/Targets.h"
+
+namespace qlow {
+
+llvm::ArrayRef<MultiplyRow> nvptxRows();
+const MultiplyRow *findNvptxRow(llvm::StringRef id);
+
+/// All rows as candidates; see Family::candidates.
+std::vector<Candidate> nvptxCandidates(mlir::MLIRContext *context, const MatmulProblem &problem, const Target &target);
+
+} // namespace qlow
+
+#endif // QLOW_LIB_TARGETS_NVPTX_NVPTX_H

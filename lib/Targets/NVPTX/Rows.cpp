@@ -1,0 +1,106 @@
+//===- Rows.cpp - NVIDIA multiply instructions ------------------------------===//
+//
+// `mma_*` rows are mma.sync: 32 threads multiply fragments that each holds a part of (PTX ISA 8.0, 9.7.13.4). All four
+// mixes of signedness are instructions of their own. `fma` and `mad` rows are one thread's scalar instructions: any
+// chip has them, so they close the list. Uses are of a warp's instruction: a thread's is 1/32.
+//
+//===----------------------------------------------------------------------===//
+
+#include "NVPTX/NVPTX.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+using namespace qlow;
+
+static Value emitFma(OpBuilder &builder, Location loc, Value acc, Value lhs, Value rhs) {
+  return math::FmaOp::create(builder, loc, lhs, rhs, acc);
+}
+
+static Value emitMad(OpBuilder &builder, Location loc, Value acc, Value lhs, Value rhs) {
+  return arith::AddIOp::create(builder, loc, acc, arith::MulIOp::create(builder, loc, lhs, rhs));
+}
+
+static SmallVector<Value> elementsOf(OpBuilder &builder, Location loc, Value vector) {
+  SmallVector<Value> elements;
+  for (int64_t i = 0, e = cast<VectorType>(vector.getType()).getNumElements(); i < e; ++i)
+    elements.push_back(vector::ExtractOp::create(builder, loc, vector, i));
+  return elements;
+}
+
+/// D = A B + C on fragments: acc 4 x i32, lhs 4 x i32 of four bytes each, rhs 2 x i32. Sums wrap mod 2^32.
+template <NVVM::MMATypes lhsType, NVVM::MMATypes rhsType>
+static Value emitMma16x8x32(OpBuilder &builder, Location loc, Value acc, Value lhs, Value rhs) {
+  Type i32 = builder.getI32Type();
+  auto result = LLVM::LLVMStructType::getLiteral(builder.getContext(), {i32, i32, i32, i32});
+  auto mma = NVVM::MmaOp::create(builder, loc, result, elementsOf(builder, loc, lhs), elementsOf(builder, loc, rhs),
+                                 elementsOf(builder, loc, acc), ArrayRef<int64_t>{16, 8, 32}, std::nullopt,
+                                 NVVM::MMAIntOverflow::wrapped, std::array<NVVM::MMATypes, 2>{lhsType, rhsType},
+                                 std::array<NVVM::MMALayout, 2>{NVVM::MMALayout::row, NVVM::MMALayout::col});
+  SmallVector<Value> sums;
+  for (int64_t i = 0; i < 4; ++i)
+    sums.push_back(LLVM::ExtractValueOp::create(builder, loc, mma.getRes(), i));
+  return vector::FromElementsOp::create(builder, loc, cast<VectorType>(acc.getType()), sums);
+}
+
+static ResourceVector usesOf(Resource resource, double amount) {
+  ResourceVector uses{};
+  uses[static_cast<unsigned>(resource)] = amount;
+  return uses;
+}
+
+static MultiplyRow mma(StringRef id, OperandElement lhs, OperandElement rhs, decltype(MultiplyRow::emit) emit) {
+  MultiplyRow row{};
+  row.id = id;
+  row.instruction = "mma.sync.m16n8k32";
+  row.m = 16, row.n = 8, row.k = 32;
+  row.kGroup = 16; // bytes of a row that one address of ldmatrix names
+  row.scope = MultiplyRow::Scope::Warp;
+  row.lhs = row.storedLhs = lhs;
+  row.rhs = row.storedRhs = rhs;
+  row.features = {"sm_80"};
+  row.uses = usesOf(Resource::Multiply, 1);
+  row.emit = emit;
+  return row;
+}
+
+static MultiplyRow scalar(StringRef id, StringRef instruction, OperandElement element, double alu,
+                          decltype(MultiplyRow::emit) emit) {
+  MultiplyRow row{};
+  row.id = id;
+  row.instruction = instruction;
+  row.m = row.n = row.k = 1;
+  row.scope = MultiplyRow::Scope::Lane;
+  row.lhs = row.storedLhs = row.rhs = row.storedRhs = element;
+  row.isFloat = element == OperandElement::F32;
+  row.features = {"sm_75"}; // the oldest described
+  row.uses = usesOf(Resource::Alu, alu / 32);
+  row.emit = emit;
+  return row;
+}
+
+ArrayRef<MultiplyRow> qlow::nvptxRows() {
+  constexpr auto S8 = OperandElement::S8, U8 = OperandElement::U8;
+  constexpr auto s8 = NVVM::MMATypes::s8, u8 = NVVM::MMATypes::u8;
+  static const MultiplyRow kRows[] = {
+      mma("mma_16x8x32_i32_s8_s8", S8, S8, emitMma16x8x32<s8, s8>),
+      mma("mma_16x8x32_i32_u8_s8", U8, S8, emitMma16x8x32<u8, s8>),
+      mma("mma_16x8x32_i32_s8_u8", S8, U8, emitMma16x8x32<s8, u8>),
+      mma("mma_16x8x32_i32_u8_u8", U8, U8, emitMma16x8x32<u8, u8>),
+      // Integer multiplies run at half rate.
+      scalar("mad_1x1x1_i32_s32_s32", "mad.lo.s32", OperandElement::S32, 2, emitMad),
+      scalar("fma_1x1x1_f32_f32_f32", "fma.rn.f32", OperandElement::F32, 1, emitFma),
+  };
+  return kRows;
+}
+
+const MultiplyRow *qlow::findNvptxRow(StringRef id) {
+  for (const MultiplyRow &row : nvptxRows())
+    if (row.id == id)
+      return &row;
+  return nullptr;
+}

@@ -1,0 +1,317 @@
+//===- TileNest.cpp - tiles of blocks and the pipeline over K ---------------===//
+//
+// See TileNest.h for the shape of the code. While a tile of K is multiplied, those behind it arrive: a buffer is filled
+// again one barrier after its last reader, and fragments of the next step are loaded before the current one multiplies.
+//
+//===----------------------------------------------------------------------===//
+
+#include "NVPTX/TileNest.h"
+#include "qlow/Targets/Layout.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+using namespace mlir;
+using namespace qlow;
+
+/// Blocks that run at one time should share rows and columns in the second-level cache: so many rows of tiles are
+/// walked together, column by column.
+static constexpr int64_t kRasterRows = 8;
+static constexpr int64_t kWarp = 32;
+/// Lines that a block of the sums launch takes, a warp each.
+static constexpr int64_t kSumLines = 8;
+
+static std::optional<int64_t> constantOf(Value value) { return getConstantIntValue(OpFoldResult(value)); }
+
+static ArrayRef<int64_t> innerTile(RecipeAttr recipe, const MultiplyRow &row) {
+  return recipe.getTile(row.scope == MultiplyRow::Scope::Warp ? "warp" : "lane");
+}
+
+/// Rows of nothing behind each chunk, so that threads that store one row's chunks side by side hit different banks.
+static int64_t paddingRows(int64_t chunkBytes, int64_t chunks) {
+  return chunkBytes == 16 ? std::max<int64_t>(8 / chunks, 1) : 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Sizes
+//===----------------------------------------------------------------------===//
+
+int64_t TileNest::threadsOf(RecipeAttr recipe, const MultiplyRow &row) {
+  ArrayRef<int64_t> block = recipe.getTile("cta"), inner = innerTile(recipe, row);
+  return block[0] / inner[0] * (block[1] / inner[1]) * (row.scope == MultiplyRow::Scope::Warp ? kWarp : 1);
+}
+
+int64_t TileNest::sharedBytes(RecipeAttr recipe, const MultiplyRow &row) {
+  ArrayRef<int64_t> block = recipe.getTile("cta");
+  int64_t group = row.storedGroup(), chunks = block[2] / group, bytes = 0;
+  for (auto [lines, element] : {std::pair(block[0], row.storedLhs), std::pair(block[1], row.storedRhs)}) {
+    int64_t chunkBytes = group * elementBytes(element);
+    bytes += llvm::alignTo(chunks * (lines + paddingRows(chunkBytes, chunks)) * chunkBytes, kCopyBytes);
+  }
+  return bytes * recipe.getLhs().front().getStages();
+}
+
+TileNest::TileNest(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, const MultiplyRow &row)
+    : builder(builder), loc(op.getLoc()), index(builder, loc), i32(builder, loc, builder.getI32Type()),
+      i64(builder, loc, builder.getI64Type()), op(op), recipe(recipe), row(row),
+      rank(cast<ShapedType>(op.getOut().getType()).getRank()) {
+  ArrayRef<int64_t> block = recipe.getTile("cta"), inner = innerTile(recipe, row);
+  tileM = block[0], tileN = block[1], tileK = block[2];
+  innerM = inner[0], innerN = inner[1];
+  threads = threadsOf(recipe, row);
+  stages = recipe.getLhs().front().getStages();
+  steps = tileK / row.k;
+  chunks = tileK / row.storedGroup();
+  copiesLhs = recipe.getLhs().front().getBy() == "cp_async";
+  copiesRhs = op.getPackedRhs();
+  auto tileOf = [&](int64_t lines, OperandElement element, int64_t base) {
+    int64_t chunkBytes = row.storedGroup() * elementBytes(element);
+    return Tile{lines, (lines + paddingRows(chunkBytes, chunks)) * chunkBytes, base};
+  };
+  lhsTile = tileOf(tileM, row.storedLhs, 0);
+  rhsTile = tileOf(tileN, row.storedRhs, llvm::alignTo(chunks * lhsTile.chunkPitch, kCopyBytes));
+  stageBytes = rhsTile.base + llvm::alignTo(chunks * rhsTile.chunkPitch, kCopyBytes);
+
+  m = index.dim(op.getOut(), rank - 2);
+  n = index.dim(op.getOut(), rank - 1);
+  k = op.emitK(builder);
+  staticK = constantOf(k);
+  staticN = constantOf(n);
+  batchCount = index.constant(1);
+  for (int64_t dim = 0; dim < rank - 2; ++dim) {
+    batchSizes.push_back(index.dim(op.getOut(), dim));
+    batchCount = index.mul(batchCount, batchSizes.back());
+  }
+}
+
+/// Rows of a lane subtract zero points from each element; only sums of stored codes are corrected afterwards.
+bool TileNest::needsRowSums() {
+  return row.scope == MultiplyRow::Scope::Warp && !row.isFloat && getQuantizedElement(op.getRhsType()).getZero();
+}
+bool TileNest::needsColumnSums() {
+  return row.scope == MultiplyRow::Scope::Warp && !row.isFloat && getQuantizedElement(op.getLhsType()).getZero();
+}
+
+Value TileNest::emitSlotBytes() {
+  Value bytes = index.constant(0);
+  if (needsRowSums())
+    bytes = index.alignTo(index.mul(index.mul(batchCount, m), 4), 64);
+  if (needsColumnSums() && !copiesRhs)
+    bytes = index.add(bytes, index.alignTo(index.mul(index.mul(batchCount, n), 4), 64));
+  return bytes;
+}
+
+//===----------------------------------------------------------------------===//
+// Building blocks
+//===----------------------------------------------------------------------===//
+
+Value TileNest::pointerOf(Value memref) {
+  Value address = memref::ExtractAlignedPointerAsIndexOp::create(builder, loc, memref);
+  auto type = LLVM::LLVMPointerType::get(builder.getContext(), static_cast<unsigned>(NVVM::NVVMMemorySpace::Global));
+  return LLVM::IntToPtrOp::create(builder, loc, type, i64.cast(address));
+}
+
+Value TileNest::offset(Value pointer, Value bytes) {
+  return LLVM::GEPOp::create(builder, loc, pointer.getType(), builder.getI8Type(), pointer, ValueRange{bytes});
+}
+
+Value TileNest::shared(Value stage, Value bytes) {
+  return offset(sharedBase, i32.add(i32.mul(stage, stageBytes), bytes));
+}
+
+void TileNest::ifThen(Value condition, function_ref<void()> body) {
+  if (constantOf(condition).value_or(0))
+    return body();
+  OpBuilder::InsertionGuard guard(builder);
+  auto branch = scf::IfOp::create(builder, loc, condition, /*withElseRegion=*/false);
+  builder.setInsertionPointToStart(&branch.getThenRegion().front());
+  body();
+}
+
+Value TileNest::emitGuarded(Value condition, Type type, function_ref<Value()> inside) {
+  OpBuilder::InsertionGuard guard(builder);
+  auto branch = scf::IfOp::create(builder, loc, TypeRange{type}, condition, /*addThenBlock=*/true,
+                                  /*addElseBlock=*/true);
+  builder.setInsertionPointToStart(&branch.getThenRegion().front());
+  scf::YieldOp::create(builder, loc, inside());
+  builder.setInsertionPointToStart(&branch.getElseRegion().front());
+  Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(type));
+  scf::YieldOp::create(builder, loc, zero);
+  return branch.getResult(0);
+}
+
+//===----------------------------------------------------------------------===//
+// Launches
+//===----------------------------------------------------------------------===//
+
+/// Opens a launch of `blocks` (index) blocks and leaves the builder in its body.
+static gpu::LaunchOp startLaunch(OpBuilder &builder, Location loc, Value blocks, int64_t threads, int64_t shared) {
+  auto constant = [&](int64_t value) -> Value { return arith::ConstantIndexOp::create(builder, loc, value); };
+  Value one = constant(1);
+  Value bytes = shared ? arith::ConstantIntOp::create(builder, loc, shared, 32).getResult() : Value();
+  auto launch = gpu::LaunchOp::create(builder, loc, blocks, one, one, constant(threads), one, one, bytes);
+  builder.setInsertionPointToStart(&launch.getBody().front());
+  gpu::TerminatorOp::create(builder, loc);
+  builder.setInsertionPointToStart(&launch.getBody().front());
+  return launch;
+}
+
+void TileNest::emit() {
+  if (needsRowSums())
+    emitSumsLaunch(Side::Lhs);
+  if (needsColumnSums() && !copiesRhs)
+    emitSumsLaunch(Side::Rhs);
+  emitTileLaunch();
+}
+
+void TileNest::emitTileLaunch() {
+  Value tiles = index.mul(index.ceilDiv(m, tileM), index.ceilDiv(n, tileN));
+  OpBuilder::InsertionGuard guard(builder);
+  gpu::LaunchOp launch = startLaunch(builder, loc, index.mul(batchCount, tiles), threads, sharedBytes(recipe, row));
+  m32 = i32.cast(m), n32 = i32.cast(n), k32 = i32.cast(k);
+  thread = i32.cast(launch.getThreadIds().x);
+  lane = i32.rem(thread, kWarp);
+  warp = i32.div(thread, kWarp);
+  auto space = gpu::AddressSpaceAttr::get(builder.getContext(), gpu::AddressSpace::Workgroup);
+  auto bytes = MemRefType::get({ShapedType::kDynamic}, builder.getI8Type(), MemRefLayoutAttrInterface{}, space);
+  Value memory = gpu::DynamicSharedMemoryOp::create(builder, loc, bytes);
+  auto pointer = LLVM::LLVMPointerType::get(builder.getContext(), static_cast<unsigned>(NVVM::NVVMMemorySpace::Shared));
+  Value address = memref::ExtractAlignedPointerAsIndexOp::create(builder, loc, memory);
+  sharedBase = LLVM::IntToPtrOp::create(builder, loc, pointer, i64.cast(address));
+  OutputTile block = decomposeBlock(launch.getBlockIds().x);
+  prepareCopies(block);
+  prepareFragments();
+  SmallVector<Value> sums = emitPipeline(block);
+  emitEpilogue(block, sums);
+}
+
+TileNest::OutputTile TileNest::decomposeBlock(Value number) {
+  OutputTile block;
+  Value tilesM = i32.ceilDiv(m32, tileM), tilesN = i32.ceilDiv(n32, tileN);
+  Value perBatch = i32.mul(tilesM, tilesN), inBatch = i32.cast(number);
+  block.linearBatch = index.constant(0);
+  if (rank > 2) {
+    block.linearBatch = index.cast(i32.div(inBatch, perBatch));
+    inBatch = i32.rem(inBatch, perBatch);
+  }
+  Value remaining = block.linearBatch;
+  for (Value size : llvm::reverse(batchSizes)) {
+    block.batch.insert(block.batch.begin(), index.rem(remaining, size));
+    remaining = index.div(remaining, size);
+  }
+  Value strip = i32.mul(tilesN, kRasterRows);
+  Value first = i32.mul(i32.div(inBatch, strip), kRasterRows);
+  Value inStrip = i32.rem(inBatch, strip);
+  Value height = i32.min(i32.sub(tilesM, first), i32.constant(kRasterRows));
+  block.panel = i32.div(inStrip, height);
+  block.row0 = i32.mul(i32.add(first, i32.rem(inStrip, height)), tileM);
+  block.column0 = i32.mul(block.panel, tileN);
+  return block;
+}
+
+/// Sums over k of each line of a side (a row of the left, a column of the right), a warp a line.
+void TileNest::emitSumsLaunch(Side side) {
+  Value lines = side == Side::Lhs ? m : n, all = index.mul(batchCount, lines);
+  OpBuilder::InsertionGuard guard(builder);
+  gpu::LaunchOp launch = startLaunch(builder, loc, index.ceilDiv(all, kSumLines), kSumLines * kWarp, 0);
+  Value threadId = launch.getThreadIds().x;
+  Value line = index.add(index.mul(launch.getBlockIds().x, kSumLines), index.div(threadId, kWarp));
+  ifThen(index.less(line, all), [&] {
+    SmallVector<Value> batch;
+    Value remaining = index.div(line, lines);
+    for (Value size : llvm::reverse(batchSizes)) {
+      batch.insert(batch.begin(), index.rem(remaining, size));
+      remaining = index.div(remaining, size);
+    }
+    Value laneId = index.rem(threadId, kWarp), zero = i32.constant(0);
+    auto loop = scf::ForOp::create(builder, loc, laneId, k, index.constant(kWarp), ValueRange{zero});
+    {
+      OpBuilder::InsertionGuard inner(builder);
+      builder.setInsertionPointToStart(loop.getBody());
+      Value element = emitStoredElement(side, batch, index.rem(line, lines), loop.getInductionVar());
+      scf::YieldOp::create(builder, loc, i32.add(loop.getRegionIterArg(0), element));
+    }
+    Value sum = loop.getResult(0);
+    for (int64_t distance = kWarp / 2; distance > 0; distance /= 2) {
+      auto other = gpu::ShuffleOp::create(builder, loc, sum, distance, kWarp, gpu::ShuffleMode::XOR);
+      sum = i32.add(sum, other.getShuffleResult());
+    }
+    ifThen(index.equal(laneId, index.constant(0)), [&] {
+      Value base = pointerOf(op.getScratch());
+      if (side == Side::Rhs && needsRowSums())
+        base = offset(base, i64.cast(index.alignTo(index.mul(index.mul(batchCount, m), 4), 64)));
+      LLVM::StoreOp::create(builder, loc, sum, offset(base, i64.cast(index.mul(line, 4))));
+    });
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// The pipeline
+//===----------------------------------------------------------------------===//
+
+SmallVector<Value> TileNest::emitPipeline(const OutputTile &block) {
+  SmallVector<Value> sums = emitZeroSums();
+  if (staticK == 0)
+    return sums;
+  bool isAsync = !copies.empty();
+  // A sum over nothing is made of one tile of zeros.
+  Value kTiles = i32.max(i32.ceilDiv(k32, tileK), i32.constant(1));
+  auto commit = [&] {
+    if (isAsync)
+      NVVM::CpAsyncCommitGroupOp::create(builder, loc);
+  };
+  auto arrive = [&] {
+    if (isAsync)
+      NVVM::CpAsyncWaitGroupOp::create(builder, loc, static_cast<uint32_t>(stages - 2));
+    gpu::BarrierOp::create(builder, loc);
+  };
+  for (int64_t stage = 0; stage + 1 < stages; ++stage) {
+    Value number = i32.constant(stage);
+    ifThen(i32.less(number, kTiles), [&] { emitIssue(block, number, number); });
+    commit();
+  }
+  arrive();
+  Fragments first = emitFragments(i32.constant(0), 0);
+  int64_t numLhs = first.lhs.size(), numFragments = numLhs + first.rhs.size();
+  SmallVector<Value> carried{i32.constant(0), i32.constant(stages - 1)};
+  llvm::append_range(carried, first.lhs);
+  llvm::append_range(carried, first.rhs);
+  llvm::append_range(carried, sums);
+  auto loop = scf::ForOp::create(builder, loc, i32.constant(0), kTiles, i32.constant(1), carried);
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(loop.getBody());
+  Value kTile = loop.getInductionVar(), read = loop.getRegionIterArg(0), write = loop.getRegionIterArg(1);
+  auto after = [&](Value stage) {
+    Value next = i32.add(stage, 1);
+    return i32.select(i32.equal(next, i32.constant(stages)), i32.constant(0), next);
+  };
+  // Behind the last tile there is nothing to load: the last one is read again, and not used.
+  Value nextRead = i32.select(i32.less(i32.add(kTile, 1), kTiles), after(read), read);
+  ValueRange arguments = loop.getRegionIterArgs();
+  Fragments fragments{llvm::to_vector(arguments.slice(2, numLhs)),
+                      llvm::to_vector(arguments.slice(2 + numLhs, numFragments - numLhs))};
+  sums = SmallVector<Value>(arguments.drop_front(2 + numFragments));
+  for (int64_t step = 0; step < steps; ++step) {
+    bool isLast = step + 1 == steps;
+    if (isLast)
+      arrive();
+    Fragments next = isLast ? emitFragments(nextRead, 0) : emitFragments(read, step + 1);
+    if (step == 0) {
+      Value ahead = i32.add(kTile, stages - 1);
+      ifThen(i32.less(ahead, kTiles), [&] { emitIssue(block, write, ahead); });
+      commit();
+    }
+    emitMultiplies(fragments, sums);
+    fragments = next;
+  }
+  SmallVector<Value> yielded{nextRead, after(write)};
+  llvm::append_range(yielded, fragments.lhs);
+  llvm::append_range(yielded, fragments.rhs);
+  llvm::append_range(yielded, sums);
+  scf::YieldOp::create(builder, loc, yielded);
+  return SmallVector<Value>(loop.getResults().drop_front(2 + numFragments));
+}

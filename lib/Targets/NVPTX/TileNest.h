@@ -1,0 +1,148 @@
+//===- TileNest.h - a matmul as tiles of thread blocks ----------*- C++ -*-===//
+//
+// One object for one kernel under one recipe. It emits a gpu.launch whose blocks (CTAs) compute a tile of M x N each:
+//
+//   for each tile of K:  its two operand tiles arrive in one of `stages` buffers of shared memory, by a hop
+//                          cp_async   asynchronous copies of 16 bytes, from a packed side or from whole rows of codes
+//                          load, decode  every thread reads, decodes and stores elements: any format, any shape
+//                        each thread (a row of one lane) or warp (a Tensor Core row) loads fragments and multiplies
+//   zero point corrections, epilogue region, store
+//
+// Shared memory holds an operand tile in chunks: `kGroup` consecutive k of one row (column) lie together, the rows of
+// a chunk follow each other, chunks follow those. This is the order of Layout too, so that packed panels are copied as
+// they lie, and eight rows of a chunk are 128 consecutive bytes: ldmatrix has no bank conflicts.
+//
+// Its files: TileNest.cpp (tiles and the pipeline), Copies.cpp (hops), Fragments.cpp (who holds what), Epilogue.cpp.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef QLOW_LIB_TARGETS_NVPTX_TILENEST_H
+#define QLOW_LIB_TARGETS_NVPTX_TILENEST_H
+
+#include "IndexBuilder.h"
+#include "qlow/Targets/Targets.h"
+
+namespace qlow {
+
+class TileNest {
+public:
+  /// Bytes of an asynchronous copy, and what its addresses are multiples of.
+  static constexpr int64_t kCopyBytes = 16;
+  /// Whether the kernel's left side can be copied as it lies: whole codes in K order, rows of whole copies.
+  static bool canCopyLhs(MatmulKernelOp op, const MultiplyRow &row);
+
+  TileNest(mlir::OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, const MultiplyRow &row);
+
+  /// Bytes of scratch: sums over k of the rows and of the columns that are not packed, where zero points need them.
+  mlir::Value emitSlotBytes();
+  /// The launches.
+  void emit();
+  /// Shared memory of a block that a recipe asks for, and its threads.
+  static int64_t sharedBytes(RecipeAttr recipe, const MultiplyRow &row);
+  static int64_t threadsOf(RecipeAttr recipe, const MultiplyRow &row);
+
+private:
+  enum class Side { Lhs, Rhs };
+  /// An operand tile in shared memory.
+  struct Tile {
+    int64_t rows;       ///< of the left side, columns of the right
+    int64_t chunkPitch; ///< bytes from chunk to chunk
+    int64_t base;       ///< byte in the stage's buffer
+  };
+  /// One asynchronous copy that a thread makes for each tile of K.
+  struct Copy {
+    mlir::Value source;   ///< pointer, for the first tile of K
+    mlir::Value tileStep; ///< i64, bytes from one tile of K to the next
+    mlir::Value target;   ///< i32, byte in the stage's buffer
+    mlir::Value chunk;    ///< i32, of the tile
+    mlir::Value valid;    ///< whether the line is there; what is not becomes zero
+    mlir::Value isTaken;  ///< whether this thread has a copy left to make; null: always
+  };
+  /// What one thread holds of the operands for one step of K.
+  struct Fragments {
+    llvm::SmallVector<mlir::Value> lhs, rhs;
+  };
+  /// The output tile of the running block.
+  struct OutputTile {
+    llvm::SmallVector<mlir::Value> batch; ///< index, of the batch dimensions
+    mlir::Value linearBatch;              ///< index
+    mlir::Value row0, column0;            ///< i32, first of the tile
+    mlir::Value panel;                    ///< i32, number of the tile of columns
+  };
+
+  // TileNest.cpp
+  void emitTileLaunch();
+  OutputTile decomposeBlock(mlir::Value number);
+  llvm::SmallVector<mlir::Value> emitPipeline(const OutputTile &block);
+  void emitSumsLaunch(Side side);
+  bool needsRowSums();
+  bool needsColumnSums();
+
+  // Copies.cpp
+  void prepareCopies(const OutputTile &block);
+  /// Calls `add` with the number of each copy of this thread, of `total` in the tile, and whether there is one.
+  void forEachCopy(int64_t total, llvm::function_ref<void(mlir::Value number, mlir::Value isTaken)> add);
+  void emitLhsCopies(const OutputTile &block);
+  void emitRhsCopies(const OutputTile &block);
+  /// Brings the operand tiles number `kTile` into the buffer of `stage`, both i32.
+  void emitIssue(const OutputTile &block, mlir::Value stage, mlir::Value kTile);
+  void emitDecode(const OutputTile &block, Side side, mlir::Value stage, mlir::Value kTile);
+  mlir::Value emitElement(Side side, mlir::ValueRange batch, mlir::Value line, mlir::Value k);
+  mlir::Value emitStoredElement(Side side, mlir::ValueRange batch, mlir::Value line, mlir::Value k);
+  mlir::Value emitZero(Side side, mlir::ValueRange batch, mlir::Value line);
+  llvm::SmallVector<mlir::Value> indicesOf(Side side, mlir::ValueRange batch, mlir::Value line, mlir::Value k);
+
+  // Fragments.cpp
+  void prepareFragments();
+  Fragments emitFragments(mlir::Value stage, int64_t step);
+  void emitMultiplies(const Fragments &fragments, llvm::MutableArrayRef<mlir::Value> sums);
+  llvm::SmallVector<mlir::Value> emitZeroSums();
+  /// Rows and columns of the tile that this thread holds sums of, i32; the sum of (row, column) is `sumAt`.
+  llvm::SmallVector<mlir::Value> rowsHeld(const OutputTile &block), columnsHeld(const OutputTile &block);
+  mlir::Value sumAt(llvm::ArrayRef<mlir::Value> sums, int64_t row, int64_t column);
+
+  // Epilogue.cpp
+  void emitEpilogue(const OutputTile &block, llvm::ArrayRef<mlir::Value> sums);
+  void emitRowTerms(const OutputTile &block, llvm::ArrayRef<mlir::Value> rows,
+                    llvm::SmallVectorImpl<mlir::Value> &zeros, llvm::SmallVectorImpl<mlir::Value> &terms);
+  mlir::Value emitColumnSum(const OutputTile &block, mlir::Value column);
+  int64_t columnsStoredTogether() const;
+  mlir::Value emitExtra(unsigned number, const OutputTile &block, mlir::Value row, mlir::Value column);
+  mlir::Value emitRegion(llvm::ArrayRef<mlir::Value> arguments);
+  void emitStore(const OutputTile &block, mlir::Value row, mlir::Value column, llvm::ArrayRef<mlir::Value> results);
+
+  // Building blocks
+  mlir::Value pointerOf(mlir::Value memref); ///< global memory
+  mlir::Value offset(mlir::Value pointer, mlir::Value bytes);
+  mlir::Value shared(mlir::Value stage, mlir::Value bytes); ///< pointer into a stage's buffer
+  void ifThen(mlir::Value condition, llvm::function_ref<void()> body);
+  /// The value of `inside` where the condition holds, else zero.
+  mlir::Value emitGuarded(mlir::Value condition, mlir::Type type, llvm::function_ref<mlir::Value()> inside);
+
+  mlir::OpBuilder &builder;
+  mlir::Location loc;
+  IndexBuilder index, i32, i64;
+  MatmulKernelOp op;
+  RecipeAttr recipe;
+  const MultiplyRow &row;
+  int64_t tileM, tileN, tileK, innerM, innerN; ///< of a block, of a warp or thread
+  int64_t threads, stages, steps, chunks;      ///< steps: of the row, in a tile of K
+  bool copiesLhs, copiesRhs;
+  Tile lhsTile, rhsTile;
+  int64_t stageBytes;
+  int64_t rank;
+  mlir::Value m, n, k; ///< index
+  llvm::SmallVector<mlir::Value> batchSizes;
+  mlir::Value batchCount;
+  std::optional<int64_t> staticK, staticN;
+
+  // Inside the launch.
+  mlir::Value thread, lane, warp, sharedBase, m32, n32, k32;
+  llvm::SmallVector<Copy> copies;
+  mlir::Value columnSumsAt;                 ///< pointer to the sums of a packed panel's columns
+  mlir::Value lhsFragmentAt, rhsFragmentAt; ///< i32 bytes in a stage's buffer
+};
+
+} // namespace qlow
+
+#endif // QLOW_LIB_TARGETS_NVPTX_TILENEST_H

@@ -1,0 +1,323 @@
+//===- LaunchLoops.cpp - loops of a device's functions become launches ----===//
+//
+// In: functions whose buffers are on a device, linalg ops as parallel loops. Out: nothing outside of launches touches
+// an element. Which iterations run at one time was said by the parallel loops; the order of all others stays.
+//
+//===----------------------------------------------------------------------===//
+
+#include "qlow/Targets/Targets.h"
+#include "qlow/Transforms/Pipeline.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "mlir/Interfaces/ViewLikeInterface.h"
+#include "mlir/Transforms/RegionUtils.h"
+
+namespace qlow {
+#define GEN_PASS_DEF_LAUNCHLOOPS
+#include "qlow/Transforms/Passes.h.inc"
+} // namespace qlow
+
+using namespace mlir;
+using namespace qlow;
+
+/// Threads of a block: few enough that any kernel's registers suffice, enough to hide the latency of memory.
+static constexpr int64_t kThreads = 256;
+
+static Value constantIndex(OpBuilder &builder, Location loc, int64_t value) {
+  return arith::ConstantIndexOp::create(builder, loc, value);
+}
+
+static gpu::LaunchOp startLaunch(OpBuilder &builder, Location loc, Value blocks, int64_t threads) {
+  Value one = constantIndex(builder, loc, 1);
+  auto launch = gpu::LaunchOp::create(builder, loc, blocks, one, one, constantIndex(builder, loc, threads), one, one);
+  builder.setInsertionPointToStart(&launch.getBody().front());
+  gpu::TerminatorOp::create(builder, loc);
+  builder.setInsertionPointToStart(&launch.getBody().front());
+  return launch;
+}
+
+//===----------------------------------------------------------------------===//
+// Loops
+//===----------------------------------------------------------------------===//
+
+/// A parallel loop inside a kernel belongs to one thread.
+static void makeSequential(scf::ParallelOp loop) {
+  OpBuilder builder(loop);
+  for (auto [variable, lower, upper, step] :
+       llvm::zip(loop.getInductionVars(), loop.getLowerBound(), loop.getUpperBound(), loop.getStep())) {
+    auto sequential = scf::ForOp::create(builder, loop.getLoc(), lower, upper, step);
+    variable.replaceAllUsesWith(sequential.getInductionVar());
+    builder.setInsertionPointToStart(sequential.getBody());
+  }
+  Block *body = loop.getBody(), *target = builder.getInsertionBlock();
+  body->getTerminator()->erase();
+  target->getOperations().splice(target->begin(), body->getOperations());
+  loop.erase();
+}
+
+/// Replaces the loop by a launch with a thread for each iteration, the last dimension's side by side.
+static void launchParallel(scf::ParallelOp loop) {
+  SmallVector<scf::ParallelOp> inner;
+  loop.getBody()->walk([&](scf::ParallelOp nested) { inner.push_back(nested); });
+  llvm::for_each(inner, makeSequential);
+  Location loc = loop.getLoc();
+  OpBuilder builder(loop);
+  Value one = constantIndex(builder, loc, 1), total = one;
+  SmallVector<Value> counts;
+  for (auto [lower, upper, step] : llvm::zip(loop.getLowerBound(), loop.getUpperBound(), loop.getStep())) {
+    Value extent = builder.createOrFold<arith::SubIOp>(loc, upper, lower);
+    // An empty range may end before it begins.
+    extent = builder.createOrFold<arith::MaxSIOp>(loc, extent, constantIndex(builder, loc, 0));
+    counts.push_back(builder.createOrFold<arith::CeilDivUIOp>(loc, extent, step));
+    total = builder.createOrFold<arith::MulIOp>(loc, total, counts.back());
+  }
+  Value blocks = builder.createOrFold<arith::CeilDivUIOp>(loc, total, constantIndex(builder, loc, kThreads));
+  gpu::LaunchOp launch = startLaunch(builder, loc, blocks, kThreads);
+  Value number = arith::MulIOp::create(builder, loc, launch.getBlockIds().x, constantIndex(builder, loc, kThreads));
+  number = arith::AddIOp::create(builder, loc, number, launch.getThreadIds().x);
+  Value isThere = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ult, number, total);
+  auto branch = scf::IfOp::create(builder, loc, isThere, /*withElseRegion=*/false);
+  builder.setInsertionPointToStart(branch.thenBlock());
+  for (int64_t dim = static_cast<int64_t>(counts.size()) - 1; dim >= 0; --dim) {
+    Value at = dim ? arith::RemUIOp::create(builder, loc, number, counts[dim]).getResult() : number;
+    if (dim)
+      number = arith::DivUIOp::create(builder, loc, number, counts[dim]);
+    at = builder.createOrFold<arith::MulIOp>(loc, at, loop.getStep()[dim]);
+    at = builder.createOrFold<arith::AddIOp>(loc, at, loop.getLowerBound()[dim]);
+    loop.getInductionVars()[dim].replaceAllUsesWith(at);
+  }
+  Block *body = loop.getBody();
+  body->getTerminator()->erase();
+  branch.thenBlock()->getOperations().splice(std::prev(branch.thenBlock()->end()), body->getOperations());
+  loop.erase();
+}
+
+/// One thread runs the op.
+static void launchAlone(Operation *op) {
+  SmallVector<scf::ParallelOp> inner;
+  op->walk([&](scf::ParallelOp nested) {
+    if (nested != op)
+      inner.push_back(nested);
+  });
+  llvm::for_each(inner, makeSequential);
+  OpBuilder builder(op);
+  gpu::LaunchOp launch = startLaunch(builder, op->getLoc(), constantIndex(builder, op->getLoc(), 1), 1);
+  op->moveBefore(launch.getBody().front().getTerminator());
+}
+
+static scf::ParallelOp copyAsLoop(memref::CopyOp copy) {
+  OpBuilder builder(copy);
+  Location loc = copy.getLoc();
+  int64_t rank = cast<MemRefType>(copy.getSource().getType()).getRank();
+  SmallVector<Value> lower, upper, step;
+  // A scalar is a loop of one iteration.
+  for (int64_t dim = 0; dim < std::max<int64_t>(rank, 1); ++dim) {
+    lower.push_back(constantIndex(builder, loc, 0));
+    upper.push_back(rank ? builder.createOrFold<memref::DimOp>(loc, copy.getSource(), dim)
+                         : constantIndex(builder, loc, 1));
+    step.push_back(constantIndex(builder, loc, 1));
+  }
+  auto loop = scf::ParallelOp::create(builder, loc, lower, upper, step);
+  builder.setInsertionPointToStart(loop.getBody());
+  SmallVector<Value> indices;
+  if (rank)
+    llvm::append_range(indices, loop.getInductionVars());
+  Value element = memref::LoadOp::create(builder, loc, copy.getSource(), indices);
+  memref::StoreOp::create(builder, loc, element, copy.getTarget(), indices);
+  copy.erase();
+  return loop;
+}
+
+//===----------------------------------------------------------------------===//
+// Values loaded outside of loops
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// Turns one function's loops into launches.
+class Launcher {
+public:
+  explicit Launcher(func::FuncOp function) : function(function) {}
+  LogicalResult run();
+  unsigned numLaunches = 0;
+
+private:
+  LogicalResult launchBlock(Block &block);
+  void collectLoaded();
+  LogicalResult sinkInto(gpu::LaunchOp launch);
+  LogicalResult checkUnchanged(memref::LoadOp load, gpu::LaunchOp launch);
+
+  func::FuncOp function;
+  /// Loads outside of launches and what is computed from them.
+  llvm::SetVector<Operation *> loaded;
+};
+} // namespace
+
+static bool hasLaunch(Operation *op) {
+  return op
+      ->walk([](Operation *inner) {
+        return isa<gpu::LaunchOp, scf::ParallelOp, memref::CopyOp, MatmulKernelOp>(inner) ? WalkResult::interrupt()
+                                                                                          : WalkResult::advance();
+      })
+      .wasInterrupted();
+}
+
+static bool writesMemory(Operation *op) {
+  return op
+      ->walk([](Operation *inner) {
+        return isa<memref::StoreOp>(inner) ? WalkResult::interrupt() : WalkResult::advance();
+      })
+      .wasInterrupted();
+}
+
+LogicalResult Launcher::launchBlock(Block &block) {
+  for (Operation &op : llvm::make_early_inc_range(block)) {
+    if (auto copy = dyn_cast<memref::CopyOp>(op)) {
+      launchParallel(copyAsLoop(copy));
+      ++numLaunches;
+    } else if (auto loop = dyn_cast<scf::ParallelOp>(op); loop && loop.getInitVals().empty()) {
+      launchParallel(loop);
+      ++numLaunches;
+    } else if (isa<gpu::LaunchOp, MatmulKernelOp>(op)) {
+      continue;
+    } else if (op.getNumRegions() && hasLaunch(&op)) {
+      for (Region &region : op.getRegions())
+        for (Block &inner : region)
+          if (failed(launchBlock(inner)))
+            return failure();
+    } else if (writesMemory(&op)) {
+      if (llvm::any_of(op.getResults(), [](Value result) { return !result.use_empty(); }))
+        return op.emitOpError("computes on the host what it also writes to a buffer of the device; "
+                              "expected tensors to be results of loops over tensors alone");
+      launchAlone(&op);
+      ++numLaunches;
+    }
+  }
+  return success();
+}
+
+static Value rootOf(Value buffer) {
+  while (auto view = buffer.getDefiningOp<ViewLikeOpInterface>())
+    buffer = view.getViewSource();
+  return buffer;
+}
+
+/// Every op outside of launches that reads a buffer, or computes from what such an op read.
+void Launcher::collectLoaded() {
+  function.walk<WalkOrder::PreOrder>([&](Operation *op) {
+    if (isa<gpu::LaunchOp, MatmulKernelOp>(op))
+      return WalkResult::skip();
+    bool depends = llvm::any_of(op->getOperands(), [&](Value operand) {
+      return operand.getDefiningOp() && loaded.contains(operand.getDefiningOp());
+    });
+    if (isa<memref::LoadOp>(op) || depends)
+      loaded.insert(op);
+    return WalkResult::advance();
+  });
+}
+
+/// A value loaded again later must still be the same: nothing may write its buffer in between.
+LogicalResult Launcher::checkUnchanged(memref::LoadOp load, gpu::LaunchOp launch) {
+  Value root = rootOf(load.getMemRef());
+  SmallVector<Value> aliases{root};
+  for (size_t i = 0; i < aliases.size(); ++i)
+    for (Operation *user : aliases[i].getUsers()) {
+      if (isa<ViewLikeOpInterface>(user))
+        llvm::append_range(aliases, user->getResults());
+      Operation *ancestor = load->getBlock()->findAncestorOpInBlock(*user);
+      Operation *last = load->getBlock()->findAncestorOpInBlock(*launch);
+      bool isBetween = ancestor && last && load->isBeforeInBlock(ancestor) && ancestor->isBeforeInBlock(last);
+      bool mayWrite = isa<memref::StoreOp, memref::CopyOp, gpu::LaunchOp, MatmulKernelOp>(user) ||
+                      user->getParentOfType<gpu::LaunchOp>();
+      if (isBetween && mayWrite && !isa<memref::LoadOp>(user))
+        return load.emitOpError("reads an element on the host that a kernel may change before another one uses it");
+    }
+  return success();
+}
+
+/// Clones what the launch uses of `loaded` into it.
+LogicalResult Launcher::sinkInto(gpu::LaunchOp launch) {
+  llvm::SetVector<Value> used;
+  getUsedValuesDefinedAbove(launch.getBody(), used);
+  llvm::SetVector<Operation *> needed;
+  SmallVector<Operation *> open;
+  for (Value value : used)
+    if (Operation *op = value.getDefiningOp(); op && loaded.contains(op))
+      open.push_back(op);
+  while (!open.empty()) {
+    Operation *op = open.pop_back_val();
+    if (!needed.insert(op))
+      continue;
+    if (op->getNumRegions())
+      return op->emitOpError("depends on an element of a buffer of the device; expected loops and branches around "
+                             "kernels to depend on sizes only");
+    if (auto load = dyn_cast<memref::LoadOp>(op); load && failed(checkUnchanged(load, launch)))
+      return failure();
+    for (Value operand : op->getOperands())
+      if (Operation *producer = operand.getDefiningOp(); producer && loaded.contains(producer))
+        open.push_back(producer);
+  }
+  if (needed.empty())
+    return success();
+  OpBuilder builder = OpBuilder::atBlockBegin(&launch.getBody().front());
+  IRMapping mapping;
+  for (Operation *op : loaded) // in the order they stand
+    if (needed.contains(op))
+      builder.clone(*op, mapping);
+  for (Operation *op : needed)
+    for (auto [from, to] : llvm::zip(op->getResults(), mapping.lookup(op->getResult(0)).getDefiningOp()->getResults()))
+      replaceAllUsesInRegionWith(from, to, launch.getBody());
+  return success();
+}
+
+LogicalResult Launcher::run() {
+  if (failed(launchBlock(function.front())))
+    return failure();
+  collectLoaded();
+  WalkResult sunk = function.walk(
+      [&](gpu::LaunchOp launch) { return failed(sinkInto(launch)) ? WalkResult::interrupt() : WalkResult::advance(); });
+  if (sunk.wasInterrupted())
+    return failure();
+  // What is left decides something on the host.
+  for (Operation *op : llvm::reverse(loaded)) {
+    if (op->use_empty() && op->getNumRegions() == 0 && isMemoryEffectFree(op)) {
+      op->erase();
+      continue;
+    }
+    if (isa<memref::LoadOp>(op) && op->use_empty()) {
+      op->erase();
+      continue;
+    }
+    return op->emitOpError("needs an element of a buffer of the device on the host; expected loops, branches and sizes "
+                           "around kernels to depend on sizes only");
+  }
+  return success();
+}
+
+namespace {
+struct LaunchLoops : qlow::impl::LaunchLoopsBase<LaunchLoops> {
+  using LaunchLoopsBase::LaunchLoopsBase;
+  void runOnOperation() override {
+    llvm::Expected<std::shared_ptr<const Target>> found = Target::find(target);
+    if (!found) {
+      getOperation().emitError() << llvm::toString(found.takeError());
+      return signalPassFailure();
+    }
+    if (!(*found)->family().runsOnDevice())
+      return;
+    for (auto function : llvm::to_vector(getOperation().getOps<func::FuncOp>())) {
+      if (function.isPrivate() || function.isExternal())
+        continue;
+      Launcher launcher(function);
+      if (failed(launcher.run()))
+        return signalPassFailure();
+      numLaunches += launcher.numLaunches;
+    }
+  }
+};
+} // namespace

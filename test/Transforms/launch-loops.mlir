@@ -1,0 +1,76 @@
+// RUN: qlow-opt %s -split-input-file -verify-diagnostics -qlow-launch-loops=target=sm_80 | FileCheck %s
+// RUN: qlow-opt %s -split-input-file -qlow-launch-loops=target=x86-64-v3 | FileCheck %s --check-prefix=CPU
+
+// A parallel nest: a thread for each iteration, the last dimension's side by side.
+// CHECK-LABEL: func @parallel
+// CHECK: %[[TOTAL:.+]] = arith.muli
+// CHECK: gpu.launch blocks({{.*}}) threads({{.*}} = %c256
+// CHECK: %[[INSIDE:.+]] = arith.cmpi ult, %[[NUMBER:.+]], %[[TOTAL]]
+// CHECK: scf.if %[[INSIDE]]
+// CHECK: %[[J:.+]] = arith.remui %[[NUMBER]]
+// CHECK: %[[I:.+]] = arith.divui %[[NUMBER]]
+// CHECK: memref.store %{{.+}}, %{{.+}}[%[[I]], %[[J]]]
+// CPU-LABEL: func @parallel
+// CPU-NOT: gpu.launch
+func.func @parallel(%x: memref<?x?xf32>, %m: index, %n: index) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %one = arith.constant 1.0 : f32
+  scf.parallel (%i, %j) = (%c0, %c0) to (%m, %n) step (%c1, %c1) {
+    memref.store %one, %x[%i, %j] : memref<?x?xf32>
+  }
+  return
+}
+
+// -----
+
+// A copy is such a nest; a loop on sizes stays on the host, around its launches.
+// CHECK-LABEL: func @copies
+// CHECK: scf.for
+// CHECK: gpu.launch
+// CHECK: memref.load
+// CHECK: memref.store
+func.func @copies(%x: memref<8xf32>, %y: memref<8xf32>, %n: index) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  scf.for %i = %c0 to %n step %c1 {
+    memref.copy %x, %y : memref<8xf32> to memref<8xf32>
+  }
+  return
+}
+
+// -----
+
+// Loops without a parallel one run in one thread, and an element that was read outside is read in the launch.
+// CHECK-LABEL: func @alone
+// CHECK-NOT: memref.load
+// CHECK: gpu.launch blocks({{.*}} = %[[ONE:.+]], {{.*}}) threads({{.*}})
+// CHECK: memref.load
+// CHECK: scf.for
+// CHECK: memref.store
+func.func @alone(%x: memref<8xf32>, %y: memref<f32>) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c8 = arith.constant 8 : index
+  %first = memref.load %x[%c0] : memref<8xf32>
+  scf.for %i = %c0 to %c8 step %c1 {
+    %a = memref.load %x[%i] : memref<8xf32>
+    %b = arith.addf %a, %first : f32
+    memref.store %b, %y[] : memref<f32>
+  }
+  return
+}
+
+// -----
+
+// What a kernel computed decides nothing on the host.
+func.func @decides(%x: memref<8xf32>, %y: memref<8xf32>, %n: memref<index>) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %end = memref.load %n[] : memref<index>
+  // expected-error @below {{'scf.for' op needs an element of a buffer of the device on the host; expected loops, branches and sizes around kernels to depend on sizes only}}
+  scf.for %i = %c0 to %end step %c1 {
+    memref.copy %x, %y : memref<8xf32> to memref<8xf32>
+  }
+  return
+}
