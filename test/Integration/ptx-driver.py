@@ -44,7 +44,9 @@ def expect(found, code, text, errors=""):
 
 if os.path.exists(trace):
     os.remove(trace)
-expect(run(TRACE=trace), 0, "before the wait: -1\nafter it: 30 297\ntile: 17 20 76, compute capability 9, 8 multiprocessors\n")
+expect(run(TRACE=trace), 0,
+       "before the wait: -1\nafter it: 30 297\ntile: 17 20 76, compute capability 9, 8 multiprocessors\n"
+       "rest: 1 1 1 2 2, out of memory, 0 5\ncuMemAlloc: found\n")
 expect(run(CAPABILITY="80"), 1, "cuModuleLoadData: CUDA_ERROR_NO_BINARY_FOR_GPU")
 expect(run(DEVICES="0"), 1, "cuInit: CUDA_ERROR_NO_DEVICE")
 expect(
@@ -57,7 +59,7 @@ expect(
 calls = open(trace).read().split()
 assert calls[:2] == ["cuInit", "cuDeviceGet"] and calls.count("cuMemAlloc") == 2, calls
 for call in dict.fromkeys(calls):
-    code, text, _ = run(FAIL=f"cuDriverGetVersion:1:1,{call}:{calls.count(call)}:719")
+    code, text, _ = run(FAIL=f"cuNothing:1:1,{call}:{calls.count(call)}:719")
     assert code == 1 and text.split("\n")[-2] in (f"{call}: CUDA_ERROR_LAUNCH_FAILED", f"{call}_v2: CUDA_ERROR_LAUNCH_FAILED"), (
         call,
         text,

@@ -333,6 +333,19 @@ def test_copies_in_groups():
     )
 
 
+def test_copies_tell_an_mbarrier():
+    """cp.async of every thread, one arrival of each when its copies have landed."""
+    body = THREAD + BARRIER.replace("{count}", "{arrivals}") + """.reg .b32 o; shl.b32 o, t, 4; add.u32 o, o, s; mul.wide.u32 from, t, 16;
+      add.s64 from, from, p1; cp.async.cg.shared.global [o], [from], 16; cp.async.mbarrier.arrive{noinc}.shared.b64 [b];
+      mbarrier.arrive.shared.b64 state, [b]; {wait} xor.b32 o, t, 1; shl.b32 o, o, 4; add.u32 o, o, s; ld.shared.b32 d, [o+4];""" + STORE
+    arrays = [output(32, np.uint32), np.arange(128, dtype=np.uint32)]
+    for noinc, arrivals in ((".noinc", "64"), ("", "32")):
+        text = kernel(body.replace("{noinc}", noinc).replace("{arrivals}", arrivals).replace("{wait}", WAIT.replace("{parity}", "0")), 2)
+        assert run(text, 1, 32, arrays)[0].tolist() == [4 * (t ^ 1) + 1 for t in range(32)]
+    text = kernel(body.replace("{noinc}", "").replace("{arrivals}", "32").replace("{wait}", ""), 2)
+    fails("destination of a copy that has not been waited for", text, 1, 32, arrays)
+
+
 # ---- mbarriers, bulk copies, clusters ---------------------------------------------------------------------------------
 
 BARRIER = """.shared .align 8 .b8 bar[8]; .shared .align 128 .b8 tile[1024]; .reg .b32 b, s, d, r; .reg .b64 state;
@@ -391,6 +404,8 @@ def test_bulk_store():
     fence, wait = "fence.proxy.async.shared::cta;", "cp.async.bulk.wait_group 0;"
     good = kernel(body.replace("{fence}", fence).replace("{wait}", wait))
     assert run(good, 1, 64, [output(64, np.uint32)])[0].tolist() == list(range(64))
+    adds = good.replace("cp.async.bulk.global.shared::cta.bulk_group", "cp.reduce.async.bulk.global.shared::cta.bulk_group.add.u32")
+    assert run(adds, 1, 64, [np.arange(64, dtype=np.uint32) * 100])[0].tolist() == [101 * i for i in range(64)]
     fails(
         "without a fence.proxy.async", kernel(body.replace("{fence}", "").replace("{wait}", wait)), 1, 64, [output(64, np.uint32)]
     )

@@ -102,6 +102,32 @@ int main(int argc, char **argv) {
   CALL(cuMemcpyDtoH_v2, (void *, Address, size_t), y, dy, 128);
   printf("tile: %g %g %g, compute capability %d, %d multiprocessors\n", y[0], y[3], y[31], major, processors);
 
+  // What else a host object may ask for.
+  int version, count, blocks, memory = 0;
+  const char *text;
+  void *now, *popped, *same, *other;
+  CALL(cuDriverGetVersion, (int *), &version);
+  CALL(cuDeviceGetCount, (int *), &count);
+  CALL(cuCtxGetCurrent, (void **), &now);
+  CALL(cuCtxPushCurrent_v2, (void *), context);
+  CALL(cuCtxGetDevice, (int *), &device);
+  CALL(cuCtxPopCurrent_v2, (void **), &popped);
+  CALL(cuPointerGetAttribute, (void *, int, Address), &memory, 2, dx + 8);
+  CALL(cuFuncSetAttribute, (void *, int, int), copy, 8, 100000);
+  CALL(cuOccupancyMaxActiveBlocksPerMultiprocessor, (int *, void *, int, size_t), &blocks, copy, 32, 100000);
+  CALL(cuGetErrorString, (int, const char **), 2, &text);
+  CALL(cuGetProcAddress_v2, (const char *, void **, int, uint64_t, int *), "cuMemAlloc", &same, 12000, 0, NULL);
+  CALL(cuLibraryLoadData, (void **, const void *, void *, void *, int, void *, void *, int), &other, kPtx, NULL, NULL,
+       0, NULL, NULL, 0);
+  CALL(cuLibraryUnload, (void *), other);
+  CALL(cuMemsetD8Async, (Address, int, size_t, void *), dy, 0, sizeof y, stream);
+  CALL(cuMemcpyHtoDAsync_v2, (Address, const void *, size_t, void *), dy + 4, x + 5, 4, stream);
+  CALL(cuMemcpyDtoHAsync_v2, (void *, Address, size_t, void *), y, dy, sizeof y, stream);
+  CALL(cuCtxSynchronize, (void));
+  printf("rest: %d %d %d %d %d, %s, %g %g\n", version >= 12000, count > 0, now == context && popped == context, memory,
+         blocks, text, y[0], y[1]);
+  printf("cuMemAlloc: %s\n", same ? "found" : "not found");
+
   CALL(cuStreamDestroy_v2, (void *), stream);
   CALL(cuMemFree_v2, (Address), dx);
   CALL(cuMemFree_v2, (Address), dy);

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .decode import Unknown, opcode
-from .loads import shared_offsets
+from .loads import BYTES, OPERATIONS, operation, shared_offsets
 from .mbarriers import arrive, barrier_at, barrier_offsets, complete_transactions
 from .memory import RANK_SHIFT, MemoryFault
 from .operands import INTEGERS, UNSIGNED, reader
@@ -93,6 +93,8 @@ def land_thread_copies(wave, ids, keep):
 @opcode("cp")
 def copy(context, instruction):
     parts_ = instruction.parts
+    if parts_[1] == "reduce":
+        return bulk_store(context, instruction, "tensor" in parts_, reduction(instruction))
     if parts_[1] != "async":
         raise Unknown(f".{parts_[1]}")
     if parts_[2] == "bulk":
@@ -345,8 +347,24 @@ def start_load(group, index, told, bring):
     wave.pending.append((wave.at, group.ids[0], land))
 
 
-def bulk_store(context, instruction, tensor):
-    rank = int(instruction.parts[4][0]) if tensor else 0
+def reduction(instruction):
+    """(name of the operation, element type; None: the tensor's) of cp.reduce.async.bulk"""
+    name = next((part for part in instruction.parts if part in OPERATIONS and part not in ("exch", "cas")), None)
+    if name is None or "global" not in instruction.parts:
+        raise Unknown("only reductions into global memory")
+    return name, None if "tensor" in instruction.parts else instruction.parts[-1]
+
+
+def reduce_bytes(buffer, offset, data, name, kind):
+    size = BYTES.get(kind) or INTEGERS[kind].itemsize
+    offsets = np.arange(offset, offset + len(data), size, dtype=np.uint64)
+    new = np.ascontiguousarray(data).view(UNSIGNED[size])
+    buffer.scatter(offsets, operation(name, kind)(buffer.gather(offsets, size, 1), new), size, 1)
+
+
+def bulk_store(context, instruction, tensor, reduces=None):
+    """To global memory; `reduces`: into what is there."""
+    rank = next((int(part[0]) for part in instruction.parts if part in ("1d", "2d", "3d", "4d", "5d")), 0)
     to = tensor_operand(context, 0, rank) if tensor else context.address(0)
     source = context.address(1)
     size = None if tensor else context.read(2, np.uint32)
@@ -357,7 +375,8 @@ def bulk_store(context, instruction, tensor):
         if tensor:
             map_, coordinates = to(group)
             places, count = map_.places(int(address[0] & LOW)), map_.bytes
-            land = lambda data: map_.store(wave.memory, coordinates, data)  # noqa: E731
+            combine = operation(reduces[0], map_.kind) if reduces else None
+            land = lambda data: map_.store(wave.memory, coordinates, data, combine)  # noqa: E731
         else:
             where, count = int(to(group)[0]), int(size(group)[0])
             if where % 16 or count % 16:
@@ -366,6 +385,8 @@ def bulk_store(context, instruction, tensor):
             places = np.arange(count)
 
             def land(data):
+                if reduces:
+                    return reduce_bytes(buffer, offset, data, *reduces)
                 buffer.poke(np.arange(offset, offset + count, dtype=np.uint64), data, 1, 1)
 
         wave.shared.check_in_cta(address, count)

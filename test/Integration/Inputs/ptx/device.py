@@ -180,6 +180,7 @@ class Launch:
                 threads > min(1024, function.most_threads),
                 f"{threads} threads a CTA, at most {min(1024, function.most_threads)} are allowed",
             ),
+            (max(self.grid[1:]) > 65535 or self.block[2] > 64, f"grid {self.grid} or block {self.block} beyond the limits"),
             (threads < 1 or min(self.grid) < 1, f"empty: grid {self.grid}, block {self.block}"),
             (
                 function.cluster and self.cluster != function.cluster,

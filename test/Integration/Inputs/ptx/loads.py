@@ -40,6 +40,7 @@ HINTS = (
     "entry",
 )
 STRONG = {"volatile", "relaxed", "acquire", "release", "acq_rel", "sc"}
+BYTES = {"f32": 4, "f64": 8, "f16x2": 4, "bf16x2": 4, "f16": 2, "bf16": 2}  # of floats
 TYPES = {**INTEGERS, "f32": UNSIGNED[4], "f64": UNSIGNED[8]}
 
 
@@ -317,7 +318,7 @@ def atomic(context, instruction):
     if "async" in instruction.parts:
         return reduce_async(context, instruction)
     kind = instruction.parts[-1]
-    size = {"f32": 4, "f64": 8, "f16x2": 4, "bf16x2": 4, "f16": 2, "bf16": 2}.get(kind) or INTEGERS[kind].itemsize
+    size = BYTES.get(kind) or INTEGERS[kind].itemsize
     dtype, space, returns = UNSIGNED[size], space_of(instruction), instruction.parts[0] == "atom"
     name = next((part for part in instruction.parts if part in OPERATIONS or part == "cas"), None)
     if name is None:

@@ -25,6 +25,7 @@ DATA_TYPES = {
     "float64": 8,
 }
 BFLOAT16 = 9
+KINDS = {0: "u8", 1: "u16", 2: "u32", 3: "s32", 4: "u64", 5: "s64", 6: "f16", 7: "f32", 8: "f64", 9: "bf16"}
 FLOATS = (6, 7, 8, 9, 10, 11, 12)
 SPANS = {0: 0, 1: 32, 2: 64, 3: 128}  # CUtensorMapSwizzle -> bytes
 
@@ -62,7 +63,7 @@ class TensorMap:
         if fields[0] != MAGIC:
             raise ValueError("these 128 bytes are no tensor map")
         _, self.data_type, self.rank, self.swizzle, self.fill, self.address = fields[:6]
-        self.size = SIZES[self.data_type]
+        self.size, self.kind = SIZES[self.data_type], KINDS.get(self.data_type, "f32")
         rank = self.rank
         self.dims, self.strides = fields[6 : 6 + rank], (self.size,) + fields[11 : 11 + rank - 1]
         self.box, self.steps = fields[15 : 15 + rank], fields[20 : 20 + rank]
@@ -102,11 +103,13 @@ class TensorMap:
             out[np.flatnonzero(valid)[slice(None) if lanes is None else lanes]] = rows
         return out.ravel()
 
-    def store(self, memory, coordinates, data):
+    def store(self, memory, coordinates, data, combine=None):
+        """combine: of old and new, in reductions."""
         offsets, valid = self.elements(coordinates)
         values = np.ascontiguousarray(data.reshape(-1, self.size)[valid]).view(f"u{self.size}")[:, 0]
         for buffer, where, lanes in self.parts(memory, offsets[valid]):
-            buffer.scatter(where, values if lanes is None else values[lanes], self.size, 1)
+            new = values if lanes is None else values[lanes]
+            buffer.scatter(where, combine(buffer.gather(where, self.size, 1), new) if combine else new, self.size, 1)
 
     def parts(self, memory, offsets):
         if not len(offsets):
