@@ -45,7 +45,7 @@ def expect(found, code, text, errors=""):
 if os.path.exists(trace):
     os.remove(trace)
 expect(run(TRACE=trace), 0,
-       "before the wait: -1\nafter it: 30 297\ntile: 17 20 76, compute capability 9, 8 multiprocessors\n"
+       "before the wait: -1\nafter it: 30 297\ntile: 20 23 79, compute capability 9, 8 multiprocessors\n"
        "rest: 1 1 1 2 2, out of memory, 0 5\ncuMemAlloc: found\n")
 expect(run(CAPABILITY="80"), 1, "cuModuleLoadData: CUDA_ERROR_NO_BINARY_FOR_GPU")
 expect(run(DEVICES="0"), 1, "cuInit: CUDA_ERROR_NO_DEVICE")

@@ -255,6 +255,9 @@ def test_tensor_store():
     expected = tensor.copy()
     expected[2:, 16:] = np.arange(256).reshape(8, 32)[:5, :8]
     assert (found == expected).all()
+    arrays = [tensor, Map(0, np.uint32, (24, 7), (32, 8), swizzle=0)]
+    fails("a store to negative coordinates", with_map(body.replace("{16, 2}", "{16, -1}"), 1, 1), 1, 256, arrays)
+    fails("expected a multiple of 16 bytes", with_map(body.replace("{16, 2}", "{1, 2}"), 1, 1), 1, 256, arrays)
     adds = body.replace("cp.async.bulk.tensor.2d.global.shared::cta.tile", "cp.reduce.async.bulk.tensor.2d.global.shared::cta.add.tile")
     tensor = RANDOM.integers(0, 1000, (7, 24)).astype(np.uint32)
     found = run(with_map(adds, 1, 1), 1, 256, [tensor, Map(0, np.uint32, (24, 7), (32, 8), swizzle=0)])[0]

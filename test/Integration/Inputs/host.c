@@ -28,7 +28,7 @@ static const char kPtx[] =
     "  ld.param.b64 q, [y]; mov.b64 m, map; cvta.param.u64 m, m; mov.u32 t, %tid.x; mov.u32 b, bar; mov.u32 s, tile;\n"
     "  setp.eq.u32 first, t, 0; @first mbarrier.init.shared.b64 [b], 1; bar.sync 0; @!first bra W;\n"
     "  mbarrier.arrive.expect_tx.shared.b64 _, [b], 128;\n"
-    "  cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [s], [m, {1, 2}], [b];\n"
+    "  cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [s], [m, {4, 2}], [b];\n"
     "W: mbarrier.try_wait.parity.shared.b64 done, [b], 0; @!done bra W;\n"
     "  shl.b32 t, t, 2; add.u32 s, s, t; ld.shared.b32 b, [s]; cvt.u64.u32 at, t; add.s64 q, q, at; st.global.b32 [q], "
     "b; ret; }\n";
@@ -85,7 +85,7 @@ int main(int argc, char **argv) {
   CALL(cuStreamSynchronize, (void *), stream);
   printf("after it: %g %g\n", y[10], y[N - 1]);
 
-  // Rows 2 .. 9 of a 10 x 8 tensor, columns 1 .. 4.
+  // Rows 2 .. 9 of a 10 x 8 tensor, columns 4 .. 7.
   _Alignas(64) char map[128];
   uint64_t dims[] = {8, 10}, strides[] = {32};
   uint32_t box[] = {4, 8}, steps[] = {1, 1};

@@ -249,7 +249,7 @@ def tensor_map(wave, address):
         raise MemoryFault(0, str(reason)) from None
 
 
-def tensor_operand(context, number, rank):
+def tensor_operand(context, number, rank, stores):
     """group of one thread -> (TensorMap, coordinates)"""
     operand = context.operand(number)
     address = reader(context, operand.base, np.uint64)
@@ -261,7 +261,11 @@ def tensor_operand(context, number, rank):
         found = tensor_map(group.wave, int(address(group)[0]))
         if found.rank != rank:
             raise MemoryFault(0, f"a tensor map of rank {found.rank}, the instruction has {rank}")
-        return found, [int(coordinate(group)[0]) for coordinate in coordinates]
+        at = [int(coordinate(group)[0]) for coordinate in coordinates]
+        wrong = found.check(at, stores)
+        if wrong:
+            raise MemoryFault(0, wrong)
+        return found, at
 
     return read
 
@@ -274,7 +278,7 @@ def bulk_load(context, instruction, tensor):
     to, barrier = context.address(0), context.address(barrier_operand)
     mask = context.read(barrier_operand + 1, np.uint16) if multicast else None
     rank = int(parts_[4][0]) if tensor else 0
-    source = tensor_operand(context, 1, rank) if tensor else None
+    source = tensor_operand(context, 1, rank, stores=False) if tensor else None
     address, size = (None, None) if tensor else (context.address(1), context.read(2, np.uint32))
     from_shared = not tensor and parts_[4].startswith("shared")
 
@@ -365,7 +369,7 @@ def reduce_bytes(buffer, offset, data, name, kind):
 def bulk_store(context, instruction, tensor, reduces=None):
     """To global memory; `reduces`: into what is there."""
     rank = next((int(part[0]) for part in instruction.parts if part in ("1d", "2d", "3d", "4d", "5d")), 0)
-    to = tensor_operand(context, 0, rank) if tensor else context.address(0)
+    to = tensor_operand(context, 0, rank, stores=True) if tensor else context.address(0)
     source = context.address(1)
     size = None if tensor else context.read(2, np.uint32)
 

@@ -70,6 +70,14 @@ class TensorMap:
         self.counts = tuple(-(-b // s) for b, s in zip(self.box, self.steps))
         self.bytes = int(np.prod(self.counts)) * self.size
 
+    def check(self, coordinates, stores):
+        """What an H200 answers with an illegal instruction."""
+        if coordinates[0] * self.size % 16:
+            return f"a box that begins at element {coordinates[0]} of a row: expected a multiple of 16 bytes"
+        if stores and min(coordinates) < 0:
+            return f"a store to negative coordinates {coordinates}"
+        return None
+
     def elements(self, coordinates):
         """Byte offset in the tensor and validity of each element of the box, outermost first."""
         offsets, valid = np.zeros((1,) * self.rank, np.int64), np.ones((1,) * self.rank, bool)
