@@ -391,6 +391,46 @@ def test_wgmma_transposed():
     close(found, a[:16].T @ b[:16], False, "transposed")
 
 
+def image(values, transposed, span, leading, stride, size):
+    """An f16 operand (rows, K = 16) as its descriptor finds it: PTX's canonical layouts, without swizzle (span 16) and with."""
+    out = np.zeros(size, np.uint8)
+    for (row, k), value in np.ndenumerate(values.astype(np.float16)):
+        if not transposed and span == 16:
+            place = row // 8 * stride + k // 8 * leading + row % 8 * 16 + k % 8 * 2
+        elif not transposed:
+            place = row // 8 * stride + row % 8 * span + k * 2
+        elif span == 16:
+            place = row // 8 * stride + k // 8 * leading + k % 8 * 16 + row % 8 * 2
+        else:
+            place = row // (span // 2) * leading + k // 8 * stride + k % 8 * span + row % (span // 2) * 2
+        place ^= (place >> 7 & span // 16 - 1) << 4
+        out[place : place + 2] = np.frombuffer(value.tobytes(), np.uint8)
+    return out
+
+
+def test_wgmma_layouts():
+    """Both operands in every canonical layout, with strides that leave holes."""
+    columns, size = 64, 16384
+    for transposed in (0, 1):
+        for span, mode in ((16, 0), (32, 3), (64, 2), (128, 1)):
+            leading, stride = (2048, 256) if span == 16 else (4096, 2048) if transposed else (16, 1024 if span == 128 else 512)
+            (_, a), (_, b) = operand("f16", 64, 16), operand("f16", columns, 16)
+            memory = np.concatenate([image(m, transposed, span, leading, stride, size) for m in (a, b)])
+            bits = mode << 62 | stride >> 4 << 32 | leading >> 4 << 16
+            registers = "{" + ", ".join(f"d{i}" for i in range(columns // 2)) + "}"
+            body = LANE + f""".shared .align 1024 .b8 tile[{2 * size}]; .reg .b32 v<4>, d<{columns // 2}>; .reg .b64 da, db;
+              mov.b32 x, tile; mul.wide.u32 at, t, 16; add.s64 from, at, p1; mov.u32 s, x; shl.b32 x, t, 4; add.u32 x, x, s;
+            COPY: ld.global.v4.b32 {{v0, v1, v2, v3}}, [from]; st.shared.v4.b32 [x], {{v0, v1, v2, v3}}; add.s64 from, from, 2048;
+              add.u32 x, x, 2048; add.u32 v0, s, {2 * size}; setp.lt.u32 p, x, v0; @p bra COPY; fence.proxy.async.shared::cta; bar.sync 0;
+              shr.u32 x, s, 4; cvt.u64.u32 da, x; or.b64 da, da, {bits}; add.s64 db, da, {size >> 4};
+              wgmma.fence.sync.aligned; wgmma.mma_async.sync.aligned.m64n{columns}k16.f32.f16.f16 {registers}, da, db, 0, 1, 1,
+              {transposed}, {transposed}; wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0; mul.wide.u32 at, t, {2 * columns};
+              add.s64 at, at, p0;""" + "".join(f"st.global.b32 [at+{4 * i}], d{i};\n" for i in range(columns // 2))
+            found = run(kernel(body, 2), 1, 128, [output((128, columns // 2), np.float32), memory])[0]
+            found = found.reshape(4, 8, 4, columns // 8, 2, 2).transpose(0, 4, 1, 3, 2, 5).reshape(64, columns)
+            close(found, a @ b.T, False, f"transposed {transposed}, span {span}")
+
+
 def test_wgmma_rules():
     a_bytes, b_bytes = operand("s8", 64, 128)[0], operand("s8", 8, 128)[0]
     for wait, fence, message in (
