@@ -277,6 +277,39 @@ def float_rows():
     return rows
 
 
+def pairwise(function, kind, codes_of=round_to):
+    """Both halves of packed registers."""
+
+    def expected(*words):
+        halves = [[to_fraction(word >> shift & 0xFFFF, kind) for word in words] for shift in (0, 16)]
+        return codes_of(function(*halves[0]), kind) | codes_of(function(*halves[1]), kind) << 16
+
+    return expected
+
+
+def pairs(kind, seed):
+    """Two halves that are neither zero, tiny nor large, so that no result is zero, by sign or underflow."""
+    rng = np.random.default_rng(seed)
+    to_code = {"f16": lambda x: int(np.float16(x).view(np.uint16)), "bf16": lambda x: int(np.float32(x).view(np.uint32)) >> 16}
+    values = rng.uniform(1, 9, (LANES, 2)) * rng.choice([-1, 1], (LANES, 2))
+    return [to_code[kind](low) | to_code[kind](high) << 16 for low, high in values]
+
+
+def test_packed_halves():
+    for kind in ("f16", "bf16"):
+        two, three = ("u32",) * 2, ("u32",) * 3
+        rows = [(f"{name}.rn.{kind}x2 d, a, b", two, "u32", pairwise(function, kind))
+                for name, function in (("add", lambda a, b: a + b), ("sub", lambda a, b: a - b), ("mul", lambda a, b: a * b))]
+        rows.append((f"fma.rn.{kind}x2 d, a, b, c", three, "u32", pairwise(lambda a, b, c: a * b + c, kind)))
+        rows.append((f"min.{kind}x2 d, a, b", two, "u32", pairwise(min, kind)))
+        rows.append((f"max.{kind}x2 d, a, b", two, "u32", pairwise(max, kind)))
+        rows.append((f"neg.{kind}x2 d, a", two[:1], "u32", pairwise(lambda a: -a, kind)))
+        less = pairwise(lambda a, b: int(a < b), kind, lambda value, kind: value)
+        text = f"{{.reg .b32 e; setp.lt.{kind}x2 p|q, a, b; selp.b32 d, 1, 0, p; selp.b32 e, 0x10000, 0, q; or.b32 d, d, e;}}"
+        rows.append((text, two, "u32", less))
+        check_rows(rows, lambda _, seed, kind=kind: pairs(kind, seed))
+
+
 def flushed(function):
     """Subnormal operands and results are zero. The result is judged after rounding to 24 bits."""
     least = Fraction(2) ** -126
@@ -393,7 +426,8 @@ def test_approximations():
     for text, expected, relative, absolute in (
             ("ex2.approx.f32 d, a", np.exp2(wide), 2.0**-22, 0), ("lg2.approx.f32 d, a", np.log2(wide), 2.0**-22, 2.0**-22),
             ("rcp.approx.ftz.f32 d, a", 1 / wide, 2.0**-23, 0), ("rsqrt.approx.f32 d, a", wide**-0.5, 2.0**-22, 0),
-            ("sqrt.approx.f32 d, a", wide**0.5, 2.0**-22, 0), ("tanh.approx.f32 d, a", np.tanh(wide), 2.0**-10, 0),
+            ("sqrt.approx.f32 d, a", wide**0.5, 2.0**-22, 0),
+            ("sin.approx.f32 d, a", np.sin(wide), 0, 2.0**-18), ("cos.approx.f32 d, a", np.cos(wide), 0, 2.0**-18), ("tanh.approx.f32 d, a", np.tanh(wide), 2.0**-10, 0),
             ("div.full.f32 d, a, 0f40400000", wide / 3, 2.0**-22, 0)):
         found = np.array(execute(text, ("f32",), "u32", [x.view(np.uint32).tolist()]), np.uint32).view(np.float32)
         assert (np.abs(found - expected) <= relative * np.abs(expected) + absolute).all(), text

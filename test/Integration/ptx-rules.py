@@ -196,6 +196,17 @@ def test_atomics():
         assert found.tolist() == [5 + 3 * 32, sum(5 + 3 * i for i in range(32)), 0, 15, 0, 64], found
 
 
+def test_shared_atomics():
+    """A histogram: many threads of many warps on few words."""
+    body = """.shared .align 4 .b8 bins[16]; .reg .b32 s, o; .reg .pred p; mov.u32 s, bins; shl.b32 o, t, 2; add.u32 o, o, s;
+      setp.lt.u32 p, t, 4; @p st.shared.b32 [o], 0; bar.sync 0; and.b32 o, t, 12; add.u32 s, s, o; red.shared.add.u32 [s], t; bar.sync 0;
+      atom.shared.exch.b32 d, [bins+12], t; bar.sync 0; and.b32 o, t, 3; shl.b32 o, o, 2; mov.u32 s, bins; add.u32 o, o, s; ld.shared.b32 d, [o];"""
+    for schedule in ("lockstep", "warps"):
+        found = lanes(body, 128, schedule=schedule).tolist()
+        sums = [sum(t for t in range(128) if t >> 2 & 3 == bin_) for bin_ in range(3)]
+        assert found[:3] == sums and found[:4] * 32 == found and found[3] < 128 * 128, found[:4]
+
+
 def test_named_barriers():
     """One warp waits for what another brings; bar.arrive does not wait."""
     body = """.shared .align 4 .b8 x[4]; .reg .b32 s; .reg .pred p; mov.u32 s, x; setp.ge.u32 p, t, 32; @p bra CONSUMER;
