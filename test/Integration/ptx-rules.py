@@ -420,6 +420,11 @@ def test_bulk_store():
     fails(
         "without a fence.proxy.async", kernel(body.replace("{fence}", "").replace("{wait}", wait)), 1, 64, [output(64, np.uint32)]
     )
+    copied = body.replace("st.shared.b32 [r], t;", "add.s64 at, at, p0; cp.async.ca.shared.global [r], [at], 4; cp.async.wait_all;")
+    assert copied != body
+    unfenced = kernel(copied.replace("{fence}", "").replace("{wait}", wait))
+    fails("without a fence.proxy.async", unfenced, 1, 64, [output(64, np.uint32)])
+    run(kernel(copied.replace("{fence}", fence).replace("{wait}", wait)), 1, 64, [output(64, np.uint32)])
     fails(
         "exits while its bulk store may still read",
         kernel(body.replace("{fence}", fence).replace("{wait}", "")),

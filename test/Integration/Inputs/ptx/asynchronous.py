@@ -73,7 +73,7 @@ class ThreadCopy:
                 buffer.check_readable(offsets, 1)
                 values[lanes if some is None else lanes[some], :count] = buffer.data[index]
         index = self.offsets.astype(np.int64)[:, None] + np.arange(self.size)
-        wave.shared.land(np.repeat(self.ids >> 5, self.size // 4), index.ravel(), values.ravel())
+        wave.shared.land(np.repeat(self.ids >> 5, self.size // 4), index.ravel(), values.ravel(), proxy=False)
 
 
 def thread_copies(wave):

@@ -259,10 +259,11 @@ class Shared(Storage):
         self.races.write(self, warp, index[::4].astype(np.uint64), 4, False)
         self.state[index] = COPYING
 
-    def land(self, warp, index, values):
+    def land(self, warp, index, values, proxy=True):
+        """proxy: written by the asynchronous proxy (bulk copies), not the generic one (cp.async)."""
         self.data[index] = values
         self.state[index] = WRITTEN
-        self.races.landed(self, warp, index[::4])
+        self.races.landed(self, warp, index[::4], proxy)
 
     def begin_read(self, index):
         """`index` names no byte twice."""

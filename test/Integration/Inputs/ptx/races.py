@@ -94,12 +94,13 @@ class Races:
         shared.writer[index] = warps
         shared.written_at[index] = self.wave.step
 
-    def landed(self, shared, warp, index):
-        """The asynchronous proxy has written: no fence is needed to read it there again."""
+    def landed(self, shared, warp, index, proxy):
+        """A copy has written; if it was the asynchronous proxy, that reads it again without a fence."""
         words = index // 4
         shared.writer[words] = warp
         shared.written_at[words] = self.wave.step
-        self.asynchronous[words] = self.wave.step
+        if proxy:
+            self.asynchronous[words] = self.wave.step
 
     # -- the asynchronous proxy
 
