@@ -13,7 +13,7 @@ from .loads import BYTES, OPERATIONS, operation, shared_offsets
 from .mbarriers import arrive, barrier_at, barrier_offsets, complete_transactions
 from .memory import RANK_SHIFT, MemoryFault
 from .operands import INTEGERS, UNSIGNED, reader
-from .tensormap import TensorMap
+from .tensormap import ALIGNMENT, TensorMap
 
 LOW = np.uint64((1 << RANK_SHIFT) - 1)
 
@@ -287,7 +287,7 @@ def bulk_load(context, instruction, tensor):
         where = to(group)
         if tensor:
             map_, coordinates = source(group)
-            count, alignment = map_.bytes, map_.alignment()
+            count, alignment = map_.bytes, ALIGNMENT
             low = int(where[0] & LOW)
             places, bring = map_.places(low), lambda: map_.load(wave.memory, coordinates)
         else:
@@ -394,7 +394,7 @@ def bulk_store(context, instruction, tensor, reduces=None):
                 buffer.poke(np.arange(offset, offset + count, dtype=np.uint64), data, 1, 1)
 
         wave.shared.check_in_cta(address, count)
-        if address[0] % np.uint64(128 if tensor else 16):
+        if address[0] % np.uint64(ALIGNMENT if tensor else 16):
             raise MemoryFault(0, f"misaligned: source {int(address[0])} of a bulk store")
         index = int(shared_offsets(group, address, 16)[0]) + places
         wave.races.check_proxy(wave.shared, group.warps, index)
@@ -436,10 +436,6 @@ def store_async(context, instruction):
             start_load(group.part(np.arange(group.count) == lane), index, int(told[lane]), lambda data=values[lane]: data)
 
     return run
-
-
-def reduce_async(context, instruction):
-    raise Unknown("red.async is not modelled")
 
 
 def before_exit(wave, group):

@@ -313,10 +313,8 @@ def operation(name, kind):
 
 @opcode("atom", "red")
 def atomic(context, instruction):
-    from .asynchronous import reduce_async
-
     if "async" in instruction.parts:
-        return reduce_async(context, instruction)
+        raise Unknown("red.async")
     kind = instruction.parts[-1]
     size = BYTES.get(kind) or INTEGERS[kind].itemsize
     dtype, space, returns = UNSIGNED[size], space_of(instruction), instruction.parts[0] == "atom"

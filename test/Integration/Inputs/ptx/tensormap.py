@@ -27,6 +27,7 @@ DATA_TYPES = {
 BFLOAT16 = 9
 KINDS = {0: "u8", 1: "u16", 2: "u32", 3: "s32", 4: "u64", 5: "s64", 6: "f16", 7: "f32", 8: "f64", 9: "bf16"}
 FLOATS = (6, 7, 8, 9, 10, 11, 12)
+ALIGNMENT = 128  # of a box in shared memory
 SPANS = {0: 0, 1: 32, 2: 64, 3: 128}  # CUtensorMapSwizzle -> bytes
 
 
@@ -96,9 +97,6 @@ class TensorMap:
         if span:
             index ^= (index >> 7 & span // 16 - 1) << 4
         return index - address
-
-    def alignment(self):
-        return 128
 
     def load(self, memory, coordinates):
         """The box as bytes, elements outside filled."""

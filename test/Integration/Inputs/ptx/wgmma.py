@@ -15,7 +15,7 @@ from .machine import CONVERGE, EXITED
 from .matrix import ELEMENTS, accumulate, elements, matrix_a, warp_words
 from .memory import MemoryFault
 from .module import Immediate, Register, Vector
-from .operands import READING, UNDEFINED, WRITING, Bits, check_readable, reader
+from .operands import GUARDS, READING, UNDEFINED, WRITING, Bits, reader
 
 SPANS = {0: 16, 1: 128, 2: 64, 3: 32}  # descriptor bits 62..63 -> bytes of the swizzle
 
@@ -26,7 +26,6 @@ class Product:
 
     at: int
     ids: np.ndarray
-    index: list  # of the bytes of A (None: registers) and B in shared memory
     finish: object
 
 
@@ -215,7 +214,7 @@ def multiply(context, instruction):
                     wave.shared.end_read(index)
             accumulate_into(wave, part, accumulators, signs[0] * signs[1] * (a @ b.T), to, adds, saturates)
 
-        unit(wave, number).open.append(Product(wave.at, part.ids, [index_a, index_b], finish))
+        unit(wave, number).open.append(Product(wave.at, part.ids, finish))
 
     return run
 
@@ -244,7 +243,7 @@ def check_accumulators(wave, part, registers, adds):
             if adds:
                 raise part.fault(0, f"register {item.name} has no value yet, and is added to")
         elif register.guard is not None and (register.guard[part.lanes] == READING).any():
-            check_readable(part, register)
+            raise part.fault(0, f"register {item.name} {GUARDS[READING]}, and is written")
 
 
 def guard(part, registers, code):
