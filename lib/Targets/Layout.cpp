@@ -18,7 +18,7 @@ using namespace mlir;
 using namespace qlow;
 
 Layout::Layout(const MultiplyRow &row, int64_t panelWidth, int64_t n, int64_t k)
-    : n(n), k(k), panelWidth(panelWidth), vectorWidth(row.n), kGroup(row.storedGroup()),
+    : n(n), k(k), panelWidth(panelWidth), vectorWidth(row.storedColumns()), kGroup(row.storedGroup()),
       elementBytes(qlow::elementBytes(row.storedRhs)), columnSums(!row.isFloat) {}
 
 int64_t Layout::numPanels() const { return llvm::divideCeil(n, panelWidth); }

@@ -79,7 +79,7 @@ LogicalResult PackWeights::pack(MatmulKernelOp kernel, const Target &machine) {
   const MultiplyRow *row = machine.findRow(recipe.getUnit());
   int64_t panelWidth = packedPanelWidth(recipe);
   auto type = cast<RankedTensorType>(kernel.getRhsType());
-  if (!row || panelWidth == 0 || panelWidth % row->n)
+  if (!row || panelWidth == 0 || panelWidth % row->storedColumns())
     return kernel.emitOpError() << "has a recipe that is none of " << machine.machine().name << ": " << recipe;
   if (!type.hasStaticShape())
     return kernel.emitOpError() << "has a constant right side of open shape " << type;

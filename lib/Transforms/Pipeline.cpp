@@ -82,6 +82,7 @@ static const Step kSteps[] = {
     {"cse"},
     {"convert-math-to-llvm", "", On::Kernels},
     {"convert-gpu-to-nvvm", "", On::Kernels},
+    {"convert-nvvm-to-llvm", "", On::Kernels},
     {"reconcile-unrealized-casts", "", On::Kernels},
     {"convert-to-llvm"},
     {"reconcile-unrealized-casts"},

@@ -78,9 +78,11 @@ struct MultiplyRow {
   llvm::StringRef id;          ///< <isa>_<M>x<N>x<K>_<acc>_<lhs>_<rhs>[_via_<what>]
   llvm::StringRef instruction; ///< as a disassembler prints it
   int64_t m, n, k;
-  int64_t kGroup;                        ///< of k, that lie together where operands are stored; 0: all of the row's
-  enum class Scope { Lane, Warp } scope; ///< who computes it together: one vector lane or thread, or 32 threads
-  OperandElement lhs, rhs;               ///< the values it takes
+  int64_t kGroup; ///< of k, that lie together where operands are stored; 0: all of the row's
+  int64_t nGroup; ///< of n, that a stored panel has a multiple of; 0: the row's
+  /// Who computes it together: one thread, or 32, or 128 that wait for an asynchronous unit.
+  enum class Scope { Lane, Warp, Warpgroup } scope;
+  OperandElement lhs, rhs; ///< the values it takes
   OperandElement storedLhs,
       storedRhs;                ///< how operands lie in memory, the k of one n together; rhs is widened when loaded
   int32_t lhsOffset, rhsOffset; ///< stored value = value - offset: one signedness computed by another, exactly
@@ -88,10 +90,12 @@ struct MultiplyRow {
   std::vector<llvm::StringRef> features; ///< all of them needed
   unsigned temporaries;                  ///< registers it needs beside accumulators and operands
   ResourceVector uses;                   ///< of one instruction
-  /// acc; lhs and rhs as vectors of n * k elements of storedLhs (S16 and S32 rows widen rhs first).
+  /// acc; lhs and rhs as vectors of n * k elements of storedLhs (S16 and S32 rows widen rhs first), a warp's as the
+  /// words each thread holds, a warpgroup's as descriptors of shared memory.
   mlir::Value (*emit)(mlir::OpBuilder &, mlir::Location, mlir::Value acc, mlir::Value lhs, mlir::Value rhs);
 
   int64_t storedGroup() const { return kGroup ? kGroup : k; }
+  int64_t storedColumns() const { return nGroup ? nGroup : n; }
   /// Whether the arithmetic itself is emulated, by the same instruction on shifted values.
   bool isVirtual() const { return lhsOffset || rhsOffset; }
 };

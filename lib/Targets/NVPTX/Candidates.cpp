@@ -29,6 +29,8 @@ static constexpr Tiling kWarpTilings[] = {
     {128, 256, 64, 64, 64, 4}, {128, 128, 64, 64, 32, 4}, {64, 128, 64, 32, 32, 5},
     {32, 128, 128, 16, 32, 4}, {16, 128, 128, 16, 16, 5},
 };
+static constexpr Tiling kWarpgroupTilings[] = {
+    {128, 256, 128, 64, 256, 4}, {128, 128, 128, 64, 128, 5}, {64, 128, 128, 64, 128, 6}, {64, 256, 128, 64, 256, 4}};
 static constexpr Tiling kLaneTiling = {64, 64, 16, 4, 4, 2};
 
 static std::string decline(const MultiplyRow &row, const MatmulProblem &problem, const Target &target) {
@@ -48,32 +50,35 @@ static std::string decline(const MultiplyRow &row, const MatmulProblem &problem,
 
 /// Whether rows of the left side are copied as they lie; see TileNest::canCopyLhs.
 static bool copiesLhs(const MultiplyRow &row, const MatmulProblem &problem) {
-  return row.scope == MultiplyRow::Scope::Warp && problem.lhs.isWhole && !problem.lhs.isTransposed &&
+  return row.scope != MultiplyRow::Scope::Lane && problem.lhs.isWhole && !problem.lhs.isTransposed &&
          problem.lhs.bytes == 1 && problem.knownK && *problem.knownK % TileNest::kCopyBytes == 0;
 }
 
 static bool packsRhs(const MultiplyRow &row, const MatmulProblem &problem) {
-  return row.scope == MultiplyRow::Scope::Warp && problem.rhs.isConstant && problem.rhs.isWhole;
+  return row.scope != MultiplyRow::Scope::Lane && problem.rhs.isConstant && problem.rhs.isWhole;
 }
 
 static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const MatmulProblem &problem,
                              const Tiling &tiling) {
-  bool isWarp = row.scope == MultiplyRow::Scope::Warp;
+  bool isLane = row.scope == MultiplyRow::Scope::Lane;
   auto hop = [&](StringRef to, StringRef by, int64_t stages = 1) {
     return HopAttr::get(context, to.str(), by.str(), stages, 0);
   };
   auto level = [&](StringRef at, ArrayRef<int64_t> sizes) { return LevelAttr::get(context, at.str(), sizes); };
-  StringRef toRegisters = isWarp ? "ldmatrix" : "load";
   auto toShared = [&](bool copies, const OperandFacts &facts) {
-    return hop("cta", copies ? "cp_async" : isWarp && facts.isWhole ? "load" : "decode", tiling.stages);
+    return hop("cta", copies ? "cp_async" : !isLane && facts.isWhole ? "load" : "decode", tiling.stages);
   };
-  SmallVector<HopAttr> lhs{toShared(copiesLhs(row, problem), problem.lhs), hop("reg", toRegisters)};
-  SmallVector<HopAttr> rhs{toShared(packsRhs(row, problem), problem.rhs), hop("reg", toRegisters)};
+  SmallVector<HopAttr> lhs{toShared(copiesLhs(row, problem), problem.lhs)};
+  SmallVector<HopAttr> rhs{toShared(packsRhs(row, problem), problem.rhs)};
+  // wgmma reads shared memory itself.
+  if (row.scope != MultiplyRow::Scope::Warpgroup)
+    for (SmallVector<HopAttr> *hops : {&lhs, &rhs})
+      hops->push_back(hop("reg", isLane ? "load" : "ldmatrix"));
   if (packsRhs(row, problem))
     rhs.insert(rhs.begin(), hop("memory", "pack"));
   return RecipeAttr::get(context, row.id.str(),
                          {level("cta", {tiling.m, tiling.n, tiling.k}),
-                          level(isWarp ? "warp" : "lane", {tiling.innerM, tiling.innerN, row.k})},
+                          level(TileNest::innerLevel(row), {tiling.innerM, tiling.innerN, row.k})},
                          lhs, rhs, problem.exactSum ? "end" : "fold", /*swap=*/false, /*split_k=*/1);
 }
 
@@ -99,7 +104,8 @@ static ResourceVector countUses(const MultiplyRow &row, const MatmulProblem &pro
   // ldmatrix brings 16 lines of 32 bytes to a warp; a lane's load brings one element.
   double fragments = amount(tiling.m) * tiling.n * tiling.k * kTiles * waves;
   double lines = fragments / tiling.innerN / row.k + fragments / tiling.innerM / row.k;
-  add(Resource::Load, row.scope == MultiplyRow::Scope::Warp ? lines / 16 * 4 : lines / 32);
+  if (row.scope != MultiplyRow::Scope::Warpgroup)
+    add(Resource::Load, row.scope == MultiplyRow::Scope::Warp ? lines / 16 * 4 : lines / 32);
   // Decoding takes some twenty operations an element, the scale's arithmetic and addresses included.
   if (!copiesLhs(row, problem))
     add(Resource::Alu, amount(tiling.m) * tiling.k * kTiles * waves * 20 / 32);
@@ -135,8 +141,10 @@ std::vector<Candidate> qlow::nvptxCandidates(MLIRContext *context, const MatmulP
     } else if (row->scope == MultiplyRow::Scope::Lane) {
       addCandidate(result, context, *row, problem, kLaneTiling, target);
     } else {
-      for (const Tiling &tiling : kWarpTilings)
-        addCandidate(result, context, *row, problem, tiling, target);
+      bool isWarp = row->scope == MultiplyRow::Scope::Warp;
+      for (const Tiling &tiling : isWarp ? ArrayRef<Tiling>(kWarpTilings) : ArrayRef<Tiling>(kWarpgroupTilings))
+        if (isWarp || tiling.innerN == row->n)
+          addCandidate(result, context, *row, problem, tiling, target);
     }
   }
   return result;

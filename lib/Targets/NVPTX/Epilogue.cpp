@@ -43,7 +43,7 @@ Value TileNest::emitRegion(ArrayRef<Value> arguments) {
 /// What corrections need of each row held: its zero point, and (sum of its codes - K zero).
 void TileNest::emitRowTerms(const OutputTile &block, ArrayRef<Value> rows, SmallVectorImpl<Value> &zeros,
                             SmallVectorImpl<Value> &terms) {
-  if (row.scope != MultiplyRow::Scope::Warp || row.isFloat)
+  if (row.scope == MultiplyRow::Scope::Lane || row.isFloat)
     return;
   for (Value matrixRow : rows) {
     Value zero = emitZero(Side::Lhs, block.batch, matrixRow);
@@ -73,9 +73,9 @@ Value TileNest::emitColumnSum(const OutputTile &block, Value column) {
   return LLVM::LoadOp::create(builder, loc, builder.getI32Type(), address);
 }
 
-/// Columns that are stored together: two, where a warp's row holds neighbours and rows begin at even elements.
+/// Columns that are stored together: two, where threads hold neighbours and rows begin at even elements.
 int64_t TileNest::columnsStoredTogether() const {
-  return row.scope == MultiplyRow::Scope::Warp && staticN && *staticN % 2 == 0 ? 2 : 1;
+  return row.scope != MultiplyRow::Scope::Lane && staticN && *staticN % 2 == 0 ? 2 : 1;
 }
 
 void TileNest::emitStore(const OutputTile &block, Value matrixRow, Value column, ArrayRef<Value> results) {

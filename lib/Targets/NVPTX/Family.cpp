@@ -40,28 +40,32 @@ static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, cons
                                   const Machine &machine) {
   if (!row)
     return kernel.emitOpError() << "has a recipe with '" << recipe.getUnit() << "', which is no row of this target";
-  bool isWarp = row->scope == MultiplyRow::Scope::Warp;
-  ArrayRef<int64_t> block = recipe.getTile("cta"), inner = recipe.getTile(isWarp ? "warp" : "lane");
+  StringRef level = TileNest::innerLevel(*row);
+  ArrayRef<int64_t> block = recipe.getTile("cta"), inner = recipe.getTile(level);
   if (block.size() != 3 || inner.size() != 3)
-    return kernel.emitOpError() << "needs tiles at levels 'cta' and '" << (isWarp ? "warp" : "lane")
-                                << "' in its recipe, found " << recipe;
+    return kernel.emitOpError() << "needs tiles at levels 'cta' and '" << level << "' in its recipe, found " << recipe;
   auto divides = [](int64_t part, int64_t whole) { return part > 0 && whole > 0 && whole % part == 0; };
-  int64_t unit = isWarp ? 16 : 1;
-  if (!divides(unit, inner[0]) || !divides(unit, inner[1]) || !divides(inner[0], block[0]) ||
+  bool isGroup = row->scope == MultiplyRow::Scope::Warpgroup;
+  // ldmatrix brings two products' columns at a time.
+  int64_t unitM = row->m, unitN = row->scope == MultiplyRow::Scope::Warp ? 2 * row->n : row->n;
+  if (!divides(unitM, inner[0]) || !divides(unitN, inner[1]) || !divides(inner[0], block[0]) ||
       !divides(inner[1], block[1]) || !divides(row->k, block[2]) || block[0] > 256 || block[1] > 256 ||
-      block[2] > 256 || inner[0] * inner[1] > 64 * 64)
+      block[2] > 256 || inner[0] * inner[1] > (isGroup ? 4 : 1) * 64 * 64)
     return kernel.emitOpError() << "expected a cta tile of at most 256 x 256 x 256 in whole inner tiles, and these in "
-                                << "whole units of " << unit << " x " << unit << " x " << row->k << ", found "
+                                << "whole units of " << unitM << " x " << unitN << " x " << row->k << ", found "
                                 << recipe;
   int64_t threads = TileNest::threadsOf(recipe, *row), stages = recipe.getLhs().front().getStages();
   int64_t shared = TileNest::sharedBytes(recipe, *row);
   if (threads > 1024 || threads % 32)
     return kernel.emitOpError() << "expected inner tiles of whole warps and at most 1024 threads, found " << threads
                                 << " by " << recipe;
-  if (stages < 2 || stages > 16 || shared > machine.levelBytes("cta"))
-    return kernel.emitOpError() << "expected 2 to 16 stages in " << machine.levelBytes("cta")
+  // A buffer more where products are waited for a tile later.
+  int64_t fewest = isGroup ? 3 : 2;
+  if (stages < fewest || stages > 16 || shared > machine.levelBytes("cta"))
+    return kernel.emitOpError() << "expected " << fewest << " to 16 stages in " << machine.levelBytes("cta")
                                 << " bytes of shared memory, found " << stages << " in " << shared << " bytes";
-  if (recipe.getLhs().front().getBy() == "cp_async" && (!isWarp || !TileNest::canCopyLhs(kernel, *row)))
+  if (recipe.getLhs().front().getBy() == "cp_async" &&
+      (row->scope == MultiplyRow::Scope::Lane || !TileNest::canCopyLhs(kernel, *row)))
     return kernel.emitOpError() << "has a recipe that copies the left side as it lies, which needs codes of one byte "
                                 << "with K last, known and a multiple of " << TileNest::kCopyBytes;
   if (row->isFloat != kernel.getAccumulatorType().isF32())

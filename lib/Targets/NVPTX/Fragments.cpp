@@ -6,6 +6,9 @@
 // line t / 4, which is the fragment the instruction takes; sums (e = 0..3) of a 16 x 8 product are at row t / 4 + 8 (e
 // / 2) and column 2 (t % 4) + e % 2 (PTX ISA 8.0, figures of mma.m16n8k32).
 //
+// A row of a warpgroup (wgmma m64): the unit reads shared memory itself; warp w of the four holds rows 16 w to 16 w +
+// 15, each 16 x 8 of them as above (figure of wgmma's D).
+//
 // A row of a lane: threads form a grid of tileM / innerM x tileN / innerN; each holds innerM rows side by side and
 // innerN columns that are one grid row apart, so that neighbours read neighbouring columns.
 //
@@ -26,6 +29,12 @@ static constexpr int64_t kMatrixLines = 16;
 
 void TileNest::prepareFragments() {
   int64_t gridN = tileN / innerN;
+  if (row.scope == MultiplyRow::Scope::Warpgroup) {
+    Value group = i32.div(warp, 4);
+    lhsFragmentAt = i32.mul(i32.div(group, gridN), innerM * kCopyBytes);
+    rhsFragmentAt = i32.add(i32.mul(i32.rem(group, gridN), innerN * kCopyBytes), rhsTile.base);
+    return;
+  }
   if (row.scope == MultiplyRow::Scope::Lane) {
     int64_t bytes = elementBytes(row.storedLhs);
     lhsFragmentAt = i32.mul(i32.div(thread, gridN), innerM * bytes);
@@ -60,6 +69,17 @@ TileNest::Fragments TileNest::emitFragments(Value stage, int64_t step) {
   Fragments fragments;
   Value lhs = shared(stage, lhsFragmentAt), rhs = shared(stage, rhsFragmentAt);
   int64_t chunk = step * row.k / row.storedGroup();
+  if (row.scope == MultiplyRow::Scope::Warpgroup) {
+    auto addressOf = [&](Value pointer, const Tile &tile, int64_t line) {
+      Value address = LLVM::PtrToIntOp::create(builder, loc, builder.getI32Type(), pointer);
+      return emitDescriptor(i32.add(address, chunk * tile.chunkPitch + line * kCopyBytes), tile);
+    };
+    for (int64_t line = 0; line < innerM; line += row.m)
+      fragments.lhs.push_back(addressOf(lhs, lhsTile, line));
+    for (int64_t line = 0; line < innerN; line += row.n)
+      fragments.rhs.push_back(addressOf(rhs, rhsTile, line));
+    return fragments;
+  }
   auto at = [&](Value base, int64_t bytes) { return offset(base, i32.constant(bytes)); };
   if (row.scope == MultiplyRow::Scope::Lane) {
     Type type = row.isFloat ? Type(builder.getF32Type()) : builder.getI32Type();
@@ -89,9 +109,15 @@ TileNest::Fragments TileNest::emitFragments(Value stage, int64_t step) {
 
 SmallVector<Value> TileNest::emitZeroSums() {
   Type type = row.isFloat ? Type(builder.getF32Type()) : builder.getI32Type();
-  if (row.scope == MultiplyRow::Scope::Warp)
-    type = VectorType::get({4}, type);
-  Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(type));
+  Value zero;
+  if (row.scope == MultiplyRow::Scope::Warpgroup) {
+    SmallVector<Type> words(row.m * row.n / 128, type);
+    zero = LLVM::ZeroOp::create(builder, loc, LLVM::LLVMStructType::getLiteral(builder.getContext(), words));
+  } else {
+    if (row.scope == MultiplyRow::Scope::Warp)
+      type = VectorType::get({4}, type);
+    zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(type));
+  }
   return SmallVector<Value>(innerM / row.m * (innerN / row.n), zero);
 }
 
@@ -115,10 +141,15 @@ SmallVector<Value> TileNest::rowsHeld(const OutputTile &block) {
       rows.push_back(i32.add(first, i));
     return rows;
   }
-  Value first = i32.add(block.row0, i32.mul(i32.div(warp, gridN), innerM));
+  bool isGroup = row.scope == MultiplyRow::Scope::Warpgroup;
+  Value inner = isGroup ? i32.div(warp, 4) : warp;
+  Value first = i32.add(block.row0, i32.mul(i32.div(inner, gridN), innerM));
+  if (isGroup)
+    first = i32.add(first, i32.mul(i32.rem(warp, 4), 16));
   first = i32.add(first, i32.div(lane, 4));
-  for (int64_t i = 0; i < innerM; i += 8)
-    rows.push_back(i32.add(first, i));
+  for (int64_t product = 0; product < innerM; product += row.m)
+    for (int64_t i : {0, 8})
+      rows.push_back(i32.add(first, product + i));
   return rows;
 }
 
@@ -131,7 +162,8 @@ SmallVector<Value> TileNest::columnsHeld(const OutputTile &block) {
       columns.push_back(i32.add(first, j * gridN));
     return columns;
   }
-  Value first = i32.add(block.column0, i32.mul(i32.rem(warp, gridN), innerN));
+  Value inner = row.scope == MultiplyRow::Scope::Warpgroup ? i32.div(warp, 4) : warp;
+  Value first = i32.add(block.column0, i32.mul(i32.rem(inner, gridN), innerN));
   first = i32.add(first, i32.mul(i32.rem(lane, 4), 2));
   for (int64_t j = 0; j < innerN; j += 8)
     for (int64_t e = 0; e < 2; ++e)
@@ -142,6 +174,11 @@ SmallVector<Value> TileNest::columnsHeld(const OutputTile &block) {
 Value TileNest::sumAt(ArrayRef<Value> sums, int64_t heldRow, int64_t heldColumn) {
   if (row.scope == MultiplyRow::Scope::Lane)
     return sums[heldRow * innerN + heldColumn];
+  if (row.scope == MultiplyRow::Scope::Warpgroup) {
+    int64_t perProduct = row.n / 4, column = heldColumn % perProduct;
+    Value product = sums[heldRow / 2 * (innerN / row.n) + heldColumn / perProduct];
+    return LLVM::ExtractValueOp::create(builder, loc, product, column / 2 * 4 + heldRow % 2 * 2 + column % 2);
+  }
   Value four = sums[heldRow / 2 * (innerN / row.n) + heldColumn / 2];
   return vector::ExtractOp::create(builder, loc, four, heldRow % 2 * 2 + heldColumn % 2);
 }

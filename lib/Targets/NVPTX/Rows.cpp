@@ -1,8 +1,10 @@
 //===- Rows.cpp - NVIDIA multiply instructions ------------------------------===//
 //
 // `mma_*` rows are mma.sync: 32 threads multiply fragments that each holds a part of (PTX ISA 8.0, 9.7.13.4). All four
-// mixes of signedness are instructions of their own. `fma` and `mad` rows are one thread's scalar instructions: any
-// chip has them, so they close the list. Uses are of a warp's instruction: a thread's is 1/32.
+// mixes of signedness are instructions of their own. `wgmma_*` rows are wgmma.mma_async: 128 threads start a product of
+// matrices in shared memory (9.7.15), all mixes too; what they cost is the mma of the same size at half. `fma` and
+// `mad` rows are one thread's scalar instructions: any chip has them, so they close the list. Uses are of a warp's
+// instruction: a thread's is 1/32.
 //
 //===----------------------------------------------------------------------===//
 
@@ -68,6 +70,36 @@ static MultiplyRow mma(StringRef id, OperandElement lhs, OperandElement rhs, dec
   return row;
 }
 
+/// The asynchronous product: acc is a struct of n / 2 words, lhs and rhs are descriptors.
+template <int64_t n, NVVM::WGMMATypes lhsType, NVVM::WGMMATypes rhsType>
+static Value emitWgmma(OpBuilder &builder, Location loc, Value acc, Value lhs, Value rhs) {
+  MLIRContext *context = builder.getContext();
+  auto type = [&](NVVM::WGMMATypes element) { return NVVM::WGMMATypesAttr::get(context, element); };
+  auto one = NVVM::WGMMAScaleInAttr::get(context, NVVM::WGMMAScaleIn::one);
+  return NVVM::WgmmaMmaAsyncOp::create(
+      builder, loc, acc.getType(), acc, lhs, rhs, NVVM::MMAShapeAttr::get(context, 64, n, 32), type(lhsType),
+      type(rhsType), type(NVVM::WGMMATypes::s32), NVVM::WGMMAScaleOutAttr::get(context, NVVM::WGMMAScaleOut::one), one,
+      one, NVVM::MMALayoutAttr::get(context, NVVM::MMALayout::row),
+      NVVM::MMALayoutAttr::get(context, NVVM::MMALayout::col), nullptr);
+}
+
+static MultiplyRow wgmma(StringRef id, StringRef instruction, int64_t n, OperandElement lhs, OperandElement rhs,
+                         decltype(MultiplyRow::emit) emit) {
+  MultiplyRow row{};
+  row.id = id;
+  row.instruction = instruction;
+  row.m = 64, row.n = n, row.k = 32;
+  row.kGroup = 16; // bytes of a line of a core matrix
+  row.nGroup = 8;  // lines of a core matrix
+  row.scope = MultiplyRow::Scope::Warpgroup;
+  row.lhs = row.storedLhs = lhs;
+  row.rhs = row.storedRhs = rhs;
+  row.features = {"sm_90a"};
+  row.uses = usesOf(Resource::Multiply, static_cast<double>(n) / 8 * 4 / 2); // in mma.sync of 16 x 8
+  row.emit = emit;
+  return row;
+}
+
 static MultiplyRow scalar(StringRef id, StringRef instruction, OperandElement element, double alu,
                           decltype(MultiplyRow::emit) emit) {
   MultiplyRow row{};
@@ -86,11 +118,20 @@ static MultiplyRow scalar(StringRef id, StringRef instruction, OperandElement el
 ArrayRef<MultiplyRow> qlow::nvptxRows() {
   constexpr auto S8 = OperandElement::S8, U8 = OperandElement::U8;
   constexpr auto s8 = NVVM::MMATypes::s8, u8 = NVVM::MMATypes::u8;
+  constexpr auto ws8 = NVVM::WGMMATypes::s8, wu8 = NVVM::WGMMATypes::u8;
   static const MultiplyRow kRows[] = {
       mma("mma_16x8x32_i32_s8_s8", S8, S8, emitMma16x8x32<s8, s8>),
       mma("mma_16x8x32_i32_u8_s8", U8, S8, emitMma16x8x32<u8, s8>),
       mma("mma_16x8x32_i32_s8_u8", S8, U8, emitMma16x8x32<s8, u8>),
       mma("mma_16x8x32_i32_u8_u8", U8, U8, emitMma16x8x32<u8, u8>),
+      wgmma("wgmma_64x256x32_i32_s8_s8", "wgmma.m64n256k32", 256, S8, S8, emitWgmma<256, ws8, ws8>),
+      wgmma("wgmma_64x256x32_i32_u8_s8", "wgmma.m64n256k32", 256, U8, S8, emitWgmma<256, wu8, ws8>),
+      wgmma("wgmma_64x256x32_i32_s8_u8", "wgmma.m64n256k32", 256, S8, U8, emitWgmma<256, ws8, wu8>),
+      wgmma("wgmma_64x256x32_i32_u8_u8", "wgmma.m64n256k32", 256, U8, U8, emitWgmma<256, wu8, wu8>),
+      wgmma("wgmma_64x128x32_i32_s8_s8", "wgmma.m64n128k32", 128, S8, S8, emitWgmma<128, ws8, ws8>),
+      wgmma("wgmma_64x128x32_i32_u8_s8", "wgmma.m64n128k32", 128, U8, S8, emitWgmma<128, wu8, ws8>),
+      wgmma("wgmma_64x128x32_i32_s8_u8", "wgmma.m64n128k32", 128, S8, U8, emitWgmma<128, ws8, wu8>),
+      wgmma("wgmma_64x128x32_i32_u8_u8", "wgmma.m64n128k32", 128, U8, U8, emitWgmma<128, wu8, wu8>),
       // Integer multiplies run at half rate.
       scalar("mad_1x1x1_i32_s32_s32", "mad.lo.s32", OperandElement::S32, 2, emitMad),
       scalar("fma_1x1x1_f32_f32_f32", "fma.rn.f32", OperandElement::F32, 1, emitFma),

@@ -27,8 +27,29 @@ static constexpr int64_t kSumLines = 8;
 
 static std::optional<int64_t> constantOf(Value value) { return getConstantIntValue(OpFoldResult(value)); }
 
-static ArrayRef<int64_t> innerTile(RecipeAttr recipe, const MultiplyRow &row) {
-  return recipe.getTile(row.scope == MultiplyRow::Scope::Warp ? "warp" : "lane");
+/// Threads that compute one inner tile together.
+static int64_t threadsTogether(const MultiplyRow &row) {
+  switch (row.scope) {
+  case MultiplyRow::Scope::Lane:
+    return 1;
+  case MultiplyRow::Scope::Warp:
+    return kWarp;
+  case MultiplyRow::Scope::Warpgroup:
+    return 4 * kWarp;
+  }
+  return 1;
+}
+
+StringRef TileNest::innerLevel(const MultiplyRow &row) {
+  switch (row.scope) {
+  case MultiplyRow::Scope::Lane:
+    return "lane";
+  case MultiplyRow::Scope::Warp:
+    return "warp";
+  case MultiplyRow::Scope::Warpgroup:
+    return "warpgroup";
+  }
+  return {};
 }
 
 /// Rows of nothing behind each chunk, so that threads that store one row's chunks side by side hit different banks.
@@ -41,8 +62,8 @@ static int64_t paddingRows(int64_t chunkBytes, int64_t chunks) {
 //===----------------------------------------------------------------------===//
 
 int64_t TileNest::threadsOf(RecipeAttr recipe, const MultiplyRow &row) {
-  ArrayRef<int64_t> block = recipe.getTile("cta"), inner = innerTile(recipe, row);
-  return block[0] / inner[0] * (block[1] / inner[1]) * (row.scope == MultiplyRow::Scope::Warp ? kWarp : 1);
+  ArrayRef<int64_t> block = recipe.getTile("cta"), inner = recipe.getTile(innerLevel(row));
+  return block[0] / inner[0] * (block[1] / inner[1]) * threadsTogether(row);
 }
 
 int64_t TileNest::sharedBytes(RecipeAttr recipe, const MultiplyRow &row) {
@@ -59,7 +80,7 @@ TileNest::TileNest(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, con
     : builder(builder), loc(op.getLoc()), index(builder, loc), i32(builder, loc, builder.getI32Type()),
       i64(builder, loc, builder.getI64Type()), op(op), recipe(recipe), row(row),
       rank(cast<ShapedType>(op.getOut().getType()).getRank()) {
-  ArrayRef<int64_t> block = recipe.getTile("cta"), inner = innerTile(recipe, row);
+  ArrayRef<int64_t> block = recipe.getTile("cta"), inner = recipe.getTile(innerLevel(row));
   tileM = block[0], tileN = block[1], tileK = block[2];
   innerM = inner[0], innerN = inner[1];
   threads = threadsOf(recipe, row);
@@ -90,10 +111,10 @@ TileNest::TileNest(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, con
 
 /// Rows of a lane subtract zero points from each element; only sums of stored codes are corrected afterwards.
 bool TileNest::needsRowSums() {
-  return row.scope == MultiplyRow::Scope::Warp && !row.isFloat && getQuantizedElement(op.getRhsType()).getZero();
+  return row.scope != MultiplyRow::Scope::Lane && !row.isFloat && getQuantizedElement(op.getRhsType()).getZero();
 }
 bool TileNest::needsColumnSums() {
-  return row.scope == MultiplyRow::Scope::Warp && !row.isFloat && getQuantizedElement(op.getLhsType()).getZero();
+  return row.scope != MultiplyRow::Scope::Lane && !row.isFloat && getQuantizedElement(op.getLhsType()).getZero();
 }
 
 Value TileNest::emitSlotBytes() {
@@ -185,7 +206,8 @@ void TileNest::emitTileLaunch() {
   OutputTile block = decomposeBlock(launch.getBlockIds().x);
   prepareCopies(block);
   prepareFragments();
-  SmallVector<Value> sums = emitPipeline(block);
+  bool isAsynchronous = row.scope == MultiplyRow::Scope::Warpgroup;
+  SmallVector<Value> sums = isAsynchronous ? emitAsynchronousPipeline(block) : emitPipeline(block);
   emitEpilogue(block, sums);
 }
 
@@ -253,28 +275,39 @@ void TileNest::emitSumsLaunch(Side side) {
 // The pipeline
 //===----------------------------------------------------------------------===//
 
+void TileNest::emitCommit() {
+  if (!copies.empty())
+    NVVM::CpAsyncCommitGroupOp::create(builder, loc);
+}
+
+void TileNest::emitArrival(int64_t pending) {
+  if (!copies.empty())
+    NVVM::CpAsyncWaitGroupOp::create(builder, loc, static_cast<uint32_t>(pending));
+  // The unit reads shared memory by another way than threads write it.
+  if (row.scope == MultiplyRow::Scope::Warpgroup)
+    NVVM::FenceProxyOp::create(builder, loc,
+                               NVVM::ProxyKindAttr::get(builder.getContext(), NVVM::ProxyKind::async_shared),
+                               NVVM::SharedSpaceAttr::get(builder.getContext(), NVVM::SharedSpace::shared_cta));
+  gpu::BarrierOp::create(builder, loc);
+}
+
+Value TileNest::stageAfter(Value stage) {
+  Value next = i32.add(stage, 1);
+  return i32.select(i32.equal(next, i32.constant(stages)), i32.constant(0), next);
+}
+
 SmallVector<Value> TileNest::emitPipeline(const OutputTile &block) {
   SmallVector<Value> sums = emitZeroSums();
   if (staticK == 0)
     return sums;
-  bool isAsync = !copies.empty();
   // A sum over nothing is made of one tile of zeros.
   Value kTiles = i32.max(i32.ceilDiv(k32, tileK), i32.constant(1));
-  auto commit = [&] {
-    if (isAsync)
-      NVVM::CpAsyncCommitGroupOp::create(builder, loc);
-  };
-  auto arrive = [&] {
-    if (isAsync)
-      NVVM::CpAsyncWaitGroupOp::create(builder, loc, static_cast<uint32_t>(stages - 2));
-    gpu::BarrierOp::create(builder, loc);
-  };
   for (int64_t stage = 0; stage + 1 < stages; ++stage) {
     Value number = i32.constant(stage);
     ifThen(i32.less(number, kTiles), [&] { emitIssue(block, number, number); });
-    commit();
+    emitCommit();
   }
-  arrive();
+  emitArrival(stages - 2);
   Fragments first = emitFragments(i32.constant(0), 0);
   int64_t numLhs = first.lhs.size(), numFragments = numLhs + first.rhs.size();
   SmallVector<Value> carried{i32.constant(0), i32.constant(stages - 1)};
@@ -285,12 +318,8 @@ SmallVector<Value> TileNest::emitPipeline(const OutputTile &block) {
   OpBuilder::InsertionGuard guard(builder);
   builder.setInsertionPointToStart(loop.getBody());
   Value kTile = loop.getInductionVar(), read = loop.getRegionIterArg(0), write = loop.getRegionIterArg(1);
-  auto after = [&](Value stage) {
-    Value next = i32.add(stage, 1);
-    return i32.select(i32.equal(next, i32.constant(stages)), i32.constant(0), next);
-  };
   // Behind the last tile there is nothing to load: the last one is read again, and not used.
-  Value nextRead = i32.select(i32.less(i32.add(kTile, 1), kTiles), after(read), read);
+  Value nextRead = i32.select(i32.less(i32.add(kTile, 1), kTiles), stageAfter(read), read);
   ValueRange arguments = loop.getRegionIterArgs();
   Fragments fragments{llvm::to_vector(arguments.slice(2, numLhs)),
                       llvm::to_vector(arguments.slice(2 + numLhs, numFragments - numLhs))};
@@ -298,17 +327,17 @@ SmallVector<Value> TileNest::emitPipeline(const OutputTile &block) {
   for (int64_t step = 0; step < steps; ++step) {
     bool isLast = step + 1 == steps;
     if (isLast)
-      arrive();
+      emitArrival(stages - 2);
     Fragments next = isLast ? emitFragments(nextRead, 0) : emitFragments(read, step + 1);
     if (step == 0) {
       Value ahead = i32.add(kTile, stages - 1);
       ifThen(i32.less(ahead, kTiles), [&] { emitIssue(block, write, ahead); });
-      commit();
+      emitCommit();
     }
     emitMultiplies(fragments, sums);
     fragments = next;
   }
-  SmallVector<Value> yielded{nextRead, after(write)};
+  SmallVector<Value> yielded{nextRead, stageAfter(write)};
   llvm::append_range(yielded, fragments.lhs);
   llvm::append_range(yielded, fragments.rhs);
   llvm::append_range(yielded, sums);

@@ -5,14 +5,17 @@
 //   for each tile of K:  its two operand tiles arrive in one of `stages` buffers of shared memory, by a hop
 //                          cp_async   asynchronous copies of 16 bytes, from a packed side or from whole rows of codes
 //                          load, decode  every thread reads, decodes and stores elements: any format, any shape
-//                        each thread (a row of one lane) or warp (a Tensor Core row) loads fragments and multiplies
+//                        each thread (a row of one lane) or warp (mma.sync) loads fragments and multiplies; a
+//                        warpgroup (wgmma) starts products that read shared memory themselves
 //   zero point corrections, epilogue region, store
 //
 // Shared memory holds an operand tile in chunks: `kGroup` consecutive k of one row (column) lie together, the rows of
 // a chunk follow each other, chunks follow those. This is the order of Layout too, so that packed panels are copied as
-// they lie, and eight rows of a chunk are 128 consecutive bytes: ldmatrix has no bank conflicts.
+// they lie, and eight rows of a chunk are 128 consecutive bytes: ldmatrix has no bank conflicts, and wgmma finds its
+// core matrices without a swizzle.
 //
-// Its files: TileNest.cpp (tiles and the pipeline), Copies.cpp (hops), Fragments.cpp (who holds what), Epilogue.cpp.
+// Its files: TileNest.cpp (tiles and the pipeline), Asynchronous.cpp (the pipeline of wgmma), Copies.cpp (hops),
+// Fragments.cpp (who holds what), Epilogue.cpp.
 //
 //===----------------------------------------------------------------------===//
 
@@ -40,6 +43,8 @@ public:
   /// Shared memory of a block that a recipe asks for, and its threads.
   static int64_t sharedBytes(RecipeAttr recipe, const MultiplyRow &row);
   static int64_t threadsOf(RecipeAttr recipe, const MultiplyRow &row);
+  /// The level whose tile one thread, warp or warpgroup computes.
+  static llvm::StringRef innerLevel(const MultiplyRow &row);
 
 private:
   enum class Side { Lhs, Rhs };
@@ -74,9 +79,19 @@ private:
   void emitTileLaunch();
   OutputTile decomposeBlock(mlir::Value number);
   llvm::SmallVector<mlir::Value> emitPipeline(const OutputTile &block);
+  /// Waits until `pending` of this thread's newest groups of copies are left, then for all threads.
+  void emitArrival(int64_t pending);
+  void emitCommit();
+  mlir::Value stageAfter(mlir::Value stage);
   void emitSumsLaunch(Side side);
   bool needsRowSums();
   bool needsColumnSums();
+
+  // Asynchronous.cpp
+  llvm::SmallVector<mlir::Value> emitAsynchronousPipeline(const OutputTile &block);
+  mlir::Value emitDescriptor(mlir::Value address, const Tile &tile);
+  /// An instruction between what writes the sums and what reads them; the sums as they come out of it.
+  llvm::SmallVector<mlir::Value> emitOrdered(llvm::StringRef instruction, llvm::ArrayRef<mlir::Value> sums);
 
   // Copies.cpp
   void prepareCopies(const OutputTile &block);
