@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "qlow/Emit/Emit.h"
+#include "SizeRules.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinAttributes.h"
@@ -122,7 +122,11 @@ static void addMessages(const AbiModule &abi, const AbiFunction &function, std::
       break;
     case AbiMember::Kind::Dim: {
       const AbiDim &dim = function.dims[member.index];
-      add(AbiCode::Size, member, "must be in [" + Twine(dim.min) + ", " + Twine(dim.max) + "]");
+      std::string rule = "must be in [" + std::to_string(dim.min) + ", " + std::to_string(dim.max) + "]";
+      for (const AbiRule &other : function.rules)
+        if (other.dim == member.index)
+          rule += ", and " + other.text;
+      add(AbiCode::Size, member, rule);
       break;
     }
     case AbiMember::Kind::Field: {
@@ -194,9 +198,12 @@ DictionaryAttr AbiFunction::toAttribute(MLIRContext *context) const {
     entries.append("note", b.getStringAttr(field.note));
     fieldAttrs.push_back(entries.getDictionary(context));
   }
-  return b.getDictionaryAttr({b.getNamedAttr("dims", b.getArrayAttr(dimAttrs)),
-                              b.getNamedAttr("fields", b.getArrayAttr(fieldAttrs)),
-                              b.getNamedAttr("results", b.getI32ArrayAttr(results))});
+  SmallVector<NamedAttribute> entries = {b.getNamedAttr("dims", b.getArrayAttr(dimAttrs)),
+                                         b.getNamedAttr("fields", b.getArrayAttr(fieldAttrs)),
+                                         b.getNamedAttr("results", b.getI32ArrayAttr(results))};
+  if (IntegerSet set = ruleSet)
+    entries.push_back(b.getNamedAttr("rules", IntegerSetAttr::get(set)));
+  return b.getDictionaryAttr(entries);
 }
 
 static FailureOr<AbiExtent> readExtent(const AbiFunction &function, Attribute attribute) {
@@ -269,6 +276,12 @@ FailureOr<AbiFunction> AbiFunction::fromAttribute(StringRef name, Attribute attr
       return failure();
     function.fields.push_back(*read);
   }
+  if (auto rules = entries.getAs<IntegerSetAttr>("rules")) {
+    function.ruleSet = rules.getValue();
+    if (function.ruleSet.getNumDims() != 0 || function.ruleSet.getNumSymbols() != function.dims.size())
+      return failure();
+    function.rules = describeRules(function.ruleSet, function.dims);
+  }
   for (Attribute result : resultAttrs) {
     auto index = dyn_cast<IntegerAttr>(result);
     if (!index || index.getInt() < 0 || index.getInt() >= int64_t(function.fields.size()))
@@ -312,9 +325,11 @@ FailureOr<AbiModule> AbiModule::read(ModuleOp module) {
 std::string AbiModule::toJson() const {
   Json functionsJson = Json::array();
   for (const AbiFunction &function : functions) {
-    Json dims = Json::array(), fields = Json::array();
+    Json dims = Json::array(), rules = Json::array(), fields = Json::array();
     for (const AbiDim &dim : function.dims)
       dims.push_back({{"name", dim.name}, {"min", dim.min}, {"max", dim.max}});
+    for (const AbiRule &rule : function.rules)
+      rules.push_back({{"dim", rule.dim}, {"text", rule.text}});
     for (const AbiMember &member : function.members()) {
       if (member.kind != AbiMember::Kind::Field)
         continue;
@@ -336,8 +351,11 @@ std::string AbiModule::toJson() const {
                         {"part", field.part},
                         {"note", field.note}});
     }
-    functionsJson.push_back(
-        {{"name", function.name}, {"bytes", function.structBytes()}, {"dims", dims}, {"fields", fields}});
+    functionsJson.push_back({{"name", function.name},
+                             {"bytes", function.structBytes()},
+                             {"dims", dims},
+                             {"rules", rules},
+                             {"fields", fields}});
   }
   Json root = {{"abi", 1},
                {"prefix", prefix},
@@ -387,8 +405,13 @@ llvm::Expected<AbiModule> AbiModule::fromJson(StringRef text) {
       function.firstNumber = number;
       for (const Json &dim : json.at("dims"))
         function.dims.push_back({dim.at("name"), dim.at("min"), dim.at("max")});
+      for (const Json &rule : json.at("rules"))
+        function.rules.push_back({rule.at("dim"), rule.at("text")});
       for (const Json &field : json.at("fields"))
         function.fields.push_back(fieldFromJson(field));
+      for (const AbiRule &rule : function.rules)
+        if (rule.dim < 0 || rule.dim >= int(function.dims.size()))
+          throw std::runtime_error("impossible rule '" + rule.text + "'");
       for (const AbiField &field : function.fields) {
         if (!abiElementBytes(field.element))
           throw std::runtime_error("unknown element '" + field.element + "'");

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Entries.h"
+#include "SizeRules.h"
 
 #include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
@@ -224,6 +225,8 @@ void EntryBuilder::buildWorkspace() {
   Value ok = LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::sge, width, constantInt(b, i32, 1));
   for (unsigned dim = 0; dim < dims.size(); ++dim)
     ok = LLVM::AndOp::create(b, ok, sizes.inRange(dim));
+  for (unsigned rule = 0; rule < function.rules.size(); ++rule)
+    ok = LLVM::AndOp::create(b, ok, emitRule(b, function.ruleSet, rule, dims));
   for (const AbiField &field : function.fields)
     if (Value fits = sizes.fits(field))
       ok = LLVM::AndOp::create(b, ok, fits);
@@ -265,6 +268,11 @@ void EntryBuilder::checkSizes(ArrayRef<AbiMember> members, Value args) {
   for (const AbiMember &member : members)
     if (member.kind == AbiMember::Kind::Dim)
       check(sizes.inRange(member.index), AbiCode::Size, member.number);
+  for (auto [index, rule] : llvm::enumerate(function.rules))
+    check(emitRule(b, function.ruleSet, index, dimValues), AbiCode::Size,
+          llvm::find_if(members, [&](const AbiMember &member) {
+            return member.kind == AbiMember::Kind::Dim && member.index == rule.dim;
+          })->number);
   for (const AbiMember &member : members)
     if (member.kind == AbiMember::Kind::Field)
       check(sizes.fits(function.fields[member.index]), AbiCode::Size, member.number);

@@ -87,14 +87,22 @@ void HeaderWriter::writeCommon() {
      << "const char *" << prefix << "_strerror(int code);\n\n";
 }
 
+static std::string commentOfDim(const AbiFunction &function, int index) {
+  const AbiDim &dim = function.dims[index];
+  std::string text = std::to_string(dim.min) + " <= " + dim.name + " <= " + std::to_string(dim.max);
+  for (const AbiRule &rule : function.rules)
+    if (rule.dim == index)
+      text += ", " + rule.text;
+  return text;
+}
+
 std::string HeaderWriter::comment(const AbiFunction &function, const AbiMember &member) {
   std::string name = prefix + "_" + function.name;
   switch (member.kind) {
   case AbiMember::Kind::Size:
     return "sizeof(" + name + "_args)";
   case AbiMember::Kind::Dim:
-    return std::to_string(function.dims[member.index].min) + " <= " + member.name +
-           " <= " + std::to_string(function.dims[member.index].max);
+    return commentOfDim(function, member.index);
   case AbiMember::Kind::Field: {
     const AbiField &field = function.fields[member.index];
     static constexpr StringRef directions[] = {"", "in: ", "out: ", "in and out: "};
@@ -122,7 +130,7 @@ void HeaderWriter::writeFunction(const AbiFunction &function) {
   for (const AbiMember &member : function.members())
     writeMember(function, member);
   os << "} " << name << "_args;\n\n";
-  os << "/* Bytes of workspace a call needs at these sizes, growing with each; -1 if one is out of its range.\n"
+  os << "/* Bytes of workspace a call needs at these sizes, growing with each; -1 if one breaks its rule.\n"
         "   width is that of parallel, 1 without. */\n"
      << "int64_t " << name << "_workspace(";
   for (const AbiDim &dim : function.dims)

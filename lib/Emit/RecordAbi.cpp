@@ -1,16 +1,16 @@
 //===- RecordAbi.cpp - what the header needs to know -------------------------===//
 //
 // In: functions on tensors, with names, sizes and ranges as attributes. Out: `qlow.abi` on each public function. This
-// is the last place that sees quantized types in signatures, so all that the header says is decided here, and all that
-// could make an impossible header is refused here. Signatures and bodies stay as they are.
+// is the last place that sees quantized types in signatures, so all that the header says is decided here, what sizes
+// must be to each other included, and all that could make an impossible header is refused here. Signatures and bodies
+// stay as they are.
 //
 //===----------------------------------------------------------------------===//
 
+#include "qlow/Dialect/Sizes.h"
 #include "qlow/Emit/Emit.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "mlir/Interfaces/DestinationStyleOpInterface.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
 
@@ -29,66 +29,6 @@ static std::string print(Type type) {
 }
 
 //===----------------------------------------------------------------------===//
-// Where a result's size comes from
-//===----------------------------------------------------------------------===//
-
-namespace {
-/// A size of an argument.
-struct ArgumentDim {
-  unsigned argument;
-  int64_t dim;
-};
-} // namespace
-
-static std::optional<ArgumentDim> traceDim(Value value, int64_t dim);
-
-static std::optional<ArgumentDim> traceSize(Value size) {
-  auto dimOp = size.getDefiningOp<tensor::DimOp>();
-  if (!dimOp || !dimOp.getConstantIndex())
-    return std::nullopt;
-  return traceDim(dimOp.getSource(), *dimOp.getConstantIndex());
-}
-
-/// The argument dimension that dimension `dim` of `value` equals, where the ops on the way say so.
-static std::optional<ArgumentDim> traceDim(Value value, int64_t dim) {
-  while (cast<ShapedType>(value.getType()).isDynamicDim(dim)) {
-    if (auto argument = dyn_cast<BlockArgument>(value)) {
-      if (!isa<func::FuncOp>(argument.getOwner()->getParentOp()))
-        return std::nullopt;
-      return ArgumentDim{argument.getArgNumber(), dim};
-    }
-    Operation *op = value.getDefiningOp();
-    auto result = cast<OpResult>(value);
-    if (auto destination = dyn_cast<DestinationStyleOpInterface>(op)) {
-      value = destination.getTiedOpOperand(result)->get();
-    } else if (auto empty = dyn_cast<tensor::EmptyOp>(op)) {
-      return traceSize(empty.getDynamicSize(dim));
-    } else if (auto matmul = dyn_cast<MatmulOp>(op)) {
-      int64_t batch = matmul.getBatchRank();
-      if (dim == batch + 1) {
-        value = matmul.getRhs();
-        dim = matmul.getTransposeRhs() ? batch : batch + 1;
-      } else {
-        value = matmul.getLhs();
-        dim = dim == batch && matmul.getTransposeLhs() ? batch + 1 : dim;
-      }
-    } else if (isa<QuantizeOp, QuantizeDynamicOp, DequantizeOp, RequantizeOp, tensor::CastOp>(op) ||
-               op->hasTrait<OpTrait::Elementwise>()) {
-      auto same = llvm::find_if(op->getOperands(), [&](Value operand) {
-        auto shaped = dyn_cast<ShapedType>(operand.getType());
-        return shaped && shaped.hasRank() && shaped.getRank() == cast<ShapedType>(value.getType()).getRank();
-      });
-      if (same == op->operand_end())
-        return std::nullopt;
-      value = *same;
-    } else {
-      return std::nullopt;
-    }
-  }
-  return std::nullopt;
-}
-
-//===----------------------------------------------------------------------===//
 // One function
 //===----------------------------------------------------------------------===//
 
@@ -104,12 +44,18 @@ struct Boundary {
 
 class Recorder {
 public:
-  Recorder(func::FuncOp func) : func(func) { abi.name = func.getName().str(); }
+  Recorder(func::FuncOp func)
+      : func(func), sizes(func.getContext(), [this](BlockArgument argument, int64_t dim) {
+          return getAffineSymbolExpr(argumentShapes[argument.getArgNumber()][dim].dim, this->func.getContext());
+        }) {
+    abi.name = func.getName().str();
+  }
   LogicalResult run();
   AbiFunction abi;
 
 private:
   func::FuncOp func;
+  SizeAnalysis sizes;
   std::vector<std::vector<AbiExtent>> argumentShapes;
   llvm::StringMap<unsigned> argumentNumbers;
 
@@ -122,6 +68,8 @@ private:
   FailureOr<int> dimNamed(StringRef name);
   FailureOr<std::vector<AbiExtent>> shapeOf(const Boundary &value);
   FailureOr<AbiExtent> extentOf(const Boundary &value, int64_t dim, Attribute given);
+  FailureOr<AbiExtent> returnedExtent(const Boundary &value, int64_t dim);
+  LogicalResult requireReturned(unsigned result, int64_t dim, int named);
   LogicalResult addArgument(unsigned index);
   LogicalResult addResult(unsigned index);
   LogicalResult addFields(const Boundary &value, AbiField::Kind kind, ArrayRef<AbiExtent> shape);
@@ -171,27 +119,44 @@ FailureOr<AbiExtent> Recorder::extentOf(const Boundary &value, int64_t dim, Attr
                               << ": expected its size " << size << ", found " << given;
     return AbiExtent{-1, size};
   }
-  std::optional<ArgumentDim> source;
-  if (value.isResult)
-    source = traceDim(func.front().getTerminator()->getOperand(value.index), dim);
-  if (!given && source && source->argument < argumentShapes.size())
-    return argumentShapes[source->argument][source->dim];
   if (!given && value.isResult)
-    return func.emitError() << "dimension " << dim << " of " << value.describe()
-                            << " is dynamic and no argument's size is known to equal it; name it, as in qlow.dims = "
-                               "[\"m\", ...]";
+    return returnedExtent(value, dim);
   auto name = dyn_cast_or_null<StringAttr>(given);
   if (given && !name)
     return func.emitError() << "'qlow.dims' of " << value.describe() << ", dimension " << dim
                             << ": expected a name for its dynamic size, found " << given;
   auto index = dimNamed(name ? name.getValue() : StringRef(value.name + "_d" + std::to_string(dim)));
-  if (failed(index))
+  if (failed(index) || (value.isResult && failed(requireReturned(value.index, dim, *index))))
     return failure();
-  if (source && argumentShapes[source->argument][source->dim].dim != *index)
-    return func.emitError() << "dimension " << dim << " of " << value.describe() << " is called '" << name.getValue()
-                            << "' but equals dimension " << source->dim << " of argument " << source->argument
-                            << ", which is called otherwise; use one name";
   return AbiExtent{*index, 1};
+}
+
+/// The size of a result that nobody named, where it is a constant, an argument's, or a part of an argument's.
+FailureOr<AbiExtent> Recorder::returnedExtent(const Boundary &value, int64_t dim) {
+  AffineExpr size = sizes.sizeOf(func.front().getTerminator()->getOperand(value.index), dim);
+  AbiExtent extent;
+  if (size && size.getKind() == AffineExprKind::CeilDiv)
+    if (auto divisor = dyn_cast<AffineConstantExpr>(cast<AffineBinaryOpExpr>(size).getRHS())) {
+      extent.size = divisor.getValue();
+      size = cast<AffineBinaryOpExpr>(size).getLHS();
+    }
+  if (auto constant = dyn_cast_or_null<AffineConstantExpr>(size); constant && constant.getValue() >= 0)
+    return AbiExtent{-1, int64_t(llvm::divideCeil(constant.getValue(), extent.size))};
+  auto symbol = dyn_cast_or_null<AffineSymbolExpr>(size);
+  if (!symbol)
+    return func.emitError() << "dimension " << dim << " of " << value.describe()
+                            << " is dynamic and no argument's size is known to equal it; name it, as in qlow.dims = "
+                               "[\"m\", ...]";
+  extent.dim = int(symbol.getPosition());
+  return extent;
+}
+
+/// A result, or the state it updates, has the size that the caller has made room for.
+LogicalResult Recorder::requireReturned(unsigned result, int64_t dim, int named) {
+  Operation *terminator = func.front().getTerminator();
+  return sizes.requireEqual(
+      terminator, getAffineSymbolExpr(named, func.getContext()), sizes.sizeOf(terminator->getOperand(result), dim),
+      "'" + abi.dims[named].name + "' and dimension " + Twine(dim) + " of result " + Twine(result));
 }
 
 FailureOr<std::vector<AbiExtent>> Recorder::shapeOf(const Boundary &value) {
@@ -393,6 +358,9 @@ LogicalResult Recorder::addResult(unsigned index) {
     if (func.getArgumentTypes()[found->second] != value.type || !isa<RankedTensorType>(value.type))
       return func.emitError() << "result " << index << " updates '" << name.getValue() << "' and must have its type, "
                               << func.getArgumentTypes()[found->second] << ", a tensor; found " << value.type;
+    for (auto [dim, extent] : llvm::enumerate(argumentShapes[found->second]))
+      if (extent.isDynamic() && failed(requireReturned(index, dim, extent.dim)))
+        return failure();
     for (auto [position, field] : llvm::enumerate(abi.fields))
       if (field.value == name.getValue())
         abi.results.push_back(position);
@@ -460,11 +428,21 @@ LogicalResult Recorder::run() {
   for (unsigned index = 0; index < func.getNumArguments(); ++index)
     if (failed(addArgument(index)))
       return failure();
+  if (failed(sizes.addRules(func)))
+    return failure();
   for (unsigned index = 0; index < func.getNumResults(); ++index)
     if (failed(addResult(index)))
       return failure();
   if (failed(readRanges()) || failed(checkUnique()))
     return failure();
+  SmallVector<AffineExpr> differences;
+  SmallVector<bool> equalities;
+  for (const SizeRule &rule : sizes.getRules()) {
+    differences.push_back(rule.difference);
+    equalities.push_back(rule.isEquality);
+  }
+  if (!differences.empty())
+    abi.ruleSet = IntegerSet::get(0, abi.dims.size(), differences, equalities);
   func->setAttr("qlow.abi", abi.toAttribute(func.getContext()));
   return success();
 }

@@ -51,14 +51,6 @@ func.func @size(%x: tensor<?x4xf32> {qlow.dims = ["m", 5]}) -> tensor<?x4xf32> {
 
 // -----
 
-// expected-error@+1 {{dimension 0 of result 0 is called 'n' but equals dimension 0 of argument 0, which is called otherwise; use one name}}
-func.func @other(%x: tensor<?xf32> {qlow.dims = ["m"]}, %y: tensor<?xf32> {qlow.dims = ["n"]})
-    -> (tensor<?xf32> {qlow.dims = ["n"]}) {
-  return %x : tensor<?xf32>
-}
-
-// -----
-
 // expected-error@+1 {{'qlow.range' names 'k', which is the name of no dynamic size of this function}}
 func.func @range(%x: tensor<?xf32> {qlow.dims = ["m"]}) -> tensor<?xf32> attributes {qlow.range = {k = [0, 4]}} {
   return %x : tensor<?xf32>

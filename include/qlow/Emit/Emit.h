@@ -12,6 +12,7 @@
 #include "qlow/Targets/Targets.h"
 
 #include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/IntegerSet.h"
 #include "mlir/Pass/Pass.h"
 #include "llvm/Support/Error.h"
 
@@ -33,6 +34,12 @@ enum class AbiCode { Ok, Null, Size, Align, Workspace, Cpu, Version };
 struct AbiDim {
   std::string name;
   int64_t min = 0, max = INT32_MAX;
+};
+
+/// What sizes must be to each other: `text`, as in `a_d1 == b_d0`. Where it does not hold, `dim` is the size to blame.
+struct AbiRule {
+  int dim;
+  std::string text;
 };
 
 /// One extent of a field's shape: the constant `size`, or ceil(dims[dim] / size).
@@ -69,6 +76,8 @@ struct AbiFunction {
   std::string name;
   std::vector<AbiDim> dims;
   std::vector<AbiField> fields;
+  std::vector<AbiRule> rules;
+  mlir::IntegerSet ruleSet; ///< the rules to compute with; null where there are none, or they were read from JSON
   std::vector<int> results; ///< which fields the function's results are written to, part by part; a state's twice
   int64_t firstNumber = 1;  ///< number of the args pointer itself; the members' follow
 

@@ -20,8 +20,10 @@ def RecordAbi : Pass<"qlow-record-abi", "::mlir::ModuleOp"> {
         {element = "f32", kind = "input", name = "x", shape = ["m", 4], ...}, {kind = "output", name = "y", ...} ]}, ...}
     ```
 
-    A dynamic size of a result without `qlow.dims` is derived from the arguments where the ops say how. Does not change
-    signatures or bodies.
+    A dynamic size of a result without `qlow.dims` is derived from the arguments where the ops say how. What ops need of
+    sizes, such as K of both sides of a matmul to be one number, becomes a rule among the sizes, for the entry to check:
+    `rules = affine_set<()[s0, s1] : (s0 - s1 == 0)>` where symbol i is the i-th of `dims`. What can not be checked there
+    is an error at the op. Does not change signatures or bodies.
   }];
   let options = [
     Option<"prefix", "prefix", "std::string", "\"\"", "Prefix of all symbols; else the module's name, else `model`">];
