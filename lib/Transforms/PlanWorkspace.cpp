@@ -64,6 +64,7 @@ public:
 private:
   LogicalResult checkForm();
   void turnResultsIntoArguments();
+  void updateStates(MutableArrayRef<std::pair<Value, BlockArgument>> states);
   bool writeInPlace(Value returned, BlockArgument argument);
   bool haveOneShape(Value a, Value b);
   LogicalResult fixCarriedBuffers();
@@ -119,6 +120,27 @@ bool Planner::writeInPlace(Value returned, BlockArgument argument) {
   return true;
 }
 
+/// States are written last, since results may hold what they were; and where one becomes what another was, by way of a
+/// buffer of its own.
+void Planner::updateStates(MutableArrayRef<std::pair<Value, BlockArgument>> states) {
+  OpBuilder builder(function.front().getTerminator());
+  Location loc = function.front().getTerminator()->getLoc();
+  for (auto &[value, argument] : states) {
+    if (states.size() == 1 || value.getDefiningOp<memref::AllocOp>())
+      continue;
+    auto type = cast<MemRefType>(argument.getType());
+    SmallVector<Value> sizes;
+    for (int64_t dim = 0; dim < type.getRank(); ++dim)
+      if (type.isDynamicDim(dim))
+        sizes.push_back(memref::DimOp::create(builder, loc, value, dim));
+    Value next = memref::AllocOp::create(builder, loc, type, sizes);
+    memref::CopyOp::create(builder, loc, value, next);
+    value = next;
+  }
+  for (auto [value, argument] : states)
+    memref::CopyOp::create(builder, loc, value, argument);
+}
+
 void Planner::turnResultsIntoArguments() {
   auto terminator = cast<func::ReturnOp>(function.front().getTerminator());
   numInputs = function.getNumArguments();
@@ -128,9 +150,11 @@ void Planner::turnResultsIntoArguments() {
       roots.resultSizes[function.getArgument(i)] = {};
     }
   SmallVector<Value> kept;
-  BitVector erased(function.getNumResults()), states(function.getNumResults());
-  for (unsigned i = 0; i < states.size(); ++i)
-    states[i] = resultIsState(function, i);
+  BitVector erased(function.getNumResults());
+  SmallVector<std::optional<unsigned>> states;
+  for (unsigned i = 0; i < function.getNumResults(); ++i)
+    states.push_back(stateOfResult(function, i));
+  SmallVector<std::pair<Value, BlockArgument>> updated;
   OpBuilder builder(terminator);
   for (unsigned i = 0, e = terminator.getNumOperands(); i < e; ++i) {
     Value value = terminator.getOperand(i);
@@ -139,7 +163,6 @@ void Planner::turnResultsIntoArguments() {
       continue;
     }
     erased.set(i);
-    bool updates = states.test(i);
     unsigned position = function.getNumArguments();
     (void)function.insertArgument(
         position, value.getType(),
@@ -147,13 +170,15 @@ void Planner::turnResultsIntoArguments() {
         terminator.getLoc());
     BlockArgument argument = function.getArgument(position);
     // An updated state is the same memory as an input: it may be written only when the input is no longer read.
-    if (updates && isa<BlockArgument>(value))
-      continue;
-    if (!updates && writeInPlace(value, argument))
+    if (states[i] ? value == function.getArgument(*states[i]) : writeInPlace(value, argument))
       continue;
     roots.resultSizes[argument] = {};
-    memref::CopyOp::create(builder, terminator.getLoc(), value, argument);
+    if (states[i])
+      updated.emplace_back(value, argument);
+    else
+      memref::CopyOp::create(builder, terminator.getLoc(), value, argument);
   }
+  updateStates(updated);
   terminator->setOperands(kept);
   (void)function.eraseResults(erased);
 }

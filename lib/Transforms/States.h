@@ -12,35 +12,39 @@
 
 namespace qlow {
 
-/// Whether field `index` of the recorded interface is a state; nothing where no interface is recorded.
-inline std::optional<bool> isRecordedState(mlir::func::FuncOp function, llvm::StringRef list, unsigned index) {
+/// Field `index` of the recorded interface; nothing where none is recorded.
+inline mlir::DictionaryAttr recordedField(mlir::func::FuncOp function, unsigned index) {
   auto record = function->getAttrOfType<mlir::DictionaryAttr>("qlow.abi");
   auto fields = record ? record.getAs<mlir::ArrayAttr>("fields") : mlir::ArrayAttr();
-  if (!fields)
-    return std::nullopt;
-  if (!list.empty()) {
-    auto numbers = record.getAs<mlir::ArrayAttr>(list);
-    auto number =
-        numbers && index < numbers.size() ? llvm::dyn_cast<mlir::IntegerAttr>(numbers[index]) : mlir::IntegerAttr();
-    index = number ? number.getInt() : fields.size();
-  }
-  auto field = index < fields.size() ? llvm::dyn_cast<mlir::DictionaryAttr>(fields[index]) : mlir::DictionaryAttr();
+  return fields && index < fields.size() ? llvm::dyn_cast<mlir::DictionaryAttr>(fields[index]) : mlir::DictionaryAttr();
+}
+
+inline bool isStateField(mlir::DictionaryAttr field) {
   auto kind = field ? field.getAs<mlir::StringAttr>("kind") : mlir::StringAttr();
   return kind && kind.getValue() == "state";
 }
 
-inline bool resultIsState(mlir::func::FuncOp function, unsigned result) {
-  if (std::optional<bool> recorded = isRecordedState(function, "results", result))
-    return *recorded;
-  return function.getResultAttr(result, "qlow.updates") != nullptr;
+/// The argument that result `result` updates. Fields of arguments come first, so a state's has its argument's number.
+inline std::optional<unsigned> stateOfResult(mlir::func::FuncOp function, unsigned result) {
+  if (auto record = function->getAttrOfType<mlir::DictionaryAttr>("qlow.abi")) {
+    auto numbers = record.getAs<mlir::ArrayAttr>("results");
+    auto number =
+        numbers && result < numbers.size() ? llvm::dyn_cast<mlir::IntegerAttr>(numbers[result]) : mlir::IntegerAttr();
+    bool isState = number && isStateField(recordedField(function, number.getInt()));
+    return isState ? std::optional<unsigned>(number.getInt()) : std::nullopt;
+  }
+  mlir::Attribute name = function.getResultAttr(result, "qlow.updates");
+  for (unsigned i = 0; name && i < function.getNumArguments(); ++i)
+    if (function.getArgAttr(i, "qlow.name") == name)
+      return i;
+  return std::nullopt;
 }
 
 inline bool argumentIsState(mlir::func::FuncOp function, unsigned argument) {
-  if (std::optional<bool> recorded = isRecordedState(function, "", argument))
-    return *recorded;
-  auto name = function.getArgAttrOfType<mlir::StringAttr>(argument, "qlow.name");
-  for (unsigned i = 0; name && i < function.getNumResults(); ++i)
-    if (function.getResultAttr(i, "qlow.updates") == name)
+  if (function->hasAttr("qlow.abi"))
+    return isStateField(recordedField(function, argument));
+  for (unsigned i = 0; i < function.getNumResults(); ++i)
+    if (stateOfResult(function, i) == argument)
       return true;
   return false;
 }
