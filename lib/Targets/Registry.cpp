@@ -68,6 +68,12 @@ Expected<std::shared_ptr<const Target>> Target::find(StringRef nameOrPath) {
                                      target->description.family, genericFamily().name(), x86Family().name(),
                                      nvptxFamily().name())
                                  .str());
+  if (StringRef feature = target->kind->uncheckedFeature(target->description); !feature.empty())
+    return createStringError(
+        formatv("{0}: family \"{1}\" does not know how a program asks for feature \"{2}\", so code "
+                "that uses it could not be refused where it is missing",
+                file, target->description.family, feature)
+            .str());
   return target;
 }
 

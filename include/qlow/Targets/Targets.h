@@ -183,6 +183,8 @@ public:
   virtual bool hasNative(FloatUnit unit, const Machine &machine) const { return false; }
   /// Feature checks for the entry; empty where the family's code runs on any machine of the triple.
   virtual std::vector<CpuidBit> cpuidBits(const Machine &machine) const { return {}; }
+  /// A feature of the machine that no check can ask for and that not every machine of the triple has; empty if none.
+  virtual llvm::StringRef uncheckedFeature(const Machine &machine) const { return {}; }
 };
 
 /// The families, one exported function each.

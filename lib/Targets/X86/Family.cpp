@@ -45,7 +45,12 @@ constexpr CpuidBit kBits[] = {
     {"avx512bf16", 7, 1, CpuidBit::Eax, 5, kZmm},
     {"lzcnt", 0x80000001, 0, CpuidBit::Ecx, 5, 0},
     {"sahf", 0x80000001, 0, CpuidBit::Ecx, 0, 0},
+    {"xop", 0x80000001, 0, CpuidBit::Ecx, 11, kYmm},
+    {"fma4", 0x80000001, 0, CpuidBit::Ecx, 16, kYmm},
 };
+
+// x86-64 psABI, baseline level; evex512 is LLVM's word for AVX-512 with all its registers.
+constexpr llvm::StringRef kAlways[] = {"cmov", "cx8", "fxsr", "mmx", "sse", "sse2", "x87", "evex512"};
 
 class X86Family final : public CpuFamily {
 public:
@@ -68,6 +73,13 @@ public:
       if (machine.hasFeature(bit.feature))
         bits.push_back(bit);
     return bits;
+  }
+  llvm::StringRef uncheckedFeature(const Machine &machine) const override {
+    for (llvm::StringRef feature : machine.features)
+      if (!llvm::is_contained(kAlways, feature) &&
+          llvm::none_of(kBits, [&](const CpuidBit &bit) { return feature == bit.feature; }))
+        return feature;
+    return {};
   }
 };
 } // namespace
