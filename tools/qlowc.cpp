@@ -126,6 +126,8 @@ static int printLists() {
                      << "\n";
       }
   }
+  if (llvm::Error error = flushStandardOutput())
+    return fail(llvm::toString(std::move(error)));
   return 0;
 }
 
@@ -167,13 +169,8 @@ static LogicalResult runPipeline(ModuleOp module, const std::string &target, Sta
 static llvm::Error writeText(OutputFiles &files, StringRef text) {
   if (!options().output.empty() && options().output != "-")
     return files.write(options().output, text);
-  llvm::outs() << text;
-  llvm::outs().flush();
-  if (!llvm::outs().has_error())
-    return llvm::Error::success();
-  std::error_code code = llvm::outs().error();
-  llvm::outs().clear_error();
-  return llvm::createStringError("can not write to standard output: " + code.message());
+  files.print(text);
+  return llvm::Error::success();
 }
 
 /// The report, to a file or beside what else is printed.
@@ -185,8 +182,10 @@ static llvm::Error explain(OutputFiles &files, ModuleOp module) {
     return llvm::createStringError("there is no report");
   if (!options().explain.empty())
     return files.write(options().explain, *text);
-  bool textOnStdout = isText() && (options().output.empty() || options().output == "-");
-  (textOnStdout ? llvm::errs() : llvm::outs()) << *text;
+  if (isText() && (options().output.empty() || options().output == "-"))
+    llvm::errs() << *text;
+  else
+    files.print(*text);
   return llvm::Error::success();
 }
 

@@ -30,6 +30,8 @@ OutputFiles::~OutputFiles() {
 }
 
 Expected<std::string> OutputFiles::create(StringRef path) {
+  if (any_of(pending, [&](const Pending &file) { return file.path == path; }))
+    return createStringError("'" + path + "' would be written twice: two outputs have this name");
   sys::fs::file_status status;
   std::error_code code = sys::fs::status(path, status);
   bool exists = !code && sys::fs::exists(status);
@@ -38,17 +40,20 @@ Expected<std::string> OutputFiles::create(StringRef path) {
   bool regular = !exists || sys::fs::is_regular_file(status);
   if (exists && !sys::fs::can_write(path))
     return fileError("write", path, std::make_error_code(std::errc::permission_denied));
-  SmallString<128> temporary;
+  // A link to a file stays: what it leads to is replaced.
+  SmallString<128> temporary, target;
+  if (!exists || !regular || sys::fs::real_path(path, target))
+    target = path;
   int descriptor;
   if (regular)
-    code = sys::fs::createUniqueFile(path + ".tmp-%%%%%%%%", descriptor, temporary, sys::fs::OF_None, 0666);
+    code = sys::fs::createUniqueFile(target + ".tmp-%%%%%%%%", descriptor, temporary, sys::fs::OF_None, 0666);
   else
     code = sys::fs::createTemporaryFile("qlowc", "out", descriptor, temporary);
   if (code)
     return fileError("write", path, code);
   (void)sys::Process::SafelyCloseFileDescriptor(descriptor);
   sys::RemoveFileOnSignal(temporary);
-  pending.push_back({path.str(), std::string(temporary), regular});
+  pending.push_back({path.str(), std::string(target), std::string(temporary), regular});
   return pending.back().temporary;
 }
 
@@ -89,15 +94,27 @@ static Error copyInto(StringRef from, StringRef path) {
   return Error::success();
 }
 
+Error qlow::flushStandardOutput() {
+  outs().flush();
+  if (!outs().has_error())
+    return Error::success();
+  std::error_code code = outs().error();
+  outs().clear_error();
+  return createStringError("can not write to standard output: " + code.message());
+}
+
 Error OutputFiles::commit() {
   // What can still fail comes first; renaming within a folder is all but certain.
   for (const Pending &file : pending)
     if (!file.regular)
       if (Error error = copyInto(file.temporary, file.path))
         return error;
+  outs() << printed;
+  if (Error error = flushStandardOutput())
+    return error;
   for (const Pending &file : pending)
     if (file.regular)
-      if (std::error_code code = sys::fs::rename(file.temporary, file.path))
+      if (std::error_code code = sys::fs::rename(file.temporary, file.target))
         return fileError("write", file.path, code);
   for (const Pending &file : pending) {
     if (!file.regular)

@@ -163,15 +163,21 @@ public:
   /// The temporary file to write instead of `path`.
   llvm::Expected<std::string> create(llvm::StringRef path);
   llvm::Error write(llvm::StringRef path, llvm::StringRef text);
+  /// Text for standard output, where it appears with the files or not at all.
+  void print(llvm::StringRef text) { printed += text; }
   llvm::Error commit();
 
 private:
   struct Pending {
-    std::string path, temporary;
+    std::string path, target, temporary; ///< as given, without links, and beside that
     bool regular;
   };
   std::vector<Pending> pending;
+  std::string printed;
 };
+
+/// Flushes standard output; a full disk or a closed pipe is an error.
+llvm::Error flushStandardOutput();
 
 #define GEN_PASS_DECL
 #define GEN_PASS_REGISTRATION
