@@ -13,6 +13,29 @@
 using namespace qlow;
 using llvm::StringRef;
 
+/// The codes by number.
+static constexpr StringRef kCodes[][2] = {
+    {"OK", "done"},
+    {"E_NULL", "a pointer is NULL"},
+    {"E_SIZE", "a size is out of its range"},
+    {"E_ALIGN", "a pointer is not aligned"},
+    {"E_WORKSPACE", "the workspace is too small"},
+    {"E_CPU", "the processor lacks an instruction set the code uses"},
+    {"E_VERSION", "the args struct has another size: header and object differ"},
+};
+
+std::vector<std::string> AbiModule::headerNames() const {
+  std::vector<std::string> names = entryNames();
+  for (const AbiFunction &function : functions)
+    names.push_back(prefix + "_" + function.name + "_args");
+  names.push_back(prefix + "_parallel");
+  std::string upper = StringRef(prefix).upper() + "_";
+  names.push_back(upper + "H");
+  for (const auto &code : kCodes)
+    names.push_back(upper + code[0].str());
+  return names;
+}
+
 namespace {
 class HeaderWriter {
 public:
@@ -54,15 +77,8 @@ void HeaderWriter::writePrologue() {
      << "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
   os << "/* What the functions return, in the lowest byte: code & 255. Above it stands which argument is meant;\n   "
      << prefix << "_strerror knows both. */\nenum {\n";
-  const char *names[][2] = {{"OK", "done"},
-                            {"E_NULL", "a pointer is NULL"},
-                            {"E_SIZE", "a size is out of its range"},
-                            {"E_ALIGN", "a pointer is not aligned"},
-                            {"E_WORKSPACE", "the workspace is too small"},
-                            {"E_CPU", "the processor lacks an instruction set the code uses"},
-                            {"E_VERSION", "the args struct has another size: header and object differ"}};
-  for (auto [index, name] : llvm::enumerate(names))
-    os << "  " << upper << "_" << name[0] << " = " << index << (index + 1 < std::size(names) ? ", " : " ") << "/* "
+  for (auto [index, name] : llvm::enumerate(kCodes))
+    os << "  " << upper << "_" << name[0] << " = " << index << (index + 1 < std::size(kCodes) ? ", " : " ") << "/* "
        << name[1] << " */\n";
   os << "};\n\n";
 }

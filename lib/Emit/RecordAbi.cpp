@@ -473,13 +473,12 @@ struct RecordAbi : qlow::impl::RecordAbiBase<RecordAbi> {
       return failure();
     abi->openmp = true;
     llvm::StringMap<bool> seen;
-    std::vector<std::string> names = abi->entryNames();
-    for (const AbiFunction &function : abi->functions)
-      names.push_back(abi->prefix + "_" + function.name + "_args");
-    names.push_back(abi->prefix + "_parallel");
+    std::vector<std::string> names = abi->headerNames();
+    names.push_back(abi->prefix + "_weights"); // the object's own
     for (const std::string &name : names)
       if (!seen.try_emplace(name, true).second)
-        return module.emitError() << "two things in the header would be called '" << name << "'; rename a function";
+        return module.emitError() << "two things in the header or the object would be called '" << name
+                                  << "'; rename a function";
     return success();
   }
 

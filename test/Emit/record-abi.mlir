@@ -72,7 +72,7 @@ func.func @twins(%x: f32 {qlow.name = "x"}, %y: f32 {qlow.name = "x"}) -> f32 {
 
 // -----
 
-// expected-error-re@+1 {{two things in the header would be called '{{.*}}_f_workspace'; rename a function}}
+// expected-error-re@+1 {{two things in the header or the object would be called '{{.*}}_f_workspace'; rename a function}}
 module {
   func.func @f(%x: f32) -> f32 {
     return %x : f32

@@ -102,6 +102,8 @@ struct AbiModule {
   void setTarget(const Target &target);
   /// Symbols the object defines for its users.
   std::vector<std::string> entryNames() const;
+  /// All that the header defines outside of structs: macros, enumerators, types, functions.
+  std::vector<std::string> headerNames() const;
   /// All codes that the module's functions return and what they mean, by code.
   std::map<int32_t, std::string> messages() const;
   std::string toJson() const;
