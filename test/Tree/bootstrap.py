@@ -1,5 +1,5 @@
-# What cmake/bootstrap says and does when something is missing, and how it counts: the script runs in a folder with a
-# space in its name, with stand-ins for the package manager, the build, lit and the checkers on PATH.
+# What cmake/bootstrap says and does when something is missing, and how it counts: the script runs in a made-up checkout,
+# first in a folder with a space in its name, with stand-ins for the package manager, the build, lit and the checkers on PATH.
 #
 # RUN: rm -rf %t && mkdir %t
 # RUN: python3 %s %include/../cmake/bootstrap %t
@@ -97,6 +97,9 @@ expect(bootstrap("demo", FAKE_MISSING="git", FAKE_CMAKE="1"), 1, "Installing git
 expect(bootstrap("demo"), 0, "Classifying the held-out images", "object size")
 expect(bootstrap(""), 2, "./cmake/bootstrap test")
 expect(bootstrap("--help"), 0, "./cmake/bootstrap demo")
+
+expect(bootstrap("test"), 1, "lit's tests need a path without spaces, found '", "a checkout'; demo runs here")
+tree = tree.rename(work / "checkout")
 
 # Counts: two of lit, and build, demo, format, tidy.
 last = lambda result: result[1].splitlines()[-1]
