@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "qlow/Targets/Layout.h"
 #include "qlow/Targets/Targets.h"
 #include "qlow/Transforms/Pipeline.h"
 
@@ -197,8 +198,7 @@ static DictionaryAttr describe(MatmulOp op, const Candidate &last, ArrayRef<Cand
 /// All that the stored bytes of a packed right side depend on.
 static auto storedAs(const Candidate &candidate) {
   const MultiplyRow &row = *candidate.row;
-  ArrayRef<int64_t> tile = candidate.recipe.getTile("reg");
-  return std::tuple(row.n, row.k, row.storedRhs, row.rhsOffset, tile.empty() ? 0 : tile[1],
+  return std::tuple(row.n, row.storedGroup(), row.storedRhs, row.rhsOffset, packedPanelWidth(candidate.recipe),
                     candidate.recipe.getRhs().front());
 }
 
