@@ -12,6 +12,7 @@
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"
 #include "mlir/IR/TypeUtilities.h"
+#include "mlir/Transforms/InliningUtils.h"
 #include "llvm/Support/CheckedArithmetic.h"
 
 using namespace mlir;
@@ -34,7 +35,17 @@ static void printVisibility(OpAsmPrinter &printer, Operation *, StringAttr visib
 #define GET_OP_CLASSES
 #include "qlow/Dialect/Ops.cpp.inc"
 
+namespace {
+/// All ops go where their function goes: they name nothing but weights, which belong to the module.
+struct Inliner : DialectInlinerInterface {
+  using DialectInlinerInterface::DialectInlinerInterface;
+  bool isLegalToInline(Operation *, Region *, bool, IRMapping &) const override { return true; }
+  bool isLegalToInline(Region *, Region *, bool, IRMapping &) const override { return true; }
+};
+} // namespace
+
 void QlowDialect::initialize() {
+  addInterfaces<Inliner>();
   registerTypes();
   registerAttributes();
   addOperations<
