@@ -1,24 +1,36 @@
 //===- ModelFile.cpp - reading a model the careful way ----------------------===//
 //
 // In: a path. Out: a verified module, or a diagnostic. Text is looked over before MLIR's recursive parsers see it: they
-// have no bound on depth. Parsing itself runs guarded all the same.
+// have no bound on depth. Parsing itself runs guarded all the same. Bytecode is read by a child process first.
 //
 //===----------------------------------------------------------------------===//
 
 #include "ModelFile.h"
+#include "Stages.h"
 
 #include "qlow/Emit/Emit.h"
 
 #include "mlir/Bytecode/BytecodeReader.h"
 #include "mlir/Parser/Parser.h"
+#include "llvm/Support/Errno.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/SourceMgr.h"
+
+#include <csignal>
+#include <cstdlib>
+
+#include <sys/wait.h>
+#include <unistd.h>
 
 using namespace mlir;
 using namespace qlow;
 
 /// Deepest nesting of brackets, and longest run of signs, in a text.
 static constexpr unsigned kMaxDepth = 256;
+/// Most bytes of one weight in a text: MLIR needs several times as much memory to read them.
+static constexpr size_t kMaxTextWeight = 1 << 20;
+static constexpr char kWeightAdvice[] =
+    " bytes of weights as text: expected at most 1048576; larger ones are given as dense_resource in MLIR bytecode";
 
 void qlow::printDiagnostics(MLIRContext &context) {
   context.getDiagEngine().registerHandler([](Diagnostic &diagnostic) {
@@ -45,6 +57,7 @@ void qlow::printDiagnostics(MLIRContext &context) {
       // Printed operations can be as long as the model.
       if (text.size() > 2000)
         text = text.substr(0, 2000) + " ...";
+      clearProgress();
       llvm::errs() << text << "\n";
     };
     print(diagnostic);
@@ -88,7 +101,12 @@ std::string TextCheck::run(unsigned &line) {
     if (c == '\n') {
       ++line;
     } else if (c == '"') {
+      size_t begin = at;
       skipString();
+      // A string of hexadecimal digits, quotes and 0x beside them.
+      size_t bytes = (at - begin) / 2;
+      if (bytes > kMaxTextWeight + 8 && text.substr(begin, 3) == "\"0x")
+        return "has " + std::to_string(bytes - 1) + kWeightAdvice;
     } else if (c == '/' && next() == '/') {
       at = std::min(text.find('\n', at), text.size()) - 1;
     } else if (c == '-' && next() == '>') {
@@ -121,6 +139,41 @@ static llvm::ErrorOr<std::unique_ptr<llvm::MemoryBuffer>> readAligned(StringRef 
   return std::unique_ptr<llvm::MemoryBuffer>(std::move(copy));
 }
 
+/// Numbers in brackets take even more text than digits do.
+static LogicalResult verifyTextWeights(ModuleOp module) {
+  WalkResult result = module.walk([](Operation *op) {
+    for (NamedAttribute attribute : op->getAttrs())
+      if (auto dense = dyn_cast<DenseElementsAttr>(attribute.getValue()))
+        if (!dense.isSplat() && dense.getRawData().size() > kMaxTextWeight) {
+          op->emitError("has ") << dense.getRawData().size() << kWeightAdvice;
+          return WalkResult::interrupt();
+        }
+    return WalkResult::advance();
+  });
+  return failure(result.wasInterrupted());
+}
+
+/// Whether bytecode can be read, tried in a process of its own: what is damaged can make MLIR's reader spoil the heap,
+/// which no guard in this process would survive. Messages are the child's, or say that it died.
+static bool canRead(const std::shared_ptr<llvm::SourceMgr> &sources, StringRef path, MLIRContext &context) {
+  pid_t child = ::fork();
+  if (child == 0) {
+    for (int signal : {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV})
+      std::signal(signal, SIG_DFL);
+    OwningOpRef<ModuleOp> module = parseSourceFile<ModuleOp>(sources, ParserConfig(&context));
+    std::_Exit(module ? 0 : 1);
+  }
+  int status = 0;
+  if (child > 0 && llvm::sys::RetryAfterSignal(-1, ::waitpid, child, &status, 0) == child) {
+    if (WIFEXITED(status))
+      return WEXITSTATUS(status) == 0;
+    emitError(FileLineColLoc::get(&context, path, 1, 1)) << "can not be read: it is damaged, and MLIR's reader crashed";
+    return false;
+  }
+  emitError(FileLineColLoc::get(&context, path, 1, 1)) << "can not start a process that reads it";
+  return false;
+}
+
 OwningOpRef<ModuleOp> qlow::readModel(StringRef path, MLIRContext &context) {
   auto fail = [&](unsigned line, const Twine &what) {
     emitError(FileLineColLoc::get(&context, path, line, 1)) << what;
@@ -141,11 +194,15 @@ OwningOpRef<ModuleOp> qlow::readModel(StringRef path, MLIRContext &context) {
   }
   auto sources = std::make_shared<llvm::SourceMgr>();
   sources->AddNewSourceBuffer(std::move(*buffer), llvm::SMLoc());
+  if (bytecode && !canRead(sources, path, context))
+    return {};
   OwningOpRef<ModuleOp> module;
   ParserConfig config(&context);
   if (llvm::Error crash = runGuarded([&] { module = parseSourceFile<ModuleOp>(sources, config); })) {
     (void)module.release();
     return fail(1, "can not be read: " + llvm::toString(std::move(crash)));
   }
+  if (module && !bytecode && failed(verifyTextWeights(*module)))
+    return {};
   return module;
 }

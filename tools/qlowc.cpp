@@ -7,6 +7,7 @@
 
 #include "HostTarget.h"
 #include "ModelFile.h"
+#include "Stages.h"
 
 #include "qlow/Emit/Emit.h"
 #include "qlow/Import/Import.h"
@@ -26,7 +27,6 @@
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 
-#include <chrono>
 #include <csignal>
 
 using namespace mlir;
@@ -70,23 +70,10 @@ Options &options() {
   static Options all;
   return all;
 }
-
-/// Prints how long each stage took, with -v.
-class Stages {
-public:
-  void done(StringRef stage) {
-    auto now = std::chrono::steady_clock::now();
-    if (options().verbose)
-      llvm::errs() << llvm::format("%8.3f s  ", std::chrono::duration<double>(now - last).count()) << stage << "\n";
-    last = now;
-  }
-
-private:
-  std::chrono::steady_clock::time_point last = std::chrono::steady_clock::now();
-};
 } // namespace
 
 static int fail(const Twine &what) {
+  clearProgress();
   llvm::errs() << "qlowc: error: " << what << "\n";
   return 1;
 }
@@ -146,7 +133,7 @@ static std::string defaultPrefix(ModuleOp module) {
       llvm::sys::path::stem(options().output.empty() || options().output == "-" ? options().input : options().output));
 }
 
-static LogicalResult runPipeline(ModuleOp module, const std::string &target, Stages &stages) {
+static LogicalResult runPipeline(ModuleOp module, const std::string &target) {
   PassManager passes(module->getName());
   PipelineOptions pipeline;
   pipeline.target = target;
@@ -162,7 +149,6 @@ static LogicalResult runPipeline(ModuleOp module, const std::string &target, Sta
   bool ok = false;
   if (llvm::Error crash = runGuarded([&] { ok = succeeded(passes.run(module)); }))
     return module.emitError(llvm::toString(std::move(crash)));
-  stages.done("passes");
   return success(ok);
 }
 
@@ -190,7 +176,7 @@ static llvm::Error explain(OutputFiles &files, ModuleOp module) {
 }
 
 /// Code generation into a temporary file; text from there to where it belongs.
-static llvm::Error writeArtifact(OutputFiles &files, ModuleOp module, const Target &target) {
+static llvm::Error writeArtifact(OutputFiles &files, ModuleOp module, const Target &target, Stages &stages) {
   auto abi = AbiModule::read(module);
   if (failed(abi))
     return llvm::createStringError("");
@@ -199,6 +185,12 @@ static llvm::Error writeArtifact(OutputFiles &files, ModuleOp module, const Targ
   object.artifact = options().emitKind == Emit::Obj   ? Artifact::Object
                     : options().emitKind == Emit::Asm ? Artifact::Assembly
                                                       : Artifact::LlvmIr;
+  object.onWeights = [&](uint64_t written, uint64_t total) {
+    if (written == 0)
+      stages.begin("weights");
+    else
+      stages.reach(static_cast<double>(written) / static_cast<double>(total));
+  };
   if (options().emitKind == Emit::Obj || (!options().output.empty() && options().output != "-")) {
     auto path = files.create(options().output);
     if (!path)
@@ -222,7 +214,8 @@ static llvm::Error writeArtifact(OutputFiles &files, ModuleOp module, const Targ
 }
 
 static int compile() {
-  Stages stages;
+  Stages stages(options().verbose);
+  stages.begin("read");
   DialectRegistry registry;
   registerAllDialects(registry);
   registerAllExtensions(registry);
@@ -241,8 +234,8 @@ static int compile() {
   OwningOpRef<ModuleOp> module = readModel(options().input, context);
   if (!module)
     return 1;
-  stages.done("read");
-  if (failed(runPipeline(*module, name, stages)))
+  stages.begin("passes");
+  if (failed(runPipeline(*module, name)))
     return 1;
   OutputFiles files;
   if (options().native && failed(requireNative(*module)))
@@ -256,7 +249,8 @@ static int compile() {
     module->print(os);
     error = writeText(files, text + "\n");
   } else {
-    error = writeArtifact(files, *module, **target);
+    stages.begin("code generation");
+    error = writeArtifact(files, *module, **target, stages);
   }
   if (!error)
     error = files.commit();
@@ -265,7 +259,7 @@ static int compile() {
     std::string text = llvm::toString(std::move(error));
     return text.empty() ? 1 : fail(text);
   }
-  stages.done("code generation");
+  stages.finish();
   return 0;
 }
 

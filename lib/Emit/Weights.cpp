@@ -100,17 +100,35 @@ static Error copySource(WeightOp weight, function_ref<Error(ArrayRef<uint8_t>)> 
   return sink(ArrayRef(piece).take_front(left));
 }
 
-Error qlow::writeWeights(StringRef path, StringRef symbol, ArrayRef<WeightOp> weights, const Target &target) {
+Error qlow::writeWeights(StringRef path, StringRef symbol, ArrayRef<WeightOp> weights, const Target &target,
+                         const ObjectOptions &options) {
   auto base = fileOffset(path, symbol);
   if (!base)
     return base.takeError();
   int descriptor;
   if (std::error_code code = sys::fs::openFileForWrite(path, descriptor, sys::fs::CD_OpenExisting))
     return errorCodeToError(code);
+  uint64_t written = 0, total = 0;
+  for (WeightOp weight : weights)
+    total += weight.getBytes();
+  auto notify = [&](uint64_t bytes) {
+    written += bytes;
+    if (options.onWeights)
+      options.onWeights(written, total);
+  };
+  notify(0);
   for (WeightOp weight : weights) {
     uint64_t offset = weight->getAttrOfType<mlir::IntegerAttr>("qlow.offset").getInt();
     Stream stream(descriptor, *base + offset, weight.getBytes());
-    auto sink = [&](ArrayRef<uint8_t> bytes) { return stream.put(bytes); };
+    auto sink = [&](ArrayRef<uint8_t> bytes) -> Error {
+      for (ArrayRef<uint8_t> rest = bytes; !rest.empty(); rest = rest.drop_front(std::min(rest.size(), kPiece))) {
+        ArrayRef<uint8_t> piece = rest.take_front(kPiece);
+        if (Error error = stream.put(piece))
+          return error;
+        notify(piece.size());
+      }
+      return Error::success();
+    };
     Error error = weight.getRecipe() ? packWeight(weight, target, sink) : copySource(weight, sink);
     if (!error && stream.missing())
       error = createStringError(Twine(stream.missing()) + " of its " + Twine(weight.getBytes()) + " bytes are missing");

@@ -17,6 +17,7 @@
 #include "llvm/Support/Error.h"
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -129,6 +130,8 @@ enum class Artifact { LlvmIr, Assembly, Object };
 struct ObjectOptions {
   Artifact artifact = Artifact::Object;
   bool debug = false; ///< keep line tables
+  /// Called while weights are written, which can take long: with 0 before, then with how many bytes of all are there.
+  std::function<void(uint64_t written, uint64_t total)> onWeights;
 };
 
 /// Runs `body` on a thread with a deep stack; a crash or fatal error inside is reported as an error instead of ending

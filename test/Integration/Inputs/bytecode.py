@@ -62,10 +62,10 @@ def resource_keys(offsets):
     return external, groups
 
 
-def write_model(text, path, blobs):
+def write_model(text, path, blobs, alignment=ALIGNMENT):
     """Writes `text`, a module with resources of one byte each, as bytecode to `path`. `blobs` gives for each resource,
     in the order bytecode has them, its size and a function that writes it: it gets the file and where the blob begins,
-    and may leave holes."""
+    and may leave holes. `alignment` is what blobs say of themselves."""
     with open(path + ".mlir", "w") as file:
         file.write(text)
     subprocess.run(["qlow-opt", path + ".mlir", "--emit-bytecode", "-o", path], check=True)
@@ -75,8 +75,8 @@ def write_model(text, path, blobs):
     # Each resource: alignment, size, padding, bytes. The section begins aligned, so offsets in it are as in the file.
     headers, sizes, length = [], [], 0
     for size, _ in blobs:
-        header = put_number(ALIGNMENT) + put_number(size)
-        header += b"\xcb" * (-(length + len(header)) % ALIGNMENT)
+        header = put_number(alignment) + put_number(size)
+        header += b"\xcb" * (-(length + len(header)) % alignment)
         headers.append(header)
         sizes.append(len(header) + size)
         length += sizes[-1]
@@ -87,13 +87,13 @@ def write_model(text, path, blobs):
             offsets += put_number(key) + put_number(next(left)) + bytes([kind])
     with open(path, "wb") as file:
         file.write(head)
-        for kind, alignment, data in found:
+        for kind, aligned, data in found:
             size = {RESOURCES: length, OFFSETS: len(offsets)}.get(kind, len(data))
-            alignment = ALIGNMENT if kind == RESOURCES else alignment
-            file.write(bytes([kind | (0x80 if alignment else 0)]) + put_number(size))
-            if alignment:
-                file.write(put_number(alignment))
-                file.write(b"\xcb" * (-file.tell() % alignment))
+            aligned = ALIGNMENT if kind == RESOURCES else aligned
+            file.write(bytes([kind | (0x80 if aligned else 0)]) + put_number(size))
+            if aligned:
+                file.write(put_number(aligned))
+                file.write(b"\xcb" * (-file.tell() % aligned))
             if kind != RESOURCES:
                 file.write(offsets if kind == OFFSETS else data)
                 continue

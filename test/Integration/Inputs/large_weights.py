@@ -5,6 +5,7 @@ no two blocks are alike and numpy needs only the block. Blocks that are left out
 """
 
 import os
+import pty
 import subprocess
 import time
 
@@ -67,22 +68,29 @@ def write_products(path, weights):
     write_model(text, path, [(w.k * w.n, w.write) for w in weights])
 
 
-def compile_watched(path, out):
-    """Compiles for this machine. Returns the most anonymous memory seen in bytes, and seconds on the clock and of the
-    processor."""
-    begin, most = time.time(), 0
-    process = subprocess.Popen(["qlowc", path, "-target=host", "-prefix=m", "-o", out])
-    while True:
+def compile_watched(path, out, terminal=False):
+    """Compiles for this machine. Returns the most anonymous memory seen in bytes, seconds on the clock and of the
+    processor, and what came to stderr: a terminal or a file."""
+    reader, writer = pty.openpty() if terminal else os.pipe()
+    os.set_blocking(reader, False)
+    begin, most, said = time.time(), 0, b""
+    process = subprocess.Popen(["qlowc", path, "-target=host", "-prefix=m", "-o", out], stderr=writer)
+    done = 0
+    while not done:
         done, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if done:
-            break
-        for line in open(f"/proc/{process.pid}/status"):
-            if line.startswith("RssAnon:"):
-                most = max(most, int(line.split()[1]) * 1024)
-        time.sleep(0.002)
+        if not done:
+            for line in open(f"/proc/{process.pid}/status"):
+                if line.startswith("RssAnon:"):
+                    most = max(most, int(line.split()[1]) * 1024)
+        try:
+            said += os.read(reader, 1 << 16)
+        except BlockingIOError:
+            time.sleep(0.002)
+    os.close(reader)
+    os.close(writer)
     process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, f"qlowc: exit status {process.returncode}"
-    return most, time.time() - begin, usage.ru_utime + usage.ru_stime
+    assert process.returncode == 0, f"qlowc: exit status {process.returncode}: {said.decode()}"
+    return most, time.time() - begin, usage.ru_utime + usage.ru_stime, said.decode()
 
 
 def run_products(folder, weights, linker):
