@@ -7,6 +7,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Copies.h"
 #include "States.h"
 #include "qlow/Transforms/Pipeline.h"
 
@@ -38,12 +39,7 @@ static MemRefType plainType(Type tensor) {
 }
 
 static LogicalResult copyBuffer(OpBuilder &builder, Location loc, Value from, Value to) {
-  // memref.copy between strided buffers would become a call of a runtime library.
-  auto isPlain = [](Value buffer) { return cast<MemRefType>(buffer.getType()).getLayout().isIdentity(); };
-  if (isPlain(from) && isPlain(to))
-    memref::CopyOp::create(builder, loc, from, to);
-  else
-    linalg::makeMemRefCopyOp(builder, loc, from, to);
+  emitCopy(builder, loc, from, to);
   return success();
 }
 

@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Copies.h"
 #include "SizeExpressions.h"
 #include "States.h"
 #include "qlow/Targets/Targets.h"
@@ -68,8 +69,8 @@ private:
   bool writeInPlace(Value returned, BlockArgument argument);
   bool haveOneShape(Value a, Value b);
   LogicalResult fixCarriedBuffers();
-  LogicalResult fixCarried(Operation *loop, ValueRange inits, MutableArrayRef<BlockArgument> arguments,
-                           ResultRange results, OperandRange yielded);
+  void fixCarried(Operation *loop, ValueRange inits, MutableArrayRef<BlockArgument> arguments, ResultRange results,
+                  OperandRange yielded);
   void appendArguments();
   void addScratch();
   LogicalResult collectBuffers();
@@ -88,6 +89,8 @@ private:
   unsigned numInputs = 0;
   SmallVector<Buffer> buffers;
   SmallVector<Slot> slots;
+  /// Loops with the copies of what their iterations yield.
+  SmallVector<std::pair<Operation *, Operation *>> carried;
   int64_t staticBytes = 0;
 };
 } // namespace
@@ -134,11 +137,11 @@ void Planner::updateStates(MutableArrayRef<std::pair<Value, BlockArgument>> stat
       if (type.isDynamicDim(dim))
         sizes.push_back(memref::DimOp::create(builder, loc, value, dim));
     Value next = memref::AllocOp::create(builder, loc, type, sizes);
-    memref::CopyOp::create(builder, loc, value, next);
+    emitCopy(builder, loc, value, next);
     value = next;
   }
   for (auto [value, argument] : states)
-    memref::CopyOp::create(builder, loc, value, argument);
+    emitCopy(builder, loc, value, argument);
 }
 
 void Planner::turnResultsIntoArguments() {
@@ -176,7 +179,7 @@ void Planner::turnResultsIntoArguments() {
     if (states[i])
       updated.emplace_back(value, argument);
     else
-      memref::CopyOp::create(builder, terminator.getLoc(), value, argument);
+      emitCopy(builder, terminator.getLoc(), value, argument);
   }
   updateStates(updated);
   terminator->setOperands(kept);
@@ -207,8 +210,8 @@ bool Planner::haveOneShape(Value a, Value b) {
 /// which the end of the body copies:
 ///
 ///   scf.for iter_args(%a = %init) { ..; yield %b }     =>    copy %init, %p; scf.for { ..%p..; copy %b, %p }
-LogicalResult Planner::fixCarried(Operation *loop, ValueRange inits, MutableArrayRef<BlockArgument> arguments,
-                                  ResultRange results, OperandRange yielded) {
+void Planner::fixCarried(Operation *loop, ValueRange inits, MutableArrayRef<BlockArgument> arguments,
+                         ResultRange results, OperandRange yielded) {
   Operation *yield = yielded.empty() ? nullptr : yielded.getBase()->getOwner();
   OpBuilder before(loop);
   SmallVector<std::pair<Value, Value>> copies;
@@ -224,7 +227,7 @@ LogicalResult Planner::fixCarried(Operation *loop, ValueRange inits, MutableArra
       if (type.isDynamicDim(d))
         sizes.push_back(memref::DimOp::create(before, loc, init, d));
     Value buffer = memref::AllocOp::create(before, loc, plain, sizes);
-    memref::CopyOp::create(before, loc, init, buffer);
+    emitCopy(before, loc, init, buffer);
     if (type != plain)
       buffer = memref::CastOp::create(before, loc, type, buffer);
     unsigned position = i;
@@ -234,17 +237,13 @@ LogicalResult Planner::fixCarried(Operation *loop, ValueRange inits, MutableArra
     arguments[i].replaceAllUsesWith(buffer);
     if (!results.empty())
       results[i].replaceAllUsesWith(buffer);
+    // What this body allocated is no other loop-carried buffer, anything else might be: a swap needs a copy of each.
     OpBuilder end(yield);
     next = yielded[i];
-    // Every iteration begins with the first one's sizes if this one ends with those that it began with.
-    if (!haveOneShape(next, buffer))
-      return loop->emitOpError("carries a buffer of shape ")
-             << type << " whose sizes may change: expected each iteration to leave it as large as it was";
-    // What this body allocated is no other loop-carried buffer, anything else might be: a swap needs a copy of each.
     auto fresh = next.getDefiningOp<memref::AllocOp>();
     if (inits.size() > 1 && !(fresh && loop->isProperAncestor(fresh))) {
       Value saved = memref::AllocOp::create(end, loc, plain, sizes);
-      memref::CopyOp::create(end, loc, next, saved);
+      carried.emplace_back(loop, emitCopy(end, loc, next, saved));
       next = saved;
     }
     copies.emplace_back(next, buffer);
@@ -254,8 +253,7 @@ LogicalResult Planner::fixCarried(Operation *loop, ValueRange inits, MutableArra
   }
   OpBuilder end = yield ? OpBuilder(yield) : OpBuilder(loop);
   for (auto [from, to] : copies)
-    memref::CopyOp::create(end, loop->getLoc(), from, to);
-  return success();
+    carried.emplace_back(loop, emitCopy(end, loop->getLoc(), from, to));
 }
 
 LogicalResult Planner::fixCarriedBuffers() {
@@ -267,18 +265,20 @@ LogicalResult Planner::fixCarriedBuffers() {
   for (Operation *op : loops) {
     if (auto loop = dyn_cast<scf::ForOp>(op)) {
       SmallVector<BlockArgument> arguments = llvm::to_vector(loop.getRegionIterArgs());
-      if (failed(fixCarried(op, loop.getInitArgs(), arguments, op->getResults(),
-                            cast<scf::YieldOp>(loop.getBody()->getTerminator()).getOperands())))
-        return failure();
+      fixCarried(op, loop.getInitArgs(), arguments, op->getResults(),
+                 cast<scf::YieldOp>(loop.getBody()->getTerminator()).getOperands());
       continue;
     }
     // The results of a while are what its condition forwards, so only the way back into the loop is cut.
     auto loop = cast<scf::WhileOp>(op);
     SmallVector<BlockArgument> arguments = llvm::to_vector(loop.getBeforeArguments());
-    if (failed(fixCarried(op, loop.getInits(), arguments, op->getResults().take_front(0),
-                          loop.getYieldOp().getOperands())))
-      return failure();
+    fixCarried(op, loop.getInits(), arguments, op->getResults().take_front(0), loop.getYieldOp().getOperands());
   }
+  // Every iteration begins with the first one's sizes, in all loops, if each ends with those that it began with.
+  for (auto [loop, copy] : carried)
+    if (Value next = copy->getOperand(0); !haveOneShape(next, copy->getOperand(1)))
+      return loop->emitOpError("carries a buffer of shape ")
+             << next.getType() << " whose sizes may change: expected each iteration to leave it as large as it was";
   return success();
 }
 

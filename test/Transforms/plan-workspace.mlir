@@ -198,6 +198,24 @@ func.func @carried_dynamic_size(%x: memref<?xf32>, %n: index, %c: i1) {
 
 // -----
 
+// A strided buffer, also one that a cast makes row-major, is copied by a loop: memref.copy would become a library call.
+// CHECK-LABEL: func.func @strided(
+// CHECK-NOT:     memref.copy
+// CHECK:         linalg.generic
+// CHECK-NOT:     memref.copy
+// CHECK:         return
+func.func @strided(%x: memref<?x4xf32>) -> memref<?x1xf32> {
+  %c0 = arith.constant 0 : index
+  %m = memref.dim %x, %c0 : memref<?x4xf32>
+  %y = memref.alloc(%m) : memref<?x1xf32>
+  "test.step"(%x, %y) : (memref<?x4xf32>, memref<?x1xf32>) -> ()
+  %s = memref.subview %y[0, 0] [%m, 1] [1, 1] : memref<?x1xf32> to memref<?x1xf32, strided<[1, 1]>>
+  %plain = memref.cast %s : memref<?x1xf32, strided<[1, 1]>> to memref<?x1xf32>
+  return %plain : memref<?x1xf32>
+}
+
+// -----
+
 // A loop that swaps its buffers saves both before it overwrites either.
 // CHECK-LABEL: func.func @swapped(
 // CHECK:         scf.for

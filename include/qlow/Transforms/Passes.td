@@ -160,10 +160,11 @@ def PlanWorkspace : Pass<"qlow-plan-workspace", "::mlir::ModuleOp"> {
     then the width, is called before anything is read, and stops at 2^62 instead of wrapping. A matmul kernel without
     scratch gets one slot of the target's size for each task.
 
-    Does not move buffers out of parallel loops or carry dynamic shapes through loops: these are errors.
+    Does not move buffers out of parallel loops, or carry sizes that change through loops: these are errors.
   }];
   let options = [Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">];
-  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect", "::mlir::LLVM::LLVMDialect"];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::LLVM::LLVMDialect"];
   let statistics = [Statistic<"numBuffers", "num-buffers", "Buffers planned">,
                     Statistic<"numShared", "num-shared", "Buffers that lie where another one lay">];
 }
