@@ -45,7 +45,7 @@ def tensor(shape, element="f32"):
 
 class Program:
     def __init__(self, name, seed):
-        self.name, self.lines, self.counter, self.depth = name, [], 0, 0
+        self.name, self.seed, self.lines, self.counter, self.depth = name, seed, [], 0, 0
         self.r, self.numbers = rng_of("programs", seed, name), np.random.default_rng([seed, int(name[1:])])
         self.dynamic = self.r.random() < 0.5
         self.arguments, self.inputs, self.helpers = [], {}, ""
@@ -316,7 +316,7 @@ class Program:
 
     def quantized(self, x, formats):
         """%q of x, by constant or measured scales; returns its name and Type."""
-        r, format = self.r, FORMATS[r_choice(self.r, formats)]
+        r, format = self.r, FORMATS[self.r.choice(formats)]
         name = self.fresh()
         if r.random() < 0.4:
             has_zero = format.is_integer and not format.is_signed
@@ -339,12 +339,71 @@ class Program:
         name, type_ = self.quantized(x, list(FORMATS))
         return self.op(f"qlow.dequantize {name} : {tensor(x.shape, type_)} -> {x.type}", x.shape)
 
+    def quantized_around(self):
+        """A quantized value of constant scales through control flow or a function, and dequantized behind it."""
+        x, y = self.pick(exact=True), self.pick(exact=True)
+        y = y if y.shape == x.shape else self.pick(exact=True, shape=x.shape)
+        format = FORMATS[self.r.choice(list(FORMATS))]
+        type_ = Type(format, self.r.choice(["f32", "bf16"]), format if format.is_integer else None)
+        scale = np.asarray(round_to(type_.scale, F32(8 / float(format.max))))
+        parts = Quantized(type_, np.zeros((), int), scale, np.array(format.count // 3)).parts(False)
+        constants = [self.constant(part.array, part.element) for part in parts]
+        kinds, spelled = [tensor(part.array.shape, part.element) for part in parts], tensor(x.shape, type_)
+
+        def quantize(value):
+            name = self.fresh()
+            self.emit(f"{name} = qlow.quantize {', '.join([value, *constants])} : ({', '.join([x.type, *kinds])}) -> {spelled}")
+            return name
+
+        def halve(name):
+            """An op on a quantized value, in f32."""
+            value, sum_ = self.fresh(), self.fresh()
+            self.emit(f"{value} = qlow.dequantize {name} : {spelled} -> {x.type}")
+            self.emit(f"{sum_} = arith.maximumf {value}, {y.name} : {x.type}")
+            return quantize(sum_)
+
+        way, q, result = self.r.choice(["if", "for", "select", "switch", "call"]), quantize(x.name), self.fresh()
+        if way == "for":
+            low, high, step = (self.scalar(n, "index") for n in (0, self.r.choice([0, 1, 3]), 1))
+            carried = self.fresh()
+            self.emit(f"{result} = scf.for %i{self.counter} = {low} to {high} step {step} iter_args({carried} = {q}) -> ({spelled}) {{")
+            self.emit(f"  scf.yield {halve(carried)} : {spelled}")
+            self.emit("}")
+        elif way == "select":
+            other = halve(q)
+            self.emit(f"{result} = arith.select {self.condition()}, {q}, {other} : {spelled}")
+        elif way == "if":
+            condition = self.condition()
+            self.emit(f"{result} = scf.if {condition} -> ({spelled}) {{")
+            self.emit(f"  scf.yield {halve(q)} : {spelled}")
+            self.emit("} else {")
+            self.emit(f"  scf.yield {q} : {spelled}")
+            self.emit("}")
+        elif way == "switch":
+            size = self.size()
+            self.emit(f"{result} = scf.index_switch {size} -> {spelled}")
+            self.emit("case 3 {")
+            self.emit(f"  scf.yield {halve(q)} : {spelled}")
+            self.emit("}")
+            self.emit("default {")
+            self.emit(f"  scf.yield {q} : {spelled}")
+            self.emit("}")
+        else:
+            helper = f"@{self.name}_helper{self.counter}"
+            self.helpers += f"func.func private {helper}(%q: {spelled}) -> ({x.type}, {spelled}) {{\n"
+            self.helpers += f"  %y = qlow.dequantize %q : {spelled} -> {x.type}\n  return %y, %q : {x.type}, {spelled}\n}}\n\n"
+            both = self.fresh()
+            self.emit(f"{both}:2 = func.call {helper}({q}) : ({spelled}) -> ({x.type}, {spelled})")
+            self.values.append(Value(f"{both}#0", x.shape))
+            result = f"{both}#1"
+        return self.op(f"qlow.dequantize {result} : {spelled} -> {x.type}", x.shape)
+
     def matmul(self):
         r, x = self.r, self.pick()
         n, k = r.choice(COLUMNS), x.shape[1]
         transposed = r.random() < 0.5
         shape = (n, k) if transposed else (k, n)
-        format = FORMATS[r_choice(r, ["i8", "i4", "u4", "nf4", "f8E4M3FN", r.choice(list(FORMATS))])]
+        format = FORMATS[r.choice(["i8", "i4", "u4", "nf4", "f8E4M3FN", r.choice(list(FORMATS))])]
         type_ = Type(format, r.choice(["f32", "f16", "bf16"]), format if format.is_integer and r.random() < 0.3 else None,
                      block=draw_block(r, shape))
         weight = draw_tensor(r, self.numbers, type_, shape)
@@ -403,10 +462,9 @@ class Program:
         self.values.append(result)
         return result
 
-    def branched(self):
+    def condition(self):
         """On an element, or on a size where there may be none."""
-        x, y = self.pick(), self.pick(exact=True)
-        condition = self.fresh()
+        y, condition = self.pick(exact=True), self.fresh()
         if y.shape[0] == "m":
             limit = self.scalar(self.r.choice([1, 3, 6]), "index")
             self.emit(f"{condition} = arith.cmpi ult, %m, {limit} : index")
@@ -414,6 +472,13 @@ class Program:
             place, element, half = self.scalar(0, "index"), self.fresh(), self.scalar("0.5")
             self.emit(f"{element} = tensor.extract {y.name}[{place}, {place}] : {y.type}")
             self.emit(f"{condition} = arith.cmpf olt, {element}, {half} : f32")
+        return condition
+
+    def size(self):
+        return "%m" if self.dynamic else self.scalar(self.r.choice([2, 3]), "index")
+
+    def branched(self):
+        x, condition = self.pick(), self.condition()
         z = self.pick(shape=x.shape)
         if self.r.random() < 0.3:
             return self.op(f"arith.select {condition}, {x.name}, {z.name} : {x.type}", x.shape, x.loose or z.loose)
@@ -427,12 +492,43 @@ class Program:
         self.values.append(result)
         return result
 
+    def repeated(self):
+        """scf.while, counting in one of its values."""
+        x = self.pick()
+        zero, one, end = (self.scalar(n, "index") for n in (0, 1, self.r.choice([0, 1, 2, 3])))
+        count, carried, more, both = self.fresh(), Value(self.fresh(), x.shape, True), self.fresh(), self.fresh()
+        types = f"index, {x.type}"
+        self.emit(f"{both}:2 = scf.while ({count} = {zero}, {carried.name} = {x.name}) : ({types}) -> ({types}) {{")
+        self.emit(f"  {more} = arith.cmpi ult, {count}, {end} : index")
+        self.emit(f"  scf.condition({more}) {count}, {carried.name} : {types}")
+        self.emit("} do {")
+        after, inner, next_ = self.fresh(), Value(self.fresh(), x.shape, True), self.fresh()
+        self.emit(f"^bb0({after}: index, {inner.name}: {x.type}):")
+        last = self.body(x.shape, self.r.randint(1, 2), [inner])
+        self.emit(f"  {next_} = arith.addi {after}, {one} : index")
+        self.emit(f"  scf.yield {next_}, {last.name} : {types}")
+        self.emit("}")
+        self.values.append(Value(f"{both}#1", x.shape, True))
+        return self.values[-1]
+
+    def integers(self):
+        """Through i32 and back."""
+        x = self.pick(exact=True)
+        turned, wide, names = self.fresh(), tensor(x.shape, "i32"), [self.fresh() for _ in range(3)]
+        self.emit(f"{turned} = arith.negf {x.name} : {x.type}")
+        for name, value in zip(names, (x.name, turned)):
+            self.emit(f"{name} = arith.fptosi {value} : {x.type} to {wide}")
+        op = self.r.choice(["arith.muli", "arith.subi", "arith.xori", "arith.maxsi", "arith.minui"])
+        self.emit(f"{names[2]} = {op} {names[0]}, {names[1]} : {wide}")
+        y = self.op(f"arith.sitofp {names[2]} : {wide} to {x.type}", x.shape)
+        return self.generic([y], ["d0, d1"], x.shape, lambda n: self.clamped(n[0]), False)
+
     def step(self):
         ops = [self.unary, self.binary, self.binary, self.named, self.halved, self.extremes, self.softmax, self.norm, self.gelu,
                self.bias, self.sliced, self.inserted, self.joined, self.padded, self.transposed, self.reshaped, self.generated,
-               self.requantized, self.requantized, self.matmul, self.matmul, self.matmul, self.product]
+               self.integers, self.requantized, self.quantized_around, self.quantized_around, self.matmul, self.matmul, self.matmul, self.product]
         if self.depth < DEPTH:
-            ops += [self.looped, self.branched, self.branched]
+            ops += [self.looped, self.branched, self.branched, self.repeated]
         return self.r.choice(ops)()
 
     # ---- the whole ----
@@ -459,7 +555,7 @@ class Program:
         arguments = ", ".join(f"{v.name}: {v.type} {self.attributes(v.name[1:], v.shape)}" for v in self.arguments)
         types = ", ".join(f"{v.type} {self.attributes(f'y{i}', v.shape)}" for i, v in enumerate(results))
         body = "\n".join(self.lines)
-        return (f"func.func @{self.name}({arguments})\n    -> ({types}) {{\n{body}\n"
+        return (f"{self.helpers}func.func @{self.name}({arguments})\n    -> ({types}) {{\n{body}\n"
                 f"  return {', '.join(v.name for v in results)} : {', '.join(v.type for v in results)}\n}}\n\n"), results
 
     def sample(self, folder):
@@ -474,14 +570,10 @@ class Program:
             outputs = {f"y{i}": (sizes(v), F32) for i, v in enumerate(results)}
             want, faults = Reference(path).call(self.name, {}, inputs, outputs, True, 0)
             if faults:
-                raise RuntimeError("; ".join(faults))
+                sys.exit(f"seed {self.seed}, {self.name}: {'; '.join(faults)}")
             calls.append(Call(f"M = {m}", {"m": m} if self.dynamic else {}, inputs, outputs, check_of(results, want)))
         os.remove(path)
         return Sample(self.name, text, calls, f"{len(self.lines)} lines{', dynamic M' * self.dynamic}", for_reference=False)
-
-
-def r_choice(r, items):
-    return items[r.randrange(len(items))]
 
 
 def check_of(results, want):
