@@ -77,6 +77,16 @@ LogicalResult HopAttr::verify(function_ref<InFlightDiagnostic()> emitError, Stri
   return success();
 }
 
+LogicalResult LayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError, Type element, int64_t panel,
+                                 int64_t columns, int64_t group, int64_t offset) {
+  if (!element.isInteger(8) && !element.isInteger(16) && !element.isInteger(32) && !element.isF32())
+    return emitError() << "expected a layout with elements of i8, i16, i32 or f32, found " << element;
+  if (columns < 1 || panel < columns || panel % columns != 0 || group < 1)
+    return emitError() << "expected a panel of whole columns and a group of at least 1, found panel = " << panel
+                       << ", columns = " << columns << " and group = " << group;
+  return success();
+}
+
 LogicalResult RecipeAttr::verify(function_ref<InFlightDiagnostic()> emitError, StringRef unit,
                                  ArrayRef<LevelAttr> tiles, ArrayRef<HopAttr> lhs, ArrayRef<HopAttr> rhs,
                                  StringRef rescale, bool swap, int64_t splitK) {

@@ -22,6 +22,8 @@ std::optional<int64_t> getByteSize(llvm::ArrayRef<int64_t> shape, unsigned eleme
 /// C1: `found`, tensors or memrefs, are the parts of `tensor`, or the tensor itself where it is not quantized.
 mlir::LogicalResult verifyParts(mlir::Operation *op, mlir::TypeRange found, mlir::RankedTensorType tensor,
                                 bool withCodes);
+/// The same for the codes alone.
+mlir::LogicalResult verifyCodes(mlir::Operation *op, mlir::TypeRange found, mlir::RankedTensorType tensor);
 
 } // namespace qlow::constraints
 

@@ -1,7 +1,8 @@
 //===- Matmul.cpp - the matrix product on tensors and in kernel form --------===//
 //
 // Verifiers and shapes of qlow.matmul and qlow.matmul_kernel, which obey the same constraints: one product, once with
-// whole operands and once with their parts. Constraint numbers are those of docs/Semantics.md.
+// whole operands and once with their parts; and of qlow.pack, which stores a right-hand side for kernels. Constraint
+// numbers are those of docs/Semantics.md.
 //
 //===----------------------------------------------------------------------===//
 
@@ -263,18 +264,31 @@ LogicalResult MatmulOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShape
 // In kernel form
 //===----------------------------------------------------------------------===//
 
-// C14
-static LogicalResult verifyOperand(MatmulKernelOp op, StringRef name, TypeRange found, Type type, bool isPacked) {
+static bool areBytes(Type type) {
+  auto shaped = cast<ShapedType>(type);
+  return shaped.hasRank() && shaped.getRank() == 1 && shaped.getElementType().isInteger(8);
+}
+
+/// What an attribute says a side is, as a tensor.
+static FailureOr<RankedTensorType> verifySideType(Operation *op, StringRef name, Type type) {
   auto tensor = dyn_cast<RankedTensorType>(type);
   if (!tensor || !isNumber(tensor.getElementType()))
-    return op.emitOpError() << "expected " << name << "_type to be a ranked tensor of !qlow.q, f32, f16 or bf16, found "
-                            << type;
-  if (failed(QType::verifyTensor([&] { return op.emitOpError(); }, tensor)))
+    return op->emitOpError() << "expected " << name << " to be a ranked tensor of !qlow.q, f32, f16 or bf16, found "
+                             << type;
+  if (failed(QType::verifyTensor([&] { return op->emitOpError(); }, tensor)))
     return failure();
+  return tensor;
+}
+
+// C14
+static LogicalResult verifyOperand(MatmulKernelOp op, StringRef name, TypeRange found, Type type, bool isPacked) {
+  FailureOr<RankedTensorType> side = verifySideType(op, (name + "_type").str(), type);
+  if (failed(side))
+    return failure();
+  RankedTensorType tensor = *side;
   if (!isPacked)
     return verifyParts(op, found, tensor, /*withCodes=*/true);
-  auto bytes = found.empty() ? ShapedType() : cast<ShapedType>(found.front());
-  if (!bytes || !bytes.hasRank() || bytes.getRank() != 1 || !bytes.getElementType().isInteger(8))
+  if (found.empty() || !areBytes(found.front()))
     return op.emitOpError() << "expected a packed " << name << " to begin with one dimension of i8, found (" << found
                             << ")";
   if (isa<QType>(tensor.getElementType()))
@@ -286,14 +300,13 @@ static LogicalResult verifyOperand(MatmulKernelOp op, StringRef name, TypeRange 
 
 LogicalResult MatmulKernelOp::verify() {
   if (failed(verifyOperand(*this, "lhs", getLhs().getTypes(), getLhsType(), /*isPacked=*/false)) ||
-      failed(verifyOperand(*this, "rhs", getRhs().getTypes(), getRhsType(), getPackedRhs())))
+      failed(verifyOperand(*this, "rhs", getRhs().getTypes(), getRhsType(), getPackedRhs().has_value())))
     return failure();
   if (failed(verifyShapes(productOf(*this))))
     return failure();
   // C15
-  auto scratch = getScratch() ? cast<ShapedType>(getScratch().getType()) : ShapedType();
-  if (scratch && (!scratch.hasRank() || scratch.getRank() != 1 || !scratch.getElementType().isInteger(8)))
-    return emitOpError() << "expected a scratch of one dimension of i8, found " << scratch;
+  if (getScratch() && !areBytes(getScratch().getType()))
+    return emitOpError() << "expected a scratch of one dimension of i8, found " << getScratch().getType();
   return success();
 }
 
@@ -319,19 +332,59 @@ Value MatmulKernelOp::emitK(OpBuilder &builder) {
   return builder.createOrFold<arith::DivUIOp>(getLoc(), k, bytes);
 }
 
-void MatmulKernelOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
-  auto add = [&](MutableOperandRange range, bool writes) {
-    for (OpOperand &operand : range) {
-      if (!isa<MemRefType>(operand.get().getType()))
-        continue;
+using Effects = SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>;
+
+/// Reads of the operands that are buffers, and writes where the op writes to them.
+static void addEffects(Effects &effects, MutableOperandRange range, bool reads, bool writes) {
+  for (OpOperand &operand : range) {
+    if (!isa<MemRefType>(operand.get().getType()))
+      continue;
+    if (reads)
       effects.emplace_back(MemoryEffects::Read::get(), &operand);
-      if (writes)
-        effects.emplace_back(MemoryEffects::Write::get(), &operand);
-    }
-  };
-  add(getLhsMutable(), false);
-  add(getRhsMutable(), false);
-  add(getExtrasMutable(), false);
-  add(getOutMutable(), true);
-  add(getScratchMutable(), true);
+    if (writes)
+      effects.emplace_back(MemoryEffects::Write::get(), &operand);
+  }
+}
+
+void MatmulKernelOp::getEffects(Effects &effects) {
+  addEffects(effects, getLhsMutable(), /*reads=*/true, /*writes=*/false);
+  addEffects(effects, getRhsMutable(), /*reads=*/true, /*writes=*/false);
+  addEffects(effects, getExtrasMutable(), /*reads=*/true, /*writes=*/false);
+  addEffects(effects, getOutMutable(), /*reads=*/true, /*writes=*/true);
+  addEffects(effects, getScratchMutable(), /*reads=*/true, /*writes=*/true);
+}
+
+//===----------------------------------------------------------------------===//
+// The stored right-hand side
+//===----------------------------------------------------------------------===//
+
+// C16
+LogicalResult PackOp::verify() {
+  FailureOr<RankedTensorType> side = verifySideType(*this, "the type after 'as'", getSourceType());
+  if (failed(side))
+    return failure();
+  RankedTensorType tensor = *side;
+  if (tensor.getRank() < 2)
+    return emitOpError() << "expected a tensor of rank 2 at least, found " << tensor;
+  auto quantized = dyn_cast<QType>(tensor.getElementType());
+  bool isInteger = getLayout().getElement().isInteger();
+  if (isInteger && !(quantized && quantized.getFormat()->integerImage()))
+    return emitOpError() << "expected codes with an integer image for a layout of integers, found " << tensor;
+  if (failed(isInteger ? verifyCodes(*this, getSource().getTypes(), tensor)
+                       : verifyParts(*this, getSource().getTypes(), tensor, /*withCodes=*/true)))
+    return failure();
+  if (!areBytes(getOut().getType()))
+    return emitOpError() << "expected an output of one dimension of i8, found " << getOut().getType();
+  return success();
+}
+
+LogicalResult PackOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+  if (getNumResults())
+    shapes.push_back(tensor::getMixedSizes(builder, getLoc(), getOut()));
+  return success();
+}
+
+void PackOp::getEffects(Effects &effects) {
+  addEffects(effects, getSourceMutable(), /*reads=*/true, /*writes=*/false);
+  addEffects(effects, getOutMutable(), /*reads=*/false, /*writes=*/true);
 }

@@ -94,12 +94,7 @@ std::optional<int64_t> constraints::getByteSize(ArrayRef<int64_t> shape, unsigne
   return bytes;
 }
 
-// C1
-LogicalResult constraints::verifyParts(Operation *op, TypeRange found, RankedTensorType tensor, bool withCodes) {
-  SmallVector<Type> expected = {tensor};
-  if (auto quantized = dyn_cast<QType>(tensor.getElementType()))
-    expected = quantized.getParts(tensor.getShape());
-  ArrayRef<Type> wanted = ArrayRef<Type>(expected).drop_front(withCodes ? 0 : 1);
+static LogicalResult verifyPartTypes(Operation *op, TypeRange found, RankedTensorType tensor, ArrayRef<Type> wanted) {
   auto fits = [](Type a, Type b) {
     auto x = cast<ShapedType>(a), y = cast<ShapedType>(b);
     return y.hasRank() && x.getElementType() == y.getElementType() && shapesAgree(x.getShape(), y.getShape());
@@ -109,6 +104,21 @@ LogicalResult constraints::verifyParts(Operation *op, TypeRange found, RankedTen
     return success();
   return op->emitOpError() << "expected the parts (" << TypeRange(wanted) << ") for " << tensor << ", found (" << found
                            << ")";
+}
+
+static SmallVector<Type> partTypes(RankedTensorType tensor) {
+  if (auto quantized = dyn_cast<QType>(tensor.getElementType()))
+    return quantized.getParts(tensor.getShape());
+  return {tensor};
+}
+
+// C1
+LogicalResult constraints::verifyParts(Operation *op, TypeRange found, RankedTensorType tensor, bool withCodes) {
+  return verifyPartTypes(op, found, tensor, ArrayRef<Type>(partTypes(tensor)).drop_front(withCodes ? 0 : 1));
+}
+
+LogicalResult constraints::verifyCodes(Operation *op, TypeRange found, RankedTensorType tensor) {
+  return verifyPartTypes(op, found, tensor, partTypes(tensor).front());
 }
 
 // C2
@@ -252,8 +262,8 @@ LogicalResult WeightOp::verify() {
     return emitOpError() << "expected a source with elements of whole bytes and at most 2^63 - 1 of them, found "
                          << source;
   int64_t stored = getBytes();
-  if (stored < 0 || (!getRecipe() && stored != *bytes))
-    return emitOpError() << "expected bytes " << (getRecipe() ? 0 : *bytes) << (getRecipe() ? " or more" : "")
+  if (stored < 0 || (!getLayout() && stored != *bytes))
+    return emitOpError() << "expected bytes " << (getLayout() ? 0 : *bytes) << (getLayout() ? " or more" : "")
                          << " for the source " << source << ", found " << stored;
   return success();
 }
@@ -265,7 +275,7 @@ LogicalResult GetWeightOp::verifySymbolUses(SymbolTableCollection &symbols) {
     return emitOpError() << "names @" << getWeight() << ", which is no qlow.weight";
   auto type = cast<ShapedType>(getType());
   auto source = weight.getSource().getShapedType();
-  bool fits = weight.getRecipe()
+  bool fits = weight.getLayout()
                   ? type.getRank() == 1 && type.getElementType().isInteger(8) &&
                         type.getDimSize(0) == int64_t(weight.getBytes())
                   : type.getShape() == source.getShape() && type.getElementType() == source.getElementType();

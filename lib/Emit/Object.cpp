@@ -182,7 +182,7 @@ LogicalResult qlow::emitArtifact(ModuleOp module, const AbiModule &abi, const Ta
   if (llvm::Error missing = checkUndefinedSymbols(path, abi))
     return module.emitError(llvm::toString(std::move(missing)));
   if (!weights.empty())
-    if (llvm::Error unwritten = writeWeights(path, abi.prefix + "_weights", weights, target, options))
+    if (llvm::Error unwritten = writeWeights(path, abi.prefix + "_weights", weights, options))
       return module.emitError(llvm::toString(std::move(unwritten)));
   return success();
 }

@@ -17,7 +17,7 @@ llvm::Error checkUndefinedSymbols(llvm::StringRef path, const AbiModule &abi);
 
 /// Streams each weight to `symbol` plus its offset. Memory is that of one packed panel.
 llvm::Error writeWeights(llvm::StringRef path, llvm::StringRef symbol, llvm::ArrayRef<WeightOp> weights,
-                         const Target &target, const ObjectOptions &options);
+                         const ObjectOptions &options);
 
 } // namespace qlow
 

@@ -18,7 +18,7 @@ namespace {
 /// One entry of the attribute.
 struct Entry {
   Location loc;
-  StringRef op, row, instruction, emulation, limit;
+  StringRef op, row, instruction, emulation, rightSide, limit;
   std::string lhs, rhs;
   ArrayRef<int64_t> shape;
   double typicalM, cycles, seconds;
@@ -40,7 +40,7 @@ static FailureOr<Entry> readEntry(ModuleOp module, Attribute attribute) {
   auto declined = dictionary.getAs<ArrayAttr>("declined");
   if (!loc || !shape || shape.size() != 3 || !lhs || !rhs || !typicalM || !cycles || !seconds || !declined)
     return malformed();
-  for (StringRef key : {"op", "row", "instruction", "emulation", "limit"})
+  for (StringRef key : {"op", "row", "instruction", "emulation", "right_side", "limit"})
     if (!text(key))
       return malformed();
   Entry entry{loc,
@@ -48,6 +48,7 @@ static FailureOr<Entry> readEntry(ModuleOp module, Attribute attribute) {
               text("row").getValue(),
               text("instruction").getValue(),
               text("emulation").getValue(),
+              text("right_side").getValue(),
               text("limit").getValue(),
               "",
               "",
@@ -111,6 +112,7 @@ FailureOr<std::string> qlow::writeReport(ModuleOp module) {
     os << "  instruction  " << entry.instruction << ", "
        << (entry.emulation.empty() ? "native" : ("emulated: " + entry.emulation).str()) << " (row " << entry.row
        << ")\n";
+    os << "  right side   " << entry.rightSide << "\n";
     os << llvm::formatv("  predicted    {0:f1} us at M = {1:f0}, {2:f0} cycles limited by {3}\n", entry.seconds * 1e6,
                         entry.typicalM, entry.cycles, entry.limit);
     // Rows declined for one reason stand on one line.
@@ -148,6 +150,7 @@ FailureOr<std::string> qlow::writeReportJson(ModuleOp module) {
                                        {"instruction", entry.instruction},
                                        {"native", entry.emulation.empty()},
                                        {"emulation", entry.emulation},
+                                       {"right_side", entry.rightSide},
                                        {"limit", entry.limit},
                                        {"typical_m", entry.typicalM},
                                        {"cycles", entry.cycles},

@@ -100,7 +100,7 @@ static Error copySource(WeightOp weight, function_ref<Error(ArrayRef<uint8_t>)> 
   return sink(ArrayRef(piece).take_front(left));
 }
 
-Error qlow::writeWeights(StringRef path, StringRef symbol, ArrayRef<WeightOp> weights, const Target &target,
+Error qlow::writeWeights(StringRef path, StringRef symbol, ArrayRef<WeightOp> weights,
                          const ObjectOptions &options) {
   auto base = fileOffset(path, symbol);
   if (!base)
@@ -129,7 +129,7 @@ Error qlow::writeWeights(StringRef path, StringRef symbol, ArrayRef<WeightOp> we
       }
       return Error::success();
     };
-    Error error = weight.getRecipe() ? packWeight(weight, target, sink) : copySource(weight, sink);
+    Error error = weight.getLayout() ? packWeight(weight, sink) : copySource(weight, sink);
     if (!error && stream.missing())
       error = createStringError(Twine(stream.missing()) + " of its " + Twine(weight.getBytes()) + " bytes are missing");
     if (error) {

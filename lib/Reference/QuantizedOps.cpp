@@ -228,7 +228,7 @@ static LogicalResult runRequantize(Evaluator &, RequantizeOp op, Frame &frame) {
 
 static LogicalResult runGetWeight(Evaluator &, GetWeightOp op, Frame &frame) {
   auto weight = SymbolTable::lookupNearestSymbolFrom<WeightOp>(op, op.getWeightAttr());
-  if (weight.getRecipe())
+  if (weight.getLayout())
     return op.emitError() << "the reference evaluator does not read packed weights: evaluate the program before "
                              "qlow-pack-weights";
   llvm::Expected<Array> array = toArray(weight.getSource());

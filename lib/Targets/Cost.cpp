@@ -9,16 +9,33 @@
 
 using namespace qlow;
 
-void qlow::score(Candidate &candidate, const Machine &machine) {
+namespace {
+struct Score {
+  double cycles = 0, key = 0;
+  Resource limit = Resource::Memory;
+};
+} // namespace
+
+static Score scoreOf(const ResourceVector &uses, const Machine &machine) {
+  Score score;
   double sum = 0;
-  candidate.cycles = 0;
   for (unsigned i = 0; i < kNumResources; ++i) {
-    double cycles = candidate.uses[i] / machine.capacity[i];
+    double cycles = uses[i] / machine.capacity[i];
     sum += cycles;
-    if (cycles <= candidate.cycles)
+    if (cycles <= score.cycles)
       continue;
-    candidate.cycles = cycles;
-    candidate.limit = static_cast<Resource>(i);
+    score.cycles = cycles;
+    score.limit = static_cast<Resource>(i);
   }
-  candidate.key = candidate.cycles + 0.1 * sum;
+  score.key = score.cycles + 0.1 * sum;
+  return score;
+}
+
+void qlow::score(Candidate &candidate, const Machine &machine) {
+  Score kernel = scoreOf(candidate.uses, machine), packing = scoreOf(candidate.packing, machine);
+  candidate.cycles = kernel.cycles;
+  candidate.limit = kernel.limit;
+  candidate.key = kernel.key;
+  candidate.packingCycles = packing.cycles;
+  candidate.packingKey = packing.key;
 }

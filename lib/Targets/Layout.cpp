@@ -7,6 +7,9 @@
 
 #include "qlow/Targets/Layout.h"
 
+#include "Index.h"
+
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -17,37 +20,6 @@
 using namespace mlir;
 using namespace qlow;
 
-Layout::Layout(const MultiplyRow &row, int64_t panelWidth, int64_t n, int64_t k)
-    : n(n), k(k), panelWidth(panelWidth), vectorWidth(row.storedColumns()), kGroup(row.storedGroup()),
-      elementBytes(qlow::elementBytes(row.storedRhs)), columnSums(!row.isFloat) {}
-
-int64_t Layout::numPanels() const { return llvm::divideCeil(n, panelWidth); }
-int64_t Layout::groups() const { return llvm::divideCeil(k, kGroup); }
-int64_t Layout::width(int64_t panel) const {
-  return llvm::alignTo(std::min(panelWidth, n - panel * panelWidth), vectorWidth);
-}
-int64_t Layout::panelBytes(int64_t panel) const {
-  return width(panel) * (groups() * kGroup * elementBytes + (columnSums ? 4 : 0));
-}
-int64_t Layout::panelOffset(int64_t panel) const {
-  return panel == 0 ? 0 : panel * panelBytes(0); // all panels before the last have the same width
-}
-int64_t Layout::byteOf(int64_t column, int64_t kIndex) const {
-  int64_t panel = column / panelWidth;
-  return panelOffset(panel) +
-         (((kIndex / kGroup) * width(panel) + column % panelWidth) * kGroup + kIndex % kGroup) * elementBytes;
-}
-int64_t Layout::columnSumOf(int64_t column) const {
-  int64_t panel = column / panelWidth;
-  return panelOffset(panel) + width(panel) * groups() * kGroup * elementBytes + column % panelWidth * 4;
-}
-int64_t Layout::bytes() const {
-  if (n == 0)
-    return 0;
-  int64_t last = numPanels() - 1;
-  return panelOffset(last) + panelBytes(last);
-}
-
 int64_t qlow::packedPanelWidth(RecipeAttr recipe) {
   ArrayRef<HopAttr> hops = recipe.getRhs();
   if (hops.size() < 2 || hops.front().getTo() != "memory")
@@ -56,20 +28,37 @@ int64_t qlow::packedPanelWidth(RecipeAttr recipe) {
   return tile.empty() ? 0 : tile[1];
 }
 
-static int64_t batchOf(RankedTensorType type) {
-  int64_t batch = 1;
-  for (int64_t size : type.getShape().drop_back(2))
-    batch *= size;
-  return batch;
+LayoutAttr qlow::layoutOf(MLIRContext *context, const MultiplyRow &row, int64_t panelWidth, bool isOpenN) {
+  Type element =
+      row.isFloat ? Type(Float32Type::get(context)) : IntegerType::get(context, 8 * qlow::elementBytes(row.storedRhs));
+  return LayoutAttr::get(context, element, panelWidth, isOpenN ? panelWidth : row.storedColumns(), row.storedGroup(), row.rhsOffset);
 }
 
-static Layout layoutFor(const MultiplyRow &row, int64_t panelWidth, RankedTensorType type, bool transposed) {
-  ArrayRef<int64_t> matrix = type.getShape().take_back(2);
-  return Layout(row, panelWidth, matrix[transposed ? 0 : 1], matrix[transposed ? 1 : 0]);
+/// `shape` has a batch of any rank before its matrix.
+template <typename Int, typename Shape> static Int bytesOf(LayoutAttr layout, const Shape &shape, bool transposed) {
+  size_t rank = shape.size();
+  Int bytes = LayoutOf<Int>(layout, shape[rank - (transposed ? 2 : 1)], shape[rank - (transposed ? 1 : 2)]).bytes();
+  for (size_t dim = 0; dim + 2 < rank; ++dim)
+    bytes = shape[dim] * bytes;
+  return bytes;
 }
 
-int64_t qlow::packedBytes(const MultiplyRow &row, int64_t panelWidth, RankedTensorType type, bool transposed) {
-  return batchOf(type) * layoutFor(row, panelWidth, type, transposed).bytes();
+int64_t qlow::packedBytes(LayoutAttr layout, ArrayRef<int64_t> shape, bool transposed) {
+  return bytesOf<int64_t>(layout, shape, transposed);
+}
+
+OpFoldResult qlow::emitPackedBytes(OpBuilder &builder, Location loc, LayoutAttr layout, ArrayRef<OpFoldResult> shape,
+                                   bool transposed) {
+  if (std::optional<SmallVector<int64_t>> known = getConstantIntValues(shape))
+    return builder.getIndexAttr(packedBytes(layout, *known, transposed));
+  SmallVector<Index> sizes;
+  for (OpFoldResult size : shape) {
+    auto value = dyn_cast<Value>(size);
+    if (!value)
+      value = arith::ConstantIndexOp::create(builder, loc, *getConstantIntValue(size));
+    sizes.push_back({&builder, loc, value});
+  }
+  return bytesOf<Index>(layout, sizes, transposed).value;
 }
 
 //===----------------------------------------------------------------------===//
@@ -122,7 +111,7 @@ static void packGroups(const Source &source, int64_t groups, int64_t columns, in
 static void packBytes(const Layout &layout, const Source &whole, int64_t panel, int32_t offset, bool isSigned,
                       uint8_t *out) {
   int64_t width = layout.width(panel), first = panel * layout.panelWidth;
-  int64_t columns = std::min(width, layout.n - first), group = layout.kGroup;
+  int64_t columns = std::min(width, layout.n - first), group = layout.group;
   SmallVector<int32_t, 64> sums(width, 0);
   Source source{whole.data + first * whole.columnStride, whole.rowStride, whole.columnStride};
   int32_t flip = isSigned ? 128 : 0;
@@ -141,7 +130,7 @@ static void packBytes(const Layout &layout, const Source &whole, int64_t panel, 
       out[((k / group) * width + j) * group + k % group] = static_cast<uint8_t>(value);
       sums[j] += value;
     }
-  std::memcpy(out + width * layout.groups() * group, sums.data(), width * 4);
+  std::memcpy(out + layout.sumsAt(width), sums.data(), width * 4);
 }
 
 static void packFloats(const Layout &layout, const Source &source, int64_t panel, uint8_t *out) {
@@ -169,34 +158,39 @@ static llvm::Expected<ArrayRef<char>> rawBytes(ElementsAttr attr, bool &isSplat)
   return llvm::createStringError("expected a dense or dense_resource constant");
 }
 
-llvm::Error qlow::packWeight(WeightOp weight, const Target &target,
-                             llvm::function_ref<llvm::Error(ArrayRef<uint8_t>)> sink) {
+bool qlow::storesWhole(RankedTensorType type, LayoutAttr layout) {
+  QType quantized = getQuantizedElement(type);
+  if (!quantized)
+    return type.getElementType().isF32() && layout.getElement().isF32();
+  const Format &format = *quantized.getFormat();
+  return format.kind == DecodeKind::Integer && format.bits == 8 && layout.getElement().isInteger(8);
+}
+
+llvm::Error qlow::packWeight(WeightOp weight, llvm::function_ref<llvm::Error(ArrayRef<uint8_t>)> sink) {
   bool isSplat = false;
   llvm::Expected<ArrayRef<char>> raw = rawBytes(weight.getSource(), isSplat);
   if (!raw)
     return raw.takeError();
-  RecipeAttr recipe = *weight.getRecipe();
-  const MultiplyRow *row = target.findRow(recipe.getUnit());
-  int64_t panelWidth = packedPanelWidth(recipe);
-  if (!row || panelWidth == 0)
-    return llvm::createStringError(
-        llvm::formatv("the recipe of @{0} names '{1}', which is no row of {2}, or packs nothing", weight.getSymName(),
-                      recipe.getUnit(), target.machine().name)
-            .str());
+  LayoutAttr stored = *weight.getLayout();
   auto type = cast<RankedTensorType>(weight.getSourceType());
+  if (!storesWhole(type, stored))
+    return llvm::createStringError(
+        llvm::formatv("@{0} has a layout that its elements do not fit as they are", weight.getSymName()).str());
   bool transposed = weight.getTransposed();
-  Layout layout = layoutFor(*row, panelWidth, type, transposed);
+  ArrayRef<int64_t> matrix = type.getShape().take_back(2);
+  Layout layout(stored, matrix[transposed ? 0 : 1], matrix[transposed ? 1 : 0]);
   QType quantized = getQuantizedElement(type);
   Source source{reinterpret_cast<const uint8_t *>(raw->data()), transposed ? 1 : layout.n, transposed ? layout.k : 1};
   if (isSplat)
     source.rowStride = source.columnStride = 0;
 
   std::vector<uint8_t> panel;
-  for (int64_t batch = 0, end = batchOf(type); batch < end; ++batch) {
+  int64_t batches = ShapedType::getNumElements(type.getShape().drop_back(2));
+  for (int64_t batch = 0; batch < batches; ++batch) {
     for (int64_t index = 0; index < layout.numPanels(); ++index) {
-      panel.assign(layout.panelBytes(index), 0);
+      panel.assign(layout.panelBytes(layout.width(index)), 0);
       if (quantized)
-        packBytes(layout, source, index, row->rhsOffset, quantized.getFormat()->isSigned, panel.data());
+        packBytes(layout, source, index, stored.getOffset(), quantized.getFormat()->isSigned, panel.data());
       else
         packFloats(layout, source, index, panel.data());
       if (llvm::Error error = sink(panel))

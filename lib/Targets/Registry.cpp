@@ -101,6 +101,11 @@ const MultiplyRow *Target::findRow(StringRef id) const {
   return nullptr;
 }
 
+mlir::LogicalResult Family::schedule(mlir::RewriterBase &, PackOp pack, const Machine &machine) const {
+  return pack.emitOpError() << "is not for " << machine.name << ": its kernels take a right side that is computed from "
+                            << "where it lies; expected recipes that pack only constants into memory";
+}
+
 unsigned qlow::elementBytes(OperandElement element) {
   switch (element) {
   case OperandElement::U8:

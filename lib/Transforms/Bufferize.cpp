@@ -44,15 +44,15 @@ static LogicalResult copyBuffer(OpBuilder &builder, Location loc, Value from, Va
 }
 
 namespace {
-/// Reads all operands but `out`, and overwrites that.
-struct KernelModel : DstBufferizableOpInterfaceExternalModel<KernelModel, MatmulKernelOp> {
+/// Kernel forms read all operands but `out`, and overwrite that.
+template <typename OpTy> struct KernelModel : DstBufferizableOpInterfaceExternalModel<KernelModel<OpTy>, OpTy> {
   bool bufferizesToMemoryRead(Operation *op, OpOperand &operand, const AnalysisState &) const {
-    return !cast<MatmulKernelOp>(op).isDpsInit(&operand);
+    return !cast<OpTy>(op).isDpsInit(&operand);
   }
 
   LogicalResult bufferize(Operation *op, RewriterBase &rewriter, const BufferizationOptions &options,
                           BufferizationState &state) const {
-    auto kernel = cast<MatmulKernelOp>(op);
+    auto kernel = cast<OpTy>(op);
     Value out = kernel.getOut(), target;
     SmallVector<Value> operands;
     for (OpOperand &operand : op->getOpOperands()) {
@@ -77,7 +77,8 @@ struct KernelModel : DstBufferizableOpInterfaceExternalModel<KernelModel, Matmul
     OperationState newState(op->getLoc(), op->getName());
     newState.addOperands(operands);
     newState.addAttributes(op->getAttrDictionary().getValue());
-    newState.addRegion()->takeBody(kernel.getEpilogue());
+    for (Region &region : op->getRegions())
+      newState.addRegion()->takeBody(region);
     rewriter.create(newState);
     if (target && out != target && failed(options.createMemCpy(rewriter, op->getLoc(), out, target)))
       return failure();
@@ -131,7 +132,8 @@ struct Bufferize : qlow::impl::BufferizeBase<Bufferize> {
     scf::registerBufferizableOpInterfaceExternalModels(registry);
     tensor::registerBufferizableOpInterfaceExternalModels(registry);
     registry.addExtension(+[](MLIRContext *context, QlowDialect *) {
-      MatmulKernelOp::attachInterface<KernelModel>(*context);
+      MatmulKernelOp::attachInterface<KernelModel<MatmulKernelOp>>(*context);
+      PackOp::attachInterface<KernelModel<PackOp>>(*context);
       GetWeightOp::attachInterface<WeightModel>(*context);
     });
   }

@@ -40,7 +40,7 @@ static const Step kSteps[] = {
     {"qlow-fuse-epilogues"},
     {"qlow-record-abi", "prefix={1}"},
     {"qlow-select-recipes", kTarget},
-    {"qlow-split-quantized"},
+    {"qlow-split-quantized", kTarget},
     // Tensors of parts.
     {"convert-elementwise-to-linalg"},
     {"canonicalize"},

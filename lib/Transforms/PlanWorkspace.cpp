@@ -309,6 +309,10 @@ void Planner::addScratch() {
     auto type = MemRefType::get({ShapedType::kDynamic}, builder.getI8Type());
     kernel.getScratchMutable().assign(memref::AllocOp::create(builder, loc, type, bytes));
   });
+  function.walk([&](PackOp pack) {
+    if (!pack.getWidth())
+      pack.getWidthMutable().assign(roots.width);
+  });
 }
 
 //===----------------------------------------------------------------------===//

@@ -36,7 +36,18 @@ struct ScheduleKernels : qlow::impl::ScheduleKernelsBase<ScheduleKernels> {
     }
     SmallVector<MatmulKernelOp> kernels;
     getOperation().walk([&](MatmulKernelOp kernel) { kernels.push_back(kernel); });
+    SmallVector<PackOp> packs;
+    getOperation().walk([&](PackOp pack) { packs.push_back(pack); });
     IRRewriter rewriter(&getContext());
+    for (PackOp pack : packs) {
+      if (!isa<MemRefType>(pack.getOut().getType()) || !pack.getWidth()) {
+        pack.emitOpError() << "must be bufferized and have its width before it is scheduled";
+        return signalPassFailure();
+      }
+      if (failed((*found)->family().schedule(rewriter, pack, (*found)->machine())))
+        return signalPassFailure();
+      ++numPacks;
+    }
     for (MatmulKernelOp kernel : kernels) {
       if (!isa<MemRefType>(kernel.getOut().getType()) || !kernel.getScratch()) {
         kernel.emitOpError() << "must be bufferized and have its scratch before it is scheduled";

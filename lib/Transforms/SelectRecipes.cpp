@@ -1,8 +1,9 @@
 //===- SelectRecipes.cpp - which instruction computes each matmul -----------===//
 //
 // Takes matmuls and gives each a recipe for every range of M, and the module a report of what was chosen and why not
-// something better. A layout belongs to a weight: all uses of one constant, for all M, share the layout whose sum of
-// best costs is least. Must not change what is computed: candidates that would are declined by their family.
+// something better. A layout belongs to a right side: all uses of one, for all M, share the layout whose sum of best
+// costs is least, and where it is computed also whether it is packed once or by each task. Must not change what is
+// computed: candidates that would are declined by their family.
 //
 //===----------------------------------------------------------------------===//
 
@@ -60,6 +61,14 @@ static Attribute constantCodes(Value operand) {
   return constant ? constant.getValue() : Attribute();
 }
 
+/// What tells right sides apart: the constant, or the value of codes or floats; and how its matrices lie.
+static std::pair<const void *, unsigned> rightSide(MatmulOp op) {
+  Attribute constant = constantCodes(op.getRhs());
+  auto compose = op.getRhs().getDefiningOp<ComposeOp>();
+  Value codes = compose ? compose.getParts().front() : op.getRhs();
+  return {constant ? constant.getAsOpaquePointer() : codes.getAsOpaquePointer(), op.getTransposeRhs()};
+}
+
 static OperandFacts factsOf(Value operand, bool exactSum) {
   OperandFacts facts;
   facts.isConstant = static_cast<bool>(constantCodes(operand));
@@ -95,6 +104,8 @@ static MatmulProblem problemOf(MatmulOp op) {
   problem.k = estimate(k, kTypicalSize);
   if (!ShapedType::isDynamic(m))
     problem.knownM = m;
+  if (!ShapedType::isDynamic(n))
+    problem.knownN = n;
   if (!ShapedType::isDynamic(k))
     problem.knownK = k;
   problem.exactSum = op.hasExactSum();
@@ -122,28 +133,41 @@ static Choice enumerate(MatmulOp op, const Target &target) {
   return choice;
 }
 
-/// The cheapest possible candidate of that layout (any layout if empty).
+/// The key of all that is done for one matmul alone.
+static double wholeKey(const Candidate &candidate) { return candidate.key + candidate.packingKey; }
+/// The same less what it shares with other readers of its right side.
+static double ownKey(const Candidate &candidate) { return candidate.packsOnce ? candidate.key : wholeKey(candidate); }
+
+/// The cheapest possible candidate of that layout; of any layout if empty, which then packs for itself.
 static const Candidate *best(ArrayRef<Candidate> candidates, StringRef layout) {
   const Candidate *result = nullptr;
+  auto key = [&](const Candidate &candidate) { return layout.empty() ? wholeKey(candidate) : ownKey(candidate); };
   for (const Candidate &candidate : candidates)
     if (candidate.declined.empty() && (layout.empty() || candidate.layout == layout) &&
-        (!result || candidate.key < result->key))
+        (!result || key(candidate) < key(*result)))
       result = &candidate;
   return result;
 }
 
-/// The layout with the least sum over all uses and ranges of M.
+/// The layout with the least sum over all uses and ranges of M; packing is paid once for each range.
 static std::string chooseLayout(ArrayRef<Choice *> uses) {
   std::map<std::string, double> sums; // ordered: ties go to the same layout every time
   for (const Candidate &candidate : uses.front()->ranges.front())
     if (candidate.declined.empty())
       sums[candidate.layout] = 0;
-  for (auto &[layout, sum] : sums)
-    for (Choice *use : uses)
+  for (auto &[layout, sum] : sums) {
+    double packing = 0;
+    for (Choice *use : uses) {
+      double ofUse = 0;
       for (const std::vector<Candidate> &range : use->ranges) {
         const Candidate *candidate = best(range, layout);
-        sum += candidate ? candidate->key : std::numeric_limits<double>::infinity();
+        sum += candidate ? ownKey(*candidate) : std::numeric_limits<double>::infinity();
+        ofUse += candidate && candidate->packsOnce ? candidate->packingKey : 0;
       }
+      packing = std::max(packing, ofUse);
+    }
+    sum += packing;
+  }
   auto least = llvm::min_element(sums, [](const auto &a, const auto &b) { return a.second < b.second; });
   return least == sums.end() || std::isinf(least->second) ? std::string() : least->first;
 }
@@ -162,10 +186,26 @@ static std::string emulationOf(const Candidate &candidate) {
   return llvm::join(ways, ", ");
 }
 
+/// How the right side gets to the multiply unit, and what the other way would have cost this matmul alone.
+static std::string describeRightSide(const Candidate &chosen, ArrayRef<Candidate> all, size_t numUses) {
+  bool isInMemory = chosen.recipe.getRhs().front().getTo() == "memory";
+  std::string text = !isInMemory        ? "packed panel by panel by the tasks that read it"
+                     : chosen.packsOnce ? llvm::formatv("packed once into memory, {0:F0} cycles", chosen.packingCycles)
+                                        : std::string("stored packed");
+  if (chosen.packsOnce && numUses > 1)
+    text += llvm::formatv(" shared by {0} matmuls", numUses);
+  for (const Candidate &other : all)
+    if (other.row == chosen.row && other.layout != chosen.layout)
+      text += llvm::formatv("; {0} it would take {1:F2} times the cost", isInMemory ? "panel by panel" : "once",
+                            wholeKey(other) / std::max(wholeKey(chosen), 1e-9));
+  return text;
+}
+
 /// One entry of the module's report: what computes the op where M is large, at what cost, and why each other row was
-/// not taken.
-static DictionaryAttr describe(MatmulOp op, const Candidate &last, ArrayRef<Candidate> all, const Machine &machine) {
-  double typicalM = problemOf(op).m;
+/// not taken. `numUses` matmuls read its right side.
+static DictionaryAttr describe(MatmulOp op, const Candidate &last, ArrayRef<Candidate> all, size_t numUses,
+                               const Machine &machine) {
+  double typicalM = problemOf(op).m, cycles = last.cycles + (last.packsOnce ? 0 : last.packingCycles);
   Builder builder(op.getContext());
   SmallVector<NamedAttribute> entry;
   auto add = [&](StringRef key, Attribute value) { entry.push_back(builder.getNamedAttr(key, value)); };
@@ -178,17 +218,21 @@ static DictionaryAttr describe(MatmulOp op, const Candidate &last, ArrayRef<Cand
   add("row", builder.getStringAttr(last.row->id));
   add("instruction", builder.getStringAttr(last.row->instruction));
   add("emulation", builder.getStringAttr(emulationOf(last)));
+  add("right_side", builder.getStringAttr(describeRightSide(last, all, numUses)));
   add("typical_m", builder.getF64FloatAttr(typicalM));
   add("limit", builder.getStringAttr(resourceName(last.limit)));
-  add("cycles", builder.getF64FloatAttr(last.cycles));
-  add("seconds", builder.getF64FloatAttr(last.cycles / (machine.clockGHz * 1e9)));
+  add("cycles", builder.getF64FloatAttr(cycles));
+  add("seconds", builder.getF64FloatAttr(cycles / (machine.clockGHz * 1e9)));
   SmallVector<Attribute> declined;
   for (const Candidate &candidate : all) {
-    if (candidate.row == last.row)
+    // A row that could pack either way is named once.
+    bool isNamed =
+        llvm::any_of(all, [&](const Candidate &other) { return &other < &candidate && other.row == candidate.row; });
+    if (candidate.row == last.row || isNamed)
       continue;
     std::string reason = candidate.declined;
     if (reason.empty())
-      reason = llvm::formatv("{0:F2} times the cost", candidate.key / std::max(last.key, 1e-9));
+      reason = llvm::formatv("{0:F2} times the cost", wholeKey(candidate) / std::max(wholeKey(last), 1e-9));
     declined.push_back(builder.getStringAttr(candidate.row->id.str() + ": " + reason));
   }
   add("declined", builder.getArrayAttr(declined));
@@ -198,7 +242,7 @@ static DictionaryAttr describe(MatmulOp op, const Candidate &last, ArrayRef<Cand
 /// All that the stored bytes of a packed right side depend on.
 static auto storedAs(const Candidate &candidate) {
   const MultiplyRow &row = *candidate.row;
-  return std::tuple(row.n, row.storedGroup(), row.storedRhs, row.rhsOffset, packedPanelWidth(candidate.recipe),
+  return std::tuple(row.storedColumns(), row.storedGroup(), row.storedRhs, row.rhsOffset, packedPanelWidth(candidate.recipe),
                     candidate.recipe.getRhs().front());
 }
 
@@ -208,7 +252,13 @@ static FailureOr<Attribute> checkKept(MatmulOp op, const Target &target) {
   std::vector<Candidate> all = target.family().candidates(op.getContext(), problemOf(op), target);
   std::vector<Candidate> kept;
   for (RecipeAttr recipe : op.getRecipes()->getRecipes()) {
-    auto named = llvm::find_if(all, [&](const Candidate &candidate) { return candidate.row->id == recipe.getUnit(); });
+    auto isNamed = [&](const Candidate &candidate) { return candidate.row->id == recipe.getUnit(); };
+    StringRef place = recipe.getRhs().front().getTo();
+    auto named = llvm::find_if(all, [&](const Candidate &candidate) {
+      return isNamed(candidate) && candidate.recipe && candidate.recipe.getRhs().front().getTo() == place;
+    });
+    if (named == all.end())
+      named = llvm::find_if(all, isNamed);
     if (named == all.end())
       return op.emitOpError() << "has a recipe with '" << recipe.getUnit() << "', which is no row of "
                               << target.machine().name;
@@ -221,7 +271,7 @@ static FailureOr<Attribute> checkKept(MatmulOp op, const Target &target) {
       return op.emitOpError() << "has recipes that store the right side in two ways, but it is stored once: " << recipe
                               << " beside " << kept.front().recipe;
   }
-  return Attribute(describe(op, kept.back(), all, target.machine()));
+  return Attribute(describe(op, kept.back(), all, /*numUses=*/1, target.machine()));
 }
 
 /// Gives each of the ops, which share a right side, its recipes, and writes their entries.
@@ -240,7 +290,7 @@ LogicalResult SelectRecipes::choose(ArrayRef<Choice *> uses, const Machine &mach
     use->op.setRecipesAttr(RecipesAttr::get(&getContext(), use->bounds, recipes));
     ++numSelected;
     numEmulated += !emulationOf(*last).empty();
-    entries[use->op] = describe(use->op, *last, use->ranges.back(), machine);
+    entries[use->op] = describe(use->op, *last, use->ranges.back(), uses.size(), machine);
   }
   return success();
 }
@@ -267,13 +317,11 @@ void SelectRecipes::runOnOperation() {
     entries[op] = *entry;
     ++numKept;
   }
-  // Uses of one constant choose together; a computed right side chooses for itself.
-  llvm::MapVector<const void *, SmallVector<Choice *>> weights;
-  for (Choice &choice : choices) {
-    Attribute codes = constantCodes(choice.op.getRhs());
-    weights[codes ? codes.getAsOpaquePointer() : choice.op.getAsOpaquePointer()].push_back(&choice);
-  }
-  for (auto &[_, uses] : weights)
+  // Uses of one right side choose together.
+  llvm::MapVector<std::pair<const void *, unsigned>, SmallVector<Choice *>> rightSides;
+  for (Choice &choice : choices)
+    rightSides[rightSide(choice.op)].push_back(&choice);
+  for (auto &[_, uses] : rightSides)
     if (failed(choose(uses, machine.machine())))
       return signalPassFailure();
   auto report = llvm::map_to_vector(matmuls, [&](MatmulOp op) { return entries.lookup(op); });

@@ -8,6 +8,7 @@
 
 #include "Conversions.h"
 #include "Epilogues.h"
+#include "qlow/Targets/Layout.h"
 #include "qlow/Transforms/Pipeline.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -39,9 +40,48 @@ static SmallVector<Value> emitOperandParts(OpBuilder &builder, Location loc, Val
   return emitParts(builder, loc, operand);
 }
 
+/// The layout in which the recipes of a matmul want its right side in memory, null where tasks pack what they read.
+static FailureOr<LayoutAttr> layoutInMemory(MatmulOp op, const Target &target) {
+  auto inMemory = [](RecipeAttr recipe) { return recipe.getRhs().front().getTo() == "memory"; };
+  ArrayRef<RecipeAttr> recipes = op.getRecipes()->getRecipes();
+  LayoutAttr layout;
+  for (RecipeAttr recipe : recipes) {
+    if (inMemory(recipe) != inMemory(recipes.front()))
+      return op.emitOpError() << "has recipes that read the right side from memory and others that pack it themselves: "
+                                 "expected one way for all M";
+    if (!inMemory(recipe))
+      continue;
+    const MultiplyRow *row = target.findRow(recipe.getUnit());
+    int64_t panelWidth = packedPanelWidth(recipe);
+    if (!row || panelWidth == 0 || panelWidth % row->n)
+      return op.emitOpError() << "has a recipe that is none of " << target.machine().name << ": " << recipe;
+    auto rhs = cast<RankedTensorType>(op.getRhs().getType());
+    bool isOpenN = rhs.isDynamicDim(rhs.getRank() - (op.getTransposeRhs() ? 2 : 1));
+    LayoutAttr wanted = layoutOf(op.getContext(), *row, panelWidth, isOpenN);
+    if (layout && wanted != layout)
+      return op.emitOpError() << "has recipes that store the right side in " << layout << " and in " << wanted
+                              << ": expected one layout for all M";
+    layout = wanted;
+  }
+  return layout;
+}
+
+/// The right side as its kernel reads it: packed bytes in place of its codes.
+static void packRhs(IRRewriter &rewriter, MatmulOp op, LayoutAttr layout, SmallVector<Value> &rhs) {
+  Location loc = op.getLoc();
+  OpFoldResult bytes =
+      emitPackedBytes(rewriter, loc, layout, emitSizes(rewriter, loc, op.getRhs()), op.getTransposeRhs());
+  Value out = tensor::EmptyOp::create(rewriter, loc, ArrayRef<OpFoldResult>{bytes}, rewriter.getI8Type());
+  // Integers are images of codes; scales and zero points are the kernel's business.
+  ValueRange source = layout.getElement().isInteger() ? ValueRange(rhs).take_front() : ValueRange(rhs);
+  auto pack = PackOp::create(rewriter, loc, out.getType(), source, out, /*width=*/Value(), op.getRhs().getType(),
+                             op.getTransposeRhs(), layout);
+  rhs.front() = pack.getResult(0);
+}
+
 /// %y = qlow.matmul %a, %b epilogue R : quantized
 ///   ->  %c = qlow.matmul_kernel lhs(parts of a) rhs(parts of b) outs(empty) epilogue R;  %y = compose %c, parts of y
-static LogicalResult lowerMatmul(IRRewriter &rewriter, MatmulOp op) {
+static LogicalResult lowerMatmul(IRRewriter &rewriter, MatmulOp op, const Target &target) {
   if (!op.hasEpilogue())
     op = formEpilogue(rewriter, op);
   if (!op.getRecipes())
@@ -50,14 +90,19 @@ static LogicalResult lowerMatmul(IRRewriter &rewriter, MatmulOp op) {
   Location loc = op.getLoc();
   SmallVector<Value> lhs = emitOperandParts(rewriter, loc, op.getLhs());
   SmallVector<Value> rhs = emitOperandParts(rewriter, loc, op.getRhs());
+  FailureOr<LayoutAttr> layout = layoutInMemory(op, target);
+  if (failed(layout))
+    return failure();
+  if (*layout)
+    packRhs(rewriter, op, *layout, rhs);
   auto type = cast<RankedTensorType>(op.getType());
   bool isQuantized = isa<QType>(type.getElementType());
   Type element = isQuantized ? rewriter.getI8Type() : type.getElementType();
   Value out = tensor::EmptyOp::create(rewriter, loc, emitMatmulSizes(rewriter, op), element);
-  auto kernel = MatmulKernelOp::create(rewriter, loc, out.getType(), lhs, rhs, op.getExtras(), out, /*scratch=*/Value(),
-                                       op.getLhs().getType(), op.getRhs().getType(), op.getTransposeLhs(),
-                                       op.getTransposeRhs(), /*packed_rhs=*/false,
-                                       op.getExtraMaps().value_or(rewriter.getArrayAttr({})), *op.getRecipes());
+  auto kernel =
+      MatmulKernelOp::create(rewriter, loc, out.getType(), lhs, rhs, op.getExtras(), out, /*scratch=*/Value(),
+                             op.getLhs().getType(), op.getRhs().getType(), op.getTransposeLhs(), op.getTransposeRhs(),
+                             *layout, op.getExtraMaps().value_or(rewriter.getArrayAttr({})), *op.getRecipes());
   kernel.getEpilogue().takeBody(op.getEpilogue());
   kernel->setDiscardableAttrs(op->getDiscardableAttrDictionary());
   Value result = kernel.getResult(0);
@@ -82,9 +127,9 @@ static void lowerDim(IRRewriter &rewriter, tensor::DimOp op) {
   rewriter.replaceOp(op, getValueOrCreateConstantIndexOp(rewriter, op.getLoc(), size));
 }
 
-static LogicalResult lowerOp(IRRewriter &rewriter, Operation *op) {
+static LogicalResult lowerOp(IRRewriter &rewriter, Operation *op, const Target &target) {
   return TypeSwitch<Operation *, LogicalResult>(op)
-      .Case([&](MatmulOp matmul) { return lowerMatmul(rewriter, matmul); })
+      .Case([&](MatmulOp matmul) { return lowerMatmul(rewriter, matmul, target); })
       .Case([&](QuantizeOp quantize) { return lowerQuantize(rewriter, quantize), success(); })
       .Case([&](QuantizeDynamicOp quantize) { return lowerQuantizeDynamic(rewriter, quantize), success(); })
       .Case([&](DequantizeOp dequantize) { return lowerDequantize(rewriter, dequantize), success(); })
@@ -151,26 +196,32 @@ struct SplitSelect : OpConversionPattern<arith::SelectOp> {
 struct SplitQuantized : qlow::impl::SplitQuantizedBase<SplitQuantized> {
   using SplitQuantizedBase::SplitQuantizedBase;
   void runOnOperation() override {
-    if (failed(rewriteOverParts()) || failed(convertTypes()))
+    llvm::Expected<std::shared_ptr<const Target>> found = Target::find(target);
+    if (!found) {
+      getOperation().emitError() << llvm::toString(found.takeError());
+      return signalPassFailure();
+    }
+    if (failed(rewriteOverParts(**found)) || failed(convertTypes()))
       signalPassFailure();
   }
 
 private:
-  LogicalResult rewriteOverParts();
+  LogicalResult rewriteOverParts(const Target &machine);
   LogicalResult convertTypes();
 };
 } // namespace
 
-LogicalResult SplitQuantized::rewriteOverParts() {
+LogicalResult SplitQuantized::rewriteOverParts(const Target &machine) {
   SmallVector<Operation *> ops;
   getOperation().walk([&](Operation *op) { ops.push_back(op); });
   IRRewriter rewriter(&getContext());
   for (Operation *op : ops) {
     numKernels += isa<MatmulOp>(op);
     numConversions += isa<QuantizeOp, QuantizeDynamicOp, DequantizeOp, RequantizeOp>(op);
-    if (failed(lowerOp(rewriter, op)))
+    if (failed(lowerOp(rewriter, op, machine)))
       return failure();
   }
+  getOperation().walk([&](PackOp) { ++numPacks; });
   return success();
 }
 

@@ -445,8 +445,8 @@ func.func @get_weight_type_c12() {
 
 // -----
 
-#r = #qlow.recipe<mul, tiles = [<reg, [1, 1, 1]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>], rescale = end>
-qlow.weight private @w dense<1> : tensor<4xi8> as tensor<4x!qlow.q<i8 : f32>> bytes 64 recipe #r
+#l = #qlow.layout<element = i8, panel = 16, columns = 16, group = 4>
+qlow.weight private @w dense<1> : tensor<4xi8> as tensor<4x!qlow.q<i8 : f32>> bytes 64 layout #l
 func.func @get_weight_packed_c12() {
   // expected-error@+1 {{has type 'tensor<4xi8>', which is not how @w is stored}}
   %0 = qlow.get_weight @w : tensor<4xi8>
@@ -460,9 +460,9 @@ qlow.weight private @bytes_c13 dense<1> : tensor<4xi8> as tensor<4x!qlow.q<i8 : 
 
 // -----
 
-#r = #qlow.recipe<mul, tiles = [<reg, [1, 1, 1]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>], rescale = end>
+#l = #qlow.layout<element = i8, panel = 16, columns = 16, group = 4>
 // expected-error@+1 {{expected bytes 0 or more for the source 'tensor<4xi8>', found -8}}
-qlow.weight private @negative_c13 dense<1> : tensor<4xi8> as tensor<4x!qlow.q<i8 : f32>> bytes -8 recipe #r
+qlow.weight private @negative_c13 dense<1> : tensor<4xi8> as tensor<4x!qlow.q<i8 : f32>> bytes -8 layout #l
 
 // -----
 
@@ -548,7 +548,7 @@ func.func @kernel_no_tensor_c14(%a: tensor<4x8xf32>, %b: tensor<8x2xf32>, %out: 
 #r = #qlow.recipe<mul, tiles = [<reg, [1, 1, 1]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>], rescale = end>
 func.func @kernel_packed_c14(%a: tensor<4x8xf32>, %b: tensor<8x2xf32>, %out: tensor<4x2xf32>) {
   // expected-error@+1 {{expected a packed rhs to begin with one dimension of i8, found ('tensor<8x2xf32>')}}
-  %0 = qlow.matmul_kernel packed_rhs lhs(%a : tensor<4x8xf32>) as tensor<4x8xf32> rhs(%b : tensor<8x2xf32>) as tensor<8x2xf32> maps [] outs(%out : tensor<4x2xf32>) epilogue {
+  %0 = qlow.matmul_kernel packed_rhs <element = f32, panel = 16, columns = 16, group = 1> lhs(%a : tensor<4x8xf32>) as tensor<4x8xf32> rhs(%b : tensor<8x2xf32>) as tensor<8x2xf32> maps [] outs(%out : tensor<4x2xf32>) epilogue {
   ^bb0(%sum: f32):
     qlow.yield %sum : f32
   } recipes <[#r]> -> tensor<4x2xf32>
@@ -564,5 +564,53 @@ func.func @kernel_scratch_c15(%a: tensor<4x8xf32>, %b: tensor<8x2xf32>, %out: te
   ^bb0(%sum: f32):
     qlow.yield %sum : f32
   } recipes <[#r]> -> tensor<4x2xf32>
+  return
+}
+
+// -----
+
+func.func @pack_type_c16(%w: tensor<8x4xi8>, %out: tensor<256xi8>) {
+  // expected-error@+1 {{expected the type after 'as' to be a ranked tensor of !qlow.q, f32, f16 or bf16, found 'tensor<8x4xi8>'}}
+  %0 = qlow.pack (%w : tensor<8x4xi8>) as tensor<8x4xi8> outs(%out : tensor<256xi8>) layout <element = i8, panel = 16, columns = 16, group = 4> -> tensor<256xi8>
+  return
+}
+
+// -----
+
+func.func @pack_rank_c16(%w: tensor<8xi8>, %out: tensor<256xi8>) {
+  // expected-error@+1 {{expected a tensor of rank 2 at least, found 'tensor<8x!qlow.q<i8 : f32>>'}}
+  %0 = qlow.pack (%w : tensor<8xi8>) as tensor<8x!qlow.q<i8 : f32>> outs(%out : tensor<256xi8>) layout <element = i8, panel = 16, columns = 16, group = 4> -> tensor<256xi8>
+  return
+}
+
+// -----
+
+func.func @pack_image_c16(%w: tensor<8x2xi8>, %out: tensor<256xi8>) {
+  // expected-error@+1 {{expected codes with an integer image for a layout of integers, found 'tensor<8x4x!qlow.q<nf4 : f32>>'}}
+  %0 = qlow.pack (%w : tensor<8x2xi8>) as tensor<8x4x!qlow.q<nf4 : f32>> outs(%out : tensor<256xi8>) layout <element = i8, panel = 16, columns = 16, group = 4> -> tensor<256xi8>
+  return
+}
+
+// -----
+
+func.func @pack_codes_c16(%w: tensor<8x4xi8>, %s: tensor<f32>, %out: tensor<256xi8>) {
+  // expected-error@+1 {{expected the parts ('tensor<8x4xi8>') for 'tensor<8x4x!qlow.q<i8 : f32>>', found ('tensor<8x4xi8>', 'tensor<f32>')}}
+  %0 = qlow.pack (%w, %s : tensor<8x4xi8>, tensor<f32>) as tensor<8x4x!qlow.q<i8 : f32>> outs(%out : tensor<256xi8>) layout <element = i8, panel = 16, columns = 16, group = 4> -> tensor<256xi8>
+  return
+}
+
+// -----
+
+func.func @pack_parts_c16(%w: tensor<8x2xi8>, %out: tensor<512xi8>) {
+  // expected-error@+1 {{expected the parts ('tensor<8x2xi8>', 'tensor<f32>') for 'tensor<8x4x!qlow.q<nf4 : f32>>', found ('tensor<8x2xi8>')}}
+  %0 = qlow.pack (%w : tensor<8x2xi8>) as tensor<8x4x!qlow.q<nf4 : f32>> outs(%out : tensor<512xi8>) layout <element = f32, panel = 16, columns = 16, group = 1> -> tensor<512xi8>
+  return
+}
+
+// -----
+
+func.func @pack_out_c16(%w: tensor<8x4xi8>, %out: tensor<16x8xi8>) {
+  // expected-error@+1 {{expected an output of one dimension of i8, found 'tensor<16x8xi8>'}}
+  %0 = qlow.pack (%w : tensor<8x4xi8>) as tensor<8x4x!qlow.q<i8 : f32>> outs(%out : tensor<16x8xi8>) layout <element = i8, panel = 16, columns = 16, group = 4> -> tensor<16x8xi8>
   return
 }

@@ -3,6 +3,9 @@
 
 // Every op in every shape it may have comes back as it was.
 
+// CHECK-DAG: #[[LAYOUT:.+]] = #qlow.layout<element = i8, panel = 64, columns = 16, group = 4, offset = 128>
+// CHECK-DAG: #[[SIGNED:.+]] = #qlow.layout<element = i8, panel = 64, columns = 16, group = 4>
+// CHECK-DAG: #[[FLOATS:.+]] = #qlow.layout<element = f32, panel = 16, columns = 16, group = 1>
 // CHECK-DAG: ![[I8:.+]] = !qlow.q<i8 : f32>
 // CHECK-DAG: ![[ROWS:.+]] = !qlow.q<i8 : f32, block = [1, *]>
 // CHECK-DAG: ![[U8:.+]] = !qlow.q<u8 : f32, zero = u8>
@@ -174,20 +177,22 @@ func.func @matmul_codes(%a: tensor<4x128x!u8>, %b: tensor<128x64x!columns>, %sca
 #recipe = #qlow.recipe<mul, tiles = [<reg, [1, 1, 1]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>],
   rescale = end>
 
+#l = #qlow.layout<element = i8, panel = 64, columns = 16, group = 4, offset = 128>
+
 // CHECK: qlow.weight private @plain dense<1> : tensor<4x8xi8> as tensor<4x8x![[ROWS]]> bytes 32
 qlow.weight private @plain dense<1> : tensor<4x8xi8> as tensor<4x8x!rows> bytes 32
-// CHECK: qlow.weight private @packed dense<1> : tensor<4x8xi8> as tensor<4x8x![[ROWS]]> bytes 512 transposed recipe #
-qlow.weight private @packed dense<1> : tensor<4x8xi8> as tensor<4x8x!rows> bytes 512 transposed recipe #recipe
+// CHECK: qlow.weight private @packed dense<1> : tensor<4x8xi8> as tensor<4x8x![[ROWS]]> bytes 512 transposed layout #[[LAYOUT]]
+qlow.weight private @packed dense<1> : tensor<4x8xi8> as tensor<4x8x!rows> bytes 512 transposed layout #l
 
 // CHECK-LABEL: @kernel_on_tensors
 // CHECK: qlow.get_weight @packed : tensor<512xi8>
-// CHECK: qlow.matmul_kernel transpose_rhs packed_rhs lhs(%{{.*}}, %{{.*}}, %{{.*}} : tensor<?x8xi8>, tensor<f32>, tensor<1xi8>) as tensor<?x8x![[U8]]> rhs(%{{.*}}, %{{.*}} : tensor<512xi8>, tensor<4x1xf32>) as tensor<4x8x![[ROWS]]>
+// CHECK: qlow.matmul_kernel transpose_rhs packed_rhs #[[LAYOUT]] lhs(%{{.*}}, %{{.*}}, %{{.*}} : tensor<?x8xi8>, tensor<f32>, tensor<1xi8>) as tensor<?x8x![[U8]]> rhs(%{{.*}}, %{{.*}} : tensor<512xi8>, tensor<4x1xf32>) as tensor<4x8x![[ROWS]]>
 // CHECK-SAME: extras(%{{.*}} : tensor<4xf32>) maps [#{{.+}}] outs(%{{.*}} : tensor<?x4xf32>) epilogue {
 // CHECK: } recipes <[#{{.+}}]> -> tensor<?x4xf32>
 func.func @kernel_on_tensors(%codes: tensor<?x8xi8>, %scale: tensor<f32>, %zero: tensor<1xi8>, %bias: tensor<4xf32>,
                              %scales: tensor<4x1xf32>, %out: tensor<?x4xf32>) -> tensor<?x4xf32> {
   %w = qlow.get_weight @packed : tensor<512xi8>
-  %0 = qlow.matmul_kernel transpose_rhs packed_rhs
+  %0 = qlow.matmul_kernel transpose_rhs packed_rhs #l
     lhs(%codes, %scale, %zero : tensor<?x8xi8>, tensor<f32>, tensor<1xi8>) as tensor<?x8x!u8>
     rhs(%w, %scales : tensor<512xi8>, tensor<4x1xf32>) as tensor<4x8x!rows>
     extras(%bias : tensor<4xf32>) maps [affine_map<(m, n) -> (n)>] outs(%out : tensor<?x4xf32>) epilogue {
@@ -197,6 +202,22 @@ func.func @kernel_on_tensors(%codes: tensor<?x8xi8>, %scale: tensor<f32>, %zero:
     qlow.yield %y : f32
   } recipes <[#recipe]> -> tensor<?x4xf32>
   return %0 : tensor<?x4xf32>
+}
+
+// A pack of integers takes the codes alone, one of floats all parts.
+// CHECK-LABEL: func.func @pack(
+// CHECK: qlow.pack transposed(%{{.*}} : tensor<4x8xi8>) as tensor<4x8x![[ROWS]]> outs(%{{.*}} : tensor<768xi8>) layout #[[SIGNED]] -> tensor<768xi8>
+// CHECK: qlow.pack(%{{.*}}, %{{.*}} : tensor<?x8xi8>, tensor<f32>) as tensor<?x8x![[I8]]> outs(%{{.*}} : tensor<?xi8>) layout #[[FLOATS]] -> tensor<?xi8>
+// CHECK: qlow.pack(%{{.*}} : memref<8x4xf32>) as tensor<8x4xf32> outs(%{{.*}} : memref<512xi8>) width %{{.*}} layout #[[FLOATS]]
+func.func @pack(%codes: tensor<4x8xi8>, %out: tensor<768xi8>, %open: tensor<?x8xi8>, %scale: tensor<f32>,
+                %bytes: tensor<?xi8>, %buffer: memref<8x4xf32>, %to: memref<512xi8>, %width: index) {
+  %0 = qlow.pack transposed (%codes : tensor<4x8xi8>) as tensor<4x8x!rows> outs(%out : tensor<768xi8>)
+    layout <element = i8, panel = 64, columns = 16, group = 4> -> tensor<768xi8>
+  %1 = qlow.pack (%open, %scale : tensor<?x8xi8>, tensor<f32>) as tensor<?x8x!i8> outs(%bytes : tensor<?xi8>)
+    layout <element = f32, panel = 16, columns = 16, group = 1> -> tensor<?xi8>
+  qlow.pack (%buffer : memref<8x4xf32>) as tensor<8x4xf32> outs(%to : memref<512xi8>) width %width
+    layout <element = f32, panel = 16, columns = 16, group = 1>
+  return
 }
 
 // CHECK-LABEL: @kernel_on_memrefs

@@ -56,3 +56,13 @@
 
 // expected-error@+1 {{expected one recipe more than bounds, found 0 and 0}}
 #rs = #qlow.recipes<[]>
+
+// -----
+
+// expected-error@+1 {{expected a layout with elements of i8, i16, i32 or f32, found 'i4'}}
+#l = #qlow.layout<element = i4, panel = 16, columns = 16, group = 4>
+
+// -----
+
+// expected-error@+1 {{expected a panel of whole columns and a group of at least 1, found panel = 24, columns = 16 and group = 4}}
+#l = #qlow.layout<element = i8, panel = 24, columns = 16, group = 4>

@@ -78,3 +78,21 @@ func.func @poison() -> tensor<4xf32> {
   %p = ub.poison : tensor<4xf32>
   return %p : tensor<4xf32>
 }
+
+// -----
+
+// A pack overwrites its output, which is never copied first, and reads row-major buffers only.
+// CHECK-LABEL: func.func @pack(
+// CHECK-SAME:    %[[X:.*]]: memref<8x32xi8>
+// CHECK-DAG:     %[[BYTES:.*]] = memref.alloc() {{.*}}: memref<768xi8>
+// CHECK-DAG:     %[[PLAIN:.*]] = memref.alloc() {{.*}}: memref<8x16xi8>
+// CHECK-NOT:     memref.copy
+// CHECK:         qlow.pack(%[[PLAIN]] : memref<8x16xi8>) as {{.*}} outs(%[[BYTES]] : memref<768xi8>)
+// CHECK:         return %[[BYTES]]
+func.func @pack(%x: tensor<8x32xi8>) -> tensor<768xi8> {
+  %slice = tensor.extract_slice %x[0, 4] [8, 16] [1, 1] : tensor<8x32xi8> to tensor<8x16xi8>
+  %e = tensor.empty() : tensor<768xi8>
+  %p = qlow.pack (%slice : tensor<8x16xi8>) as tensor<8x16x!qlow.q<i8 : f32>> outs(%e : tensor<768xi8>)
+    layout <element = i8, panel = 64, columns = 16, group = 4> -> tensor<768xi8>
+  return %p : tensor<768xi8>
+}

@@ -6,7 +6,7 @@
 // RUN:   | qlow-opt -qlow-pipeline="start-after=qlow-build-entries" | FileCheck %s --check-prefix=LLVM
 // RUN: qlow-opt %s -qlow-pipeline="prefix=mill" | FileCheck %s --check-prefix=PREFIX
 // RUN: not qlow-opt %s -qlow-pipeline="stop-after=qlow-paint" 2>&1 | FileCheck %s --check-prefix=UNKNOWN
-// RUN: not qlow-opt %s -qlow-pipeline="target=pdp-11 start-after=qlow-split-quantized stop-after=qlow-plan-workspace" 2>&1 | FileCheck %s --check-prefix=TARGET
+// RUN: not qlow-opt %s -qlow-pipeline="target=pdp-11 start-after=qlow-record-abi stop-after=qlow-plan-workspace" 2>&1 | FileCheck %s --check-prefix=TARGET
 
 // UNKNOWN: unknown pass 'qlow-paint'; the pipeline has: qlow-verify, lift-cf-to-scf, inline,
 // TARGET: error: {{.*}}pdp-11

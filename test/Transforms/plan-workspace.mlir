@@ -290,6 +290,31 @@ func.func @scratch(%x: memref<?x8xf32>, %w: memref<8x16xf32>) -> memref<?x16xf32
 
 // -----
 
+// A pack is told how many tasks it may start; it lies in the workspace, as large as its dimensions ask.
+// CHECK-LABEL: func.func @pack(
+// CHECK-SAME:    %[[X:.*]]: memref<?x8xi8>, %{{.*}}: memref<?xi8> {bufferize.result}, %[[WORKSPACE:.*]]: memref<?xi8> {qlow.workspace}, %[[WIDTH:.*]]: index {qlow.width}
+// CHECK:         %[[P:.*]] = memref.view %[[WORKSPACE]][%{{.*}}][%{{.*}}] : memref<?xi8> to memref<?xi8>
+// CHECK:         qlow.pack transposed(%[[X]] : memref<?x8xi8>) as {{.*}} outs(%[[P]] : memref<?xi8>) width %[[WIDTH]]
+// CHECK-LABEL: func.func private @pack.workspace(
+func.func @pack(%x: memref<?x8xi8>) -> memref<?xi8> {
+  %c0 = arith.constant 0 : index
+  %c768 = arith.constant 768 : index
+  %c63 = arith.constant 63 : index
+  %c64 = arith.constant 64 : index
+  %n = memref.dim %x, %c0 : memref<?x8xi8>
+  %up = arith.addi %n, %c63 : index
+  %panels = arith.divui %up, %c64 : index
+  %bytes = arith.muli %panels, %c768 : index
+  %p = memref.alloc(%bytes) : memref<?xi8>
+  qlow.pack transposed (%x : memref<?x8xi8>) as tensor<?x8x!qlow.q<i8 : f32>> outs(%p : memref<?xi8>)
+    layout <element = i8, panel = 64, columns = 64, group = 4>
+  %y = memref.alloc(%n) : memref<?xi8>
+  "test.step"(%p, %y) : (memref<?xi8>, memref<?xi8>) -> ()
+  return %y : memref<?xi8>
+}
+
+// -----
+
 func.func @loaded_size(%x: memref<index>) {
   %n = memref.load %x[] : memref<index>
   // expected-error@+1 {{'memref.alloc' op has a size that is not known on entry: expected a function of constants, dimensions of the inputs and the width}}

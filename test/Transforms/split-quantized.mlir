@@ -1,4 +1,4 @@
-// RUN: qlow-opt %s --qlow-split-quantized --canonicalize --split-input-file --verify-diagnostics | FileCheck %s
+// RUN: qlow-opt %s --qlow-split-quantized=target=znver4 --canonicalize --cse --split-input-file --verify-diagnostics | FileCheck %s
 
 // CHECK: #[[BLOCK:.*]] = affine_map<(d0, d1) -> (d0, d1 floordiv 32)>
 
@@ -111,4 +111,75 @@ func.func @no_recipe(%a: tensor<4x8xf32>, %b: tensor<8x4xf32>) -> tensor<4x4xf32
   // expected-error @below {{'qlow.matmul' op has no recipe: run qlow-select-recipes before qlow-split-quantized}}
   %0 = qlow.matmul %a, %b : tensor<4x8xf32>, tensor<8x4xf32> -> tensor<4x4xf32>
   return %0 : tensor<4x4xf32>
+}
+
+// -----
+
+!u8 = !qlow.q<u8 : f32>
+!s8 = !qlow.q<i8 : f32>
+#one = #qlow.recipe<vpdpbusd_1x16x4_i32_u8_s8, tiles = [<thread, [6, 64, 8]>, <reg, [6, 64, 4]>], lhs = [<to = l2, by = pack>, <to = reg, by = broadcast32>], rhs = [<to = memory, by = pack>, <to = reg, by = load>], rescale = end>
+#other = #qlow.recipe<vpdpbusd_1x16x4_i32_s8_s8_via_offset, tiles = [<thread, [6, 64, 8]>, <reg, [6, 64, 4]>], lhs = [<to = l2, by = pack>, <to = reg, by = broadcast32>], rhs = [<to = memory, by = pack>, <to = reg, by = load>], rescale = end>
+
+// Instructions that read the same bytes read one pack; the last panel of a known N has only the vectors it needs.
+// CHECK-DAG: #[[LAYOUT:.+]] = #qlow.layout<element = i8, panel = 64, columns = 16, group = 4>
+// CHECK-DAG: #[[OPEN:.+]] = #qlow.layout<element = i8, panel = 64, columns = 64, group = 4>
+// CHECK-LABEL: @shared_pack(
+// CHECK-SAME: %{{.*}}: tensor<4x8xi8>, %{{.*}}: tensor<f32>, %{{.*}}: tensor<4x8xi8>, %{{.*}}: tensor<f32>, %[[W:.*]]: tensor<8x17xi8>,
+// CHECK: %[[P:.*]] = qlow.pack(%[[W]] : tensor<8x17xi8>) as {{.*}} outs(%{{.*}} : tensor<384xi8>) layout #[[LAYOUT]]
+// CHECK: qlow.matmul_kernel packed_rhs #[[LAYOUT]] lhs({{.*}} rhs(%[[P]], %{{.*}} : tensor<384xi8>, tensor<f32>)
+// CHECK-NOT: qlow.pack(
+// CHECK: qlow.matmul_kernel packed_rhs {{.*}} rhs(%[[P]],
+func.func @shared_pack(%a: tensor<4x8x!u8>, %b: tensor<4x8x!s8>, %w: tensor<8x17x!s8>) -> (tensor<4x17xi32>, tensor<4x17xi32>) {
+  %0 = qlow.matmul %a, %w recipes <[#one]> : tensor<4x8x!u8>, tensor<8x17x!s8> -> tensor<4x17xi32>
+  %1 = qlow.matmul %b, %w recipes <[#other]> : tensor<4x8x!s8>, tensor<8x17x!s8> -> tensor<4x17xi32>
+  return %0, %1 : tensor<4x17xi32>, tensor<4x17xi32>
+}
+
+// An open N: every panel is as wide as the first, and the size is computed from the shape of the codes.
+// CHECK-LABEL: @open_n(
+// CHECK-SAME: %{{.*}}: tensor<4x8xi8>, %{{.*}}: tensor<f32>, %[[W:.*]]: tensor<?x8xi8>,
+// CHECK: %[[N:.*]] = tensor.dim %[[W]], %c0
+// CHECK: %[[UP:.*]] = arith.addi %[[N]], %c63
+// CHECK: %[[PANELS:.*]] = arith.divui %[[UP]], %c64
+// CHECK: arith.muli %[[PANELS]], %c768
+// CHECK: %[[E:.*]] = tensor.empty(%{{.*}}) : tensor<?xi8>
+// CHECK: qlow.pack transposed(%[[W]] : tensor<?x8xi8>) as {{.*}} outs(%[[E]] : tensor<?xi8>) layout #[[OPEN]]
+func.func @open_n(%a: tensor<4x8x!u8>, %w: tensor<?x8x!s8>) -> tensor<4x?xi32> {
+  %0 = qlow.matmul transpose_rhs %a, %w recipes <[#one]> : tensor<4x8x!u8>, tensor<?x8x!s8> -> tensor<4x?xi32>
+  return %0 : tensor<4x?xi32>
+}
+
+// -----
+
+!u8 = !qlow.q<u8 : f32>
+!s8 = !qlow.q<i8 : f32>
+#in_memory = #qlow.recipe<vpdpbusd_1x16x4_i32_u8_s8, tiles = [<thread, [6, 64, 8]>, <reg, [6, 64, 4]>], lhs = [<to = l2, by = pack>, <to = reg, by = broadcast32>], rhs = [<to = memory, by = pack>, <to = reg, by = load>], rescale = end>
+#in_slots = #qlow.recipe<vpdpbusd_1x16x4_i32_u8_s8, tiles = [<thread, [6, 64, 8]>, <reg, [6, 64, 4]>], lhs = [<to = l2, by = pack>, <to = reg, by = broadcast32>], rhs = [<to = l2, by = pack>, <to = reg, by = load>], rescale = end>
+func.func @two_ways(%a: tensor<?x8x!u8>, %w: tensor<8x16x!s8>) -> tensor<?x16xi32> {
+  // expected-error @below {{'qlow.matmul' op has recipes that read the right side from memory and others that pack it themselves: expected one way for all M}}
+  %0 = qlow.matmul %a, %w recipes <[m to 1 : #in_slots, #in_memory]> : tensor<?x8x!u8>, tensor<8x16x!s8> -> tensor<?x16xi32>
+  return %0 : tensor<?x16xi32>
+}
+
+// -----
+
+!u8 = !qlow.q<u8 : f32>
+!s8 = !qlow.q<i8 : f32>
+#wide = #qlow.recipe<vpdpbusd_1x16x4_i32_u8_s8, tiles = [<thread, [6, 64, 8]>, <reg, [6, 64, 4]>], lhs = [<to = l2, by = pack>, <to = reg, by = broadcast32>], rhs = [<to = memory, by = pack>, <to = reg, by = load>], rescale = end>
+#narrow = #qlow.recipe<vpdpbusd_1x16x4_i32_u8_s8, tiles = [<thread, [6, 16, 8]>, <reg, [6, 16, 4]>], lhs = [<to = l2, by = pack>, <to = reg, by = broadcast32>], rhs = [<to = memory, by = pack>, <to = reg, by = load>], rescale = end>
+func.func @two_layouts(%a: tensor<?x8x!u8>, %w: tensor<8x16x!s8>) -> tensor<?x16xi32> {
+  // expected-error @below {{expected one layout for all M}}
+  %0 = qlow.matmul %a, %w recipes <[m to 1 : #wide, #narrow]> : tensor<?x8x!u8>, tensor<8x16x!s8> -> tensor<?x16xi32>
+  return %0 : tensor<?x16xi32>
+}
+
+// -----
+
+!u8 = !qlow.q<u8 : f32>
+!s8 = !qlow.q<i8 : f32>
+#unknown = #qlow.recipe<mystery, tiles = [<thread, [6, 64, 8]>, <reg, [6, 64, 4]>], lhs = [<to = l2, by = pack>, <to = reg, by = broadcast32>], rhs = [<to = memory, by = pack>, <to = reg, by = load>], rescale = end>
+func.func @unknown_row(%a: tensor<4x8x!u8>, %w: tensor<8x16x!s8>) -> tensor<4x16xi32> {
+  // expected-error @below {{'qlow.matmul' op has a recipe that is none of znver4: }}
+  %0 = qlow.matmul %a, %w recipes <[#unknown]> : tensor<4x8x!u8>, tensor<8x16x!s8> -> tensor<4x16xi32>
+  return %0 : tensor<4x16xi32>
 }

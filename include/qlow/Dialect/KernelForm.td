@@ -1,4 +1,4 @@
-//===- KernelForm.td - matmuls after the split into parts -----------------===//
+//===- KernelForm.td - kernels after the split into parts -----------------===//
 
 #ifndef QLOW_KERNEL_FORM_TD
 #define QLOW_KERNEL_FORM_TD
@@ -11,8 +11,8 @@ def Qlow_MatmulKernelOp : Op<Qlow_Dialect, "matmul_kernel", [
   let summary = "qlow.matmul in destination style, its tensors split into parts";
   let description = [{
     Computes what the `qlow.matmul` it came from computes. `lhs` and `rhs` are the parts of the operands, whose types as
-    tensors are `lhs_type` and `rhs_type`, ranked tensors of `!qlow.q` or float; a `packed_rhs` has in place of its codes
-    (or floats) the bytes that `Layout` describes for the recipe, and its other parts behind them (C14). `out` is
+    tensors are `lhs_type` and `rhs_type`, ranked tensors of `!qlow.q` or float; a rhs with the layout `packed_rhs` has in
+    place of its codes (or floats) the bytes `qlow.pack` makes of them, and its other parts behind them (C14). `out` is
     [batch..., M, N] and takes what the epilogue yields (C7, C10, C11). `scratch`, bytes, is memory the schedule may use:
     slot i, of the size the family states, belongs to task i (C15).
 
@@ -21,7 +21,7 @@ def Qlow_MatmulKernelOp : Op<Qlow_Dialect, "matmul_kernel", [
   let arguments = (ins Variadic<AnyShaped>:$lhs, Variadic<AnyShaped>:$rhs, Variadic<AnyShaped>:$extras,
                        AnyShaped:$out, Optional<AnyShaped>:$scratch,
                        TypeAttr:$lhs_type, TypeAttr:$rhs_type, UnitAttr:$transpose_lhs, UnitAttr:$transpose_rhs,
-                       UnitAttr:$packed_rhs, AffineMapArrayAttr:$extra_maps, Qlow_RecipesAttr:$recipes);
+                       OptionalAttr<Qlow_LayoutAttr>:$packed_rhs, AffineMapArrayAttr:$extra_maps, Qlow_RecipesAttr:$recipes);
   let regions = (region SizedRegion<1>:$epilogue);
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let assemblyFormat = [{
@@ -39,6 +39,37 @@ def Qlow_MatmulKernelOp : Op<Qlow_Dialect, "matmul_kernel", [
     ::mlir::Value emitK(::mlir::OpBuilder &builder);
     /// Type of the sum, the first argument of the epilogue.
     ::mlir::Type getAccumulatorType() { return getEpilogue().front().getArgument(0).getType(); }
+  }];
+}
+
+def Qlow_PackOp : Op<Qlow_Dialect, "pack", [
+    AttrSizedOperandSegments, DestinationStyleOpInterface, DeclareOpInterfaceMethods<MemoryEffectsOpInterface>, Qlow_ReifyShapes]> {
+  let summary = "The right-hand side of matmuls as its kernels read it";
+  let description = [{
+    `out` takes the elements of a tensor of `source_type`, [batch..., K, N] or with `transposed`
+    [batch..., N, K], in the order and with the padding of `layout`: the integer image of each code less the layout's
+    offset where elements are integers, else its f32 value. `source` are the parts (C1), for integers the codes alone;
+    `out` is one dimension of bytes (C16). Two kernels of one right-hand side and layout read one pack; `qlow-pack-weights` makes that of a constant a
+    `qlow.weight`.
+
+    Lives on tensors until bufferization and on memrefs after it. `width`, the number of tasks at most, is there once
+    buffers are planned.
+
+    ```mlir
+    %p = qlow.pack (%codes : tensor<64x32xi8>) as tensor<64x32x!q> outs(%e : tensor<2176xi8>)
+      layout <element = i8, panel = 64, columns = 16, group = 4> -> tensor<2176xi8>
+    ```
+  }];
+  let arguments = (ins Variadic<AnyShaped>:$source, AnyShaped:$out, Optional<Index>:$width, TypeAttr:$source_type,
+                       UnitAttr:$transposed, Qlow_LayoutAttr:$layout);
+  let results = (outs Variadic<AnyRankedTensor>:$results);
+  let assemblyFormat = [{
+    (`transposed` $transposed^)? `(` $source `:` type($source) `)` `as` $source_type `outs` `(` $out `:` type($out) `)`
+    (`width` $width^)? `layout` $layout attr-dict (`->` type($results)^)?
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::mlir::MutableOperandRange getDpsInitsMutable() { return getOutMutable(); }
   }];
 }
 

@@ -88,6 +88,26 @@ def Qlow_RecipesAttr : AttrDef<Qlow_Dialect, "Recipes"> {
   }];
 }
 
+def Qlow_LayoutAttr : AttrDef<Qlow_Dialect, "Layout"> {
+  let mnemonic = "layout";
+  let summary = "How the right-hand side of matmuls is stored";
+  let description = [{
+    Columns lie in panels of `panel`, the last one padded to a multiple of `columns`; in a panel, `group` consecutive k
+    of one column lie together. An element is the value less `offset` as an i8, or f32; panels of i8 carry the sum of
+    each column behind their elements. `Layout` gives the place of each byte. Recipes of different instructions that
+    read the same bytes have equal layouts.
+
+    ```mlir
+    #qlow.layout<element = i8, panel = 64, columns = 16, group = 4>
+    ```
+  }];
+  let parameters = (ins "::mlir::Type":$element, "int64_t":$panel, "int64_t":$columns, "int64_t":$group,
+                        DefaultValuedParameter<"int64_t", "0">:$offset);
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+  let genMnemonicAlias = 1;
+}
+
 def Qlow_Rounding : I32EnumAttr<"Rounding", "rule of a requantization", [
     I32EnumAttrCase<"HalfEven", 0, "half_even">,
     I32EnumAttrCase<"Single", 1, "single">,

@@ -219,20 +219,20 @@ def Qlow_WeightOp : Op<Qlow_Dialect, "weight", [Symbol]> {
   let summary = "A constant whose bytes are streamed into the object";
   let description = [{
     Declares constant bytes: `source` is the constant as the model gave it, `source_type` the tensor it is a part of. With
-    `recipe` the bytes are stored as the packed right-hand side of a matmul: the layout is a function of the recipe, the
-    type and `transposed`. Without it they are stored as they are. The bytes are not touched before they are streamed.
+    `layout` they are stored as `qlow.pack` stores the right-hand side of a matmul, [batch..., N, K] with `transposed`.
+    Without it they are stored as they are. The bytes are not touched before they are streamed.
     `source` has elements of whole bytes and static shape, `source_type` is a ranked tensor, and `bytes` is the size of
     what is stored: the source's own where it is stored as it is (C13).
 
     ```mlir
-    qlow.weight private @w0 dense_resource<w0> : tensor<128x64xi8> as tensor<128x64x!qlow.q<i8 : f32>> bytes 8448 recipe #r
+    qlow.weight private @w0 dense_resource<w0> : tensor<128x64xi8> as tensor<128x64x!qlow.q<i8 : f32>> bytes 8448 layout #l
     ```
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, OptionalAttr<StrAttr>:$sym_visibility, ElementsAttr:$source,
-                       TypeAttr:$source_type, I64Attr:$bytes, UnitAttr:$transposed, OptionalAttr<Qlow_RecipeAttr>:$recipe);
+                       TypeAttr:$source_type, I64Attr:$bytes, UnitAttr:$transposed, OptionalAttr<Qlow_LayoutAttr>:$layout);
   let assemblyFormat = [{
     custom<Visibility>($sym_visibility) $sym_name $source `as` $source_type `bytes` $bytes
-    (`transposed` $transposed^)? (`recipe` $recipe^)? attr-dict
+    (`transposed` $transposed^)? (`layout` $layout^)? attr-dict
   }];
   let hasVerifier = 1;
 }

@@ -128,7 +128,7 @@ struct OperandFacts {
 /// One matmul as selection sees it; sizes that the model leaves open are estimates.
 struct MatmulProblem {
   double batch, m, n, k;
-  std::optional<int64_t> knownM, knownK;
+  std::optional<int64_t> knownM, knownN, knownK;
   OperandFacts lhs, rhs;
   bool exactSum; ///< i32 sums that must equal the law's
 };
@@ -142,12 +142,16 @@ struct Candidate {
   double cycles = 0; ///< of the resource that limits
   Resource limit = Resource::Memory;
   double key = 0; ///< what candidates are ordered by, then the row's place in its list
-  /// Equal keys are equal stored layouts of the right side.
+  /// What packing the right side uses where the program does it, before sums over it begin.
+  ResourceVector packing{};
+  double packingCycles = 0, packingKey = 0;
+  bool packsOnce = false; ///< into memory, for all matmuls that read it there
+  /// Equal keys are equal stored layouts of the right side, in the same place.
   std::string layout;
 };
 
-/// Fills cycles, limit and key: max over classes of uses / capacity, + 0.1 of their sum, which breaks ties where all
-/// candidates wait for memory.
+/// Fills cycles, limit and key, and those of packing: max over classes of uses / capacity, + 0.1 of their sum, which
+/// breaks ties where all candidates wait for memory.
 void score(Candidate &candidate, const Machine &machine);
 
 //===----------------------------------------------------------------------===//
@@ -180,6 +184,9 @@ public:
                                        const Machine &machine) const = 0;
   /// Whether kernels run on a device apart from the processor that starts them: all loops over tensors become launches.
   virtual bool runsOnDevice() const { return false; }
+  /// The same for a bufferized pack, whose width bounds the tasks. Families whose candidates pack nothing at run time
+  /// have an error for it.
+  virtual mlir::LogicalResult schedule(mlir::RewriterBase &rewriter, PackOp pack, const Machine &machine) const;
   virtual bool hasNative(FloatUnit unit, const Machine &machine) const { return false; }
   /// Feature checks for the entry; empty where the family's code runs on any machine of the triple.
   virtual std::vector<CpuidBit> cpuidBits(const Machine &machine) const { return {}; }

@@ -62,28 +62,29 @@ def SelectRecipes : Pass<"qlow-select-recipes", "::mlir::ModuleOp"> {
                     Statistic<"numEmulated", "emulated", "Matmuls whose format the instruction does not take as it is">];
 }
 def PackWeights : Pass<"qlow-pack-weights", "::mlir::ModuleOp"> {
-  let summary = "Turn constants into weights, right-hand sides into packed ones";
+  let summary = "Turn constants into weights, packed where a kernel reads them so";
   let description = [{
-    Precondition: kernel forms on tensors, with recipes.
+    Precondition: kernel forms on tensors.
 
     ```
     %w = arith.constant dense_resource<w> : tensor<64x32xi8>
-    qlow.matmul_kernel ... rhs(%w, %s : tensor<64x32xi8>, tensor<f32>) as !w ... recipes <[... rhs = [<to = memory, by = pack>, ...] ...]>
+    %p = qlow.pack (%w : tensor<64x32xi8>) as tensor<64x32x!w> outs(%e : tensor<2304xi8>) layout #l -> tensor<2304xi8>
     ```
 
     becomes
 
     ```
-    qlow.weight private @weight0 dense_resource<w> : tensor<64x32xi8> as tensor<64x32x!w> bytes 2304 recipe #r
-    %w = qlow.get_weight @weight0 : tensor<2304xi8>
-    qlow.matmul_kernel packed_rhs ... rhs(%w, %s : tensor<2304xi8>, tensor<f32>) as !w ...
+    qlow.weight private @weight0 dense_resource<w> : tensor<64x32xi8> as tensor<64x32x!w> bytes 2304 layout #l
+    %p = qlow.get_weight @weight0 : tensor<2304xi8>
     ```
 
-    Other constants of 64 KiB and more become weights without a recipe. Does not read or copy their bytes.
+    Other constants of 64 KiB and more become weights without a layout. Packs of computed values, and of constants whose
+    codes would have to be decoded, stay and run with the program. Does not read or copy the bytes of a constant.
   }];
   let options = [Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">];
   let statistics = [Statistic<"numPacked", "packed", "Right-hand sides packed">,
                     Statistic<"packedWeightBytes", "packed-bytes", "Bytes they take">,
+                    Statistic<"numRuntimePacks", "runtime-packs", "Right-hand sides packed by the program">,
                     Statistic<"numMoved", "moved", "Other constants moved out">];
 }
 def SplitQuantized : Pass<"qlow-split-quantized", "::mlir::ModuleOp"> {
@@ -103,9 +104,13 @@ def SplitQuantized : Pass<"qlow-split-quantized", "::mlir::ModuleOp"> {
       %0 = linalg.generic ... ins(%codes : tensor<4x8xi8>) ... { arith.sitofp, arith.mulf }
     ```
 
-    A matmul without epilogue gets its law's first. Does not fuse, does not pack weights, and does not change numbers.
+    A matmul without epilogue gets its law's first. Where its recipes store the right side in memory, `qlow.pack` puts it
+    there; equal packs are one after common subexpressions are. Does not fuse, does not look whether a right side is
+    constant, and does not change numbers.
   }];
+  let options = [Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">];
   let statistics = [Statistic<"numKernels", "kernels", "Matmuls in kernel form">,
+                    Statistic<"numPacks", "packs", "Right sides they read from memory">,
                     Statistic<"numConversions", "conversions", "Conversions between floats and codes left as loops">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
                            "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect", "::qlow::QlowDialect"];
@@ -158,7 +163,7 @@ def PlanWorkspace : Pass<"qlow-plan-workspace", "::mlir::ModuleOp"> {
     multiples of 64; buffers whose lifetimes do not overlap share bytes: static ones by first fit, largest first,
     dynamic ones in slots of their maximum. The workspace function takes each dynamic dimension of each input in order,
     then the width, is called before anything is read, and stops at 2^62 instead of wrapping. A matmul kernel without
-    scratch gets one slot of the target's size for each task.
+    scratch gets one slot of the target's size for each task, a `qlow.pack` the width.
 
     Does not move buffers out of parallel loops, or carry sizes that change through loops: these are errors.
   }];
@@ -171,7 +176,8 @@ def PlanWorkspace : Pass<"qlow-plan-workspace", "::mlir::ModuleOp"> {
 def ScheduleKernels : Pass<"qlow-schedule-kernels", "::mlir::ModuleOp"> {
   let summary = "Lower kernel forms to the loops of the target's schedules";
   let description = [{
-    Precondition: kernels are on memrefs, have their scratch and a recipe whose unit is a row of the target.
+    Precondition: kernels are on memrefs, have their scratch and a recipe whose unit is a row of the target; packs have
+    their width.
 
     ```
     qlow.matmul_kernel lhs(%a : memref<?x64xi8>) ... outs(%c : memref<?x32xi32>) scratch(%s : memref<?xi8>)
@@ -187,13 +193,13 @@ def ScheduleKernels : Pass<"qlow-schedule-kernels", "::mlir::ModuleOp"> {
 
     and for devices a gpu.launch whose blocks compute a tile each.
 
-    Does not choose anything: the recipe did.
+    A `qlow.pack` becomes such a loop over panels. Does not choose anything: the recipe did.
   }];
   let options = [Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect", "::mlir::arith::ArithDialect",
                            "::mlir::gpu::GPUDialect", "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
-  let statistics = [Statistic<"numKernels", "kernels", "Kernels lowered">];
+  let statistics = [Statistic<"numKernels", "kernels", "Kernels lowered">, Statistic<"numPacks", "packs", "Packs lowered">];
 }
 def LaunchLoops : Pass<"qlow-launch-loops", "::mlir::ModuleOp"> {
   let summary = "Turn the loops of a device's functions into kernel launches";

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Generic/Cpu.h"
+#include "qlow/Targets/Layout.h"
 
 #include "mlir/IR/MLIRContext.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -87,7 +88,7 @@ static bool readsInPlace(const MultiplyRow &row, const MatmulProblem &problem) {
 }
 
 static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const MatmulProblem &problem,
-                             const Machine &machine, RegisterTile tile, bool packsRhs) {
+                             const Machine &machine, RegisterTile tile, bool isInMemory) {
   int64_t width = tile.vectors * row.n;
   int64_t k = std::max<int64_t>(problem.knownK.value_or(row.k), 1);
   int64_t rows = problem.knownM ? std::clamp<int64_t>(*problem.knownM, 1, tile.rows) : tile.rows;
@@ -102,32 +103,59 @@ static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const
   bool codesAreStored = problem.lhs.isWhole && problem.rhs.isWhole;
   return RecipeAttr::get(
       context, row.id.str(), {level("thread", {blockRows, width, k}), level("reg", {rows, width, row.k})}, lhs,
-      {packsRhs ? hop("memory", "pack") : hop("l2", problem.rhs.isWhole ? "pack" : "decode"), hop("reg", "load")},
+      {hop(isInMemory ? "memory" : "l2", problem.rhs.isWhole ? "pack" : "decode"), hop("reg", "load")},
       problem.exactSum || codesAreStored ? "end" : "fold", /*swap=*/false, /*split_k=*/1);
 }
 
+/// Work on each element of the right side before the K loop reads it: what lies whole moves by vectors, twelve
+/// operations and eight shuffles for each, or a word at a time; decoding takes about ten an element, and the scale's
+/// arithmetic.
+static void addPacking(ResourceVector &uses, const MultiplyRow &row, const MatmulProblem &problem) {
+  double elements = problem.batch * problem.k * problem.n;
+  auto add = [&](Resource resource, double amount) { uses[static_cast<unsigned>(resource)] += amount; };
+  if (!problem.rhs.isWhole)
+    return add(Resource::Alu, elements * 12);
+  double vectors = elements / static_cast<double>(row.n * row.k);
+  add(Resource::Alu, vectors * 12);
+  add(Resource::Shuffle, vectors * (problem.rhs.isTransposed ? 24 : 8));
+}
+
 /// Uses of the whole problem. Tiles of fewer rows than the register tile load each column more often.
-static ResourceVector countUses(const MultiplyRow &row, const MatmulProblem &problem, RegisterTile tile,
-                                bool packsRhs) {
+static void countUses(Candidate &candidate, const MatmulProblem &problem, RegisterTile tile, const Machine &machine) {
+  const MultiplyRow &row = *candidate.row;
   double multiplies = problem.batch * problem.m * std::ceil(problem.n / row.n) * std::ceil(problem.k / row.k);
   double rows = std::clamp<double>(problem.m, 1, static_cast<double>(tile.rows));
-  ResourceVector uses = row.uses;
-  for (double &use : uses)
+  candidate.uses = row.uses;
+  for (double &use : candidate.uses)
     use *= multiplies;
-  auto add = [&](Resource resource, double amount) { uses[static_cast<unsigned>(resource)] += amount; };
+  auto add = [&](Resource resource, double amount) { candidate.uses[static_cast<unsigned>(resource)] += amount; };
   add(Resource::Load, multiplies * (1 / rows + 1 / static_cast<double>(tile.vectors)));
   if (elementBytes(row.storedRhs) < elementBytes(row.storedLhs))
     add(Resource::Shuffle, multiplies / rows);
   double lhs = problem.batch * problem.m * problem.k, rhs = problem.batch * problem.k * problem.n;
-  double storedRhs = packsRhs ? elementBytes(row.storedRhs) : problem.rhs.bytes;
-  add(Resource::Memory, lhs * problem.lhs.bytes + rhs * storedRhs + problem.batch * problem.m * problem.n * 4);
-  add(Resource::L2, rhs * elementBytes(row.storedRhs) * std::ceil(problem.m / rows));
-  // Packing takes about one operation an element, decoding ten and the scale's arithmetic.
+  double storedBytes = rhs * elementBytes(row.storedRhs);
+  bool isInMemory = candidate.recipe.getRhs().front().getTo() == "memory";
+  auto levelOf = [&](double bytes) {
+    return bytes > static_cast<double>(machine.levelBytes("l2")) ? Resource::Memory : Resource::L2;
+  };
+  add(Resource::Memory, lhs * problem.lhs.bytes + problem.batch * problem.m * problem.n * 4);
+  if (isInMemory)
+    add(problem.rhs.isConstant ? Resource::Memory : levelOf(storedBytes), storedBytes);
+  add(Resource::L2, storedBytes * std::ceil(problem.m / rows));
+  // Blocks of rows meet all panels that lie in memory. A panel in a slot meets all blocks, which are packed, or read
+  // again, for each panel unless there is but one.
+  double blocks = std::ceil(problem.m / static_cast<double>(candidate.recipe.getTile("thread")[0]));
+  double passes = isInMemory || blocks <= 1 ? 1 : std::ceil(problem.n / static_cast<double>(tile.vectors * row.n));
   if (!readsInPlace(row, problem))
-    add(Resource::Alu, lhs * (problem.lhs.isWhole ? 1 : 10));
-  if (!packsRhs)
-    add(Resource::Alu, rhs * (problem.rhs.isWhole ? 3 : 12));
-  return uses;
+    add(Resource::Alu, lhs * passes * (problem.lhs.isWhole ? 1 : 10));
+  double lhsBytes = lhs * problem.lhs.bytes;
+  add(levelOf(lhsBytes), lhsBytes * (passes - 1));
+  if (isInMemory && problem.rhs.isConstant)
+    return;
+  addPacking(candidate.packing, row, problem);
+  candidate.packing[static_cast<unsigned>(Resource::Memory)] += rhs * problem.rhs.bytes;
+  if (isInMemory)
+    candidate.packing[static_cast<unsigned>(levelOf(storedBytes))] += storedBytes;
 }
 
 std::vector<Candidate> CpuFamily::candidates(MLIRContext *context, const MatmulProblem &problem,
@@ -138,16 +166,26 @@ std::vector<Candidate> CpuFamily::candidates(MLIRContext *context, const MatmulP
     Candidate candidate{};
     candidate.row = row;
     candidate.declined = decline(*row, problem, target);
-    if (candidate.declined.empty()) {
-      bool packsRhs = problem.rhs.isConstant && problem.rhs.isWhole;
-      RegisterTile tile = chooseTile(*row, machine.vectorRegisters);
-      candidate.recipe = makeRecipe(context, *row, problem, machine, tile, packsRhs);
-      candidate.uses = countUses(*row, problem, tile, packsRhs);
-      candidate.layout = llvm::formatv("{0}x{1}x{2} {3} {4}", tile.vectors * row->n, row->n, row->k,
-                                       elementWord(row->storedRhs), row->rhsOffset);
-      score(candidate, machine);
+    if (!candidate.declined.empty()) {
+      result.push_back(std::move(candidate));
+      continue;
     }
-    result.push_back(std::move(candidate));
+    RegisterTile tile = chooseTile(*row, machine.vectorRegisters);
+    LayoutAttr layout = layoutOf(context, *row, tile.vectors * row->n, !problem.knownN);
+    // A constant is stored as the target likes where that takes no more bytes than the model's codes. What is computed
+    // is packed once by the program, or panel by panel by each task that reads it.
+    bool isStored = problem.rhs.isConstant && problem.rhs.isWhole;
+    for (bool isInMemory : {true, false}) {
+      if (problem.rhs.isConstant && isInMemory != isStored)
+        continue;
+      Candidate way = candidate;
+      way.packsOnce = isInMemory && !problem.rhs.isConstant;
+      way.recipe = makeRecipe(context, *row, problem, machine, tile, isInMemory);
+      way.layout = llvm::formatv("{0} in {1}", layout, isInMemory ? "memory" : "slots");
+      countUses(way, problem, tile, machine);
+      score(way, machine);
+      result.push_back(std::move(way));
+    }
   }
   return result;
 }

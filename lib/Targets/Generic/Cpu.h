@@ -31,6 +31,7 @@ public:
   mlir::Value emitSlotBytes(mlir::OpBuilder &builder, MatmulKernelOp kernel, const Machine &machine) const override;
   mlir::LogicalResult schedule(mlir::RewriterBase &rewriter, MatmulKernelOp kernel,
                                const Machine &machine) const override;
+  mlir::LogicalResult schedule(mlir::RewriterBase &rewriter, PackOp pack, const Machine &machine) const override;
 
 private:
   /// The row a recipe names, among this family's and the generic ones.

@@ -6,6 +6,7 @@
 
 #include "Generic/Cpu.h"
 #include "Generic/Nest.h"
+#include "Generic/Pack.h"
 
 using namespace mlir;
 using namespace qlow;
@@ -40,6 +41,32 @@ Value CpuFamily::emitSlotBytes(OpBuilder &builder, MatmulKernelOp kernel, const 
   return bytes;
 }
 
+/// Whether a packed right side has the bytes its layout takes, as far as its shape is known.
+static LogicalResult verifyBytes(Operation *op, Value packed, Type type, LayoutAttr layout, bool transposed) {
+  auto tensor = cast<RankedTensorType>(type);
+  auto found = cast<ShapedType>(packed.getType());
+  if (!tensor.hasStaticShape() || !found.hasStaticShape())
+    return success();
+  int64_t bytes = packedBytes(layout, tensor.getShape(), transposed);
+  if (found.getDimSize(0) == bytes)
+    return success();
+  return op->emitOpError() << "expected " << bytes << " bytes for " << tensor << " in " << layout << ", found "
+                           << found.getDimSize(0);
+}
+
+/// Whether the row reads what is packed; says what it would read.
+static LogicalResult verifyPacked(MatmulKernelOp kernel, RecipeAttr recipe, const MultiplyRow &row) {
+  LayoutAttr layout = *kernel.getPackedRhs();
+  int64_t panelWidth = recipe.getTile("reg")[1];
+  LayoutAttr open = layoutOf(kernel.getContext(), row, panelWidth, /*isOpenN=*/true);
+  LayoutAttr known = layoutOf(kernel.getContext(), row, panelWidth, /*isOpenN=*/false);
+  bool isOpenN = cast<ShapedType>(kernel.getOut().getType()).getShape().back() == ShapedType::kDynamic;
+  if (layout != open && (layout != known || isOpenN))
+    return kernel.emitOpError() << "has a right side packed in " << layout << ", but '" << row.id << "' reads "
+                                << (isOpenN ? open : known);
+  return verifyBytes(kernel, kernel.getRhs().front(), kernel.getRhsType(), layout, kernel.getTransposeRhs());
+}
+
 /// Whether the nest can follow the recipe; says why not.
 static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, const MultiplyRow *row) {
   if (!row)
@@ -58,6 +85,16 @@ static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, cons
   if (row->isFloat != kernel.getAccumulatorType().isF32())
     return kernel.emitOpError() << "has a recipe with '" << row->id << "', which does not give sums of "
                                 << kernel.getAccumulatorType();
+  return kernel.getPackedRhs() ? verifyPacked(kernel, recipe, *row) : success();
+}
+
+LogicalResult CpuFamily::schedule(RewriterBase &rewriter, PackOp pack, const Machine &machine) const {
+  if (failed(verifyBytes(pack, pack.getOut(), pack.getSourceType(), pack.getLayout(), pack.getTransposed())))
+    return failure();
+  OpBuilder::InsertionGuard guard(rewriter);
+  rewriter.setInsertionPoint(pack);
+  emitPack(rewriter, pack, machine);
+  rewriter.eraseOp(pack);
   return success();
 }
 

@@ -26,39 +26,48 @@ static constexpr int64_t kMemoryAheadBytes = 8192, kL2AheadBytes = 1024;
 // Building blocks
 //===----------------------------------------------------------------------===//
 
-Value MatmulNest::pointerOf(Value memref) {
+Value LoopBuilder::pointerOf(Value memref) {
   Value address = memref::ExtractAlignedPointerAsIndexOp::create(builder, loc, memref);
   Value integer = arith::IndexCastOp::create(builder, loc, builder.getI64Type(), address);
   return LLVM::IntToPtrOp::create(builder, loc, LLVM::LLVMPointerType::get(builder.getContext()), integer);
 }
 
-Value MatmulNest::offset(Value pointer, Value bytes) {
+Value LoopBuilder::offset(Value pointer, Value bytes) {
   Value integer = builder.createOrFold<arith::IndexCastOp>(loc, builder.getI64Type(), bytes);
   return LLVM::GEPOp::create(builder, loc, pointer.getType(), builder.getI8Type(), pointer, ValueRange{integer});
 }
 
-Value MatmulNest::load(Type type, Value pointer) {
+Value LoopBuilder::load(Type type, Value pointer) {
   return LLVM::LoadOp::create(builder, loc, type, pointer, /*alignment=*/1);
 }
 
-void MatmulNest::store(Value value, Value pointer) {
+void LoopBuilder::store(Value value, Value pointer) {
   LLVM::StoreOp::create(builder, loc, value, pointer, /*alignment=*/1);
 }
 
-Value MatmulNest::constantI32(int32_t value) { return arith::ConstantIntOp::create(builder, loc, value, 32); }
+Value LoopBuilder::constantI32(int32_t value) { return arith::ConstantIntOp::create(builder, loc, value, 32); }
 
-void MatmulNest::forLoop(Value end, function_ref<void(Value)> body) {
+void LoopBuilder::forLoop(Value end, function_ref<void(Value)> body) {
   OpBuilder::InsertionGuard guard(builder);
   auto loop = scf::ForOp::create(builder, loc, index.constant(0), end, index.constant(1));
   builder.setInsertionPointToStart(loop.getBody());
   body(loop.getInductionVar());
 }
 
-void MatmulNest::ifThen(Value condition, function_ref<void()> body) {
+void LoopBuilder::ifThen(Value condition, function_ref<void()> body) {
   OpBuilder::InsertionGuard guard(builder);
   auto branch = scf::IfOp::create(builder, loc, condition, /*withElseRegion=*/false);
   builder.setInsertionPointToStart(&branch.getThenRegion().front());
   body();
+}
+
+SmallVector<Value> LoopBuilder::delinearize(Value number, ValueRange sizes) {
+  SmallVector<Value> indices;
+  for (Value size : llvm::reverse(sizes)) {
+    indices.insert(indices.begin(), index.rem(number, size));
+    number = index.div(number, size);
+  }
+  return indices;
 }
 
 static std::optional<int64_t> constantOf(Value value) { return getConstantIntValue(OpFoldResult(value)); }
@@ -68,9 +77,10 @@ static std::optional<int64_t> constantOf(Value value) { return getConstantIntVal
 //===----------------------------------------------------------------------===//
 
 MatmulNest::MatmulNest(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, const MultiplyRow &row)
-    : builder(builder), loc(op.getLoc()), index(builder, loc), op(op), row(row), tileRows(recipe.getTile("reg")[0]),
-      panelWidth(recipe.getTile("reg")[1]), blockRows(recipe.getTile("thread")[0]), packed(op.getPackedRhs()),
-      readsInPlace(recipe.getLhs().size() == 1), rank(cast<ShapedType>(op.getOut().getType()).getRank()) {
+    : LoopBuilder(builder, op.getLoc()), op(op), row(row), tileRows(recipe.getTile("reg")[0]),
+      panelWidth(recipe.getTile("reg")[1]), blockRows(recipe.getTile("thread")[0]),
+      packed(op.getPackedRhs().has_value()), readsInPlace(recipe.getLhs().size() == 1),
+      rank(cast<ShapedType>(op.getOut().getType()).getRank()) {
   m = index.dim(op.getOut(), rank - 2);
   n = index.dim(op.getOut(), rank - 1);
   staticM = constantOf(m);
@@ -82,20 +92,16 @@ MatmulNest::MatmulNest(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe,
     batchSizes.push_back(index.dim(op.getOut(), dim));
     batchCount = index.mul(batchCount, batchSizes.back());
   }
+  layout = packed ? *op.getPackedRhs() : layoutOf(op.getContext(), row, panelWidth, !staticN);
+  // A last panel as wide as the others was stored before N was known.
+  if (layout.getColumns() != row.n)
+    staticN = std::nullopt;
   panels = index.ceilDiv(n, panelWidth);
   blocks = index.ceilDiv(m, blockRows);
 }
 
 VectorType MatmulNest::sumType() const {
   return VectorType::get({row.n}, row.isFloat ? Type(builder.getF32Type()) : Type(builder.getI32Type()));
-}
-
-/// Bytes of a panel of `width` columns: its elements, then their sums.
-Value MatmulNest::panelBytes(Value width) {
-  Value column = index.mul(groups, row.k * elementBytes(row.storedRhs));
-  if (!row.isFloat)
-    column = index.add(column, index.constant(4));
-  return index.mul(width, column);
 }
 
 Value MatmulNest::slotPart(unsigned part) {
@@ -106,7 +112,7 @@ Value MatmulNest::slotPart(unsigned part) {
   if (part > 1 && !row.isFloat && !readsInPlace)
     bytes = index.add(bytes, index.alignTo(index.mul(rows, 4), 64));
   if (part > 2 && !packed)
-    bytes = index.add(bytes, index.alignTo(panelBytes(index.constant(panelWidth)), 64));
+    bytes = index.add(bytes, index.alignTo(places().panelBytes(places().n.constant(panelWidth)), 64));
   return bytes;
 }
 
@@ -144,7 +150,7 @@ void MatmulNest::emitTask(Value task, Value tasks, Value units, Value slotBytes)
   if (!readsInPlace)
     ifThen(index.notEqual(block, loop.getRegionIterArg(0)), [&] { emitPackLhs(unit, slot); });
   if (!packed)
-    ifThen(index.notEqual(panel, loop.getRegionIterArg(1)), [&] { emitDecodePanel(unit, slot); });
+    ifThen(index.notEqual(panel, loop.getRegionIterArg(1)), [&] { emitPackPanel(unit, slot); });
   emitUnit(unit, slot);
   scf::YieldOp::create(builder, loc, ValueRange{block, panel});
 }
@@ -158,11 +164,7 @@ MatmulNest::Unit MatmulNest::decomposeUnit(Value number) {
   unit.panel = packed ? innerIndex : outerIndex;
   unit.block = packed ? outerIndex : innerIndex;
   unit.linearBatch = index.div(rest, outer);
-  Value remaining = unit.linearBatch;
-  for (Value size : llvm::reverse(batchSizes)) {
-    unit.batch.insert(unit.batch.begin(), index.rem(remaining, size));
-    remaining = index.div(remaining, size);
-  }
+  unit.batch = delinearize(unit.linearBatch, batchSizes);
   unit.firstRow = index.mul(unit.block, blockRows);
   unit.rows = index.min(index.constant(blockRows), index.sub(m, unit.firstRow));
   return unit;
@@ -171,13 +173,8 @@ MatmulNest::Unit MatmulNest::decomposeUnit(Value number) {
 void MatmulNest::emitUnit(const Unit &unit, const Slot &slot) {
   Panel panel{panelWidth / row.n, false, false, index.mul(unit.panel, panelWidth), slot.panel};
   if (packed) {
-    int64_t tail = staticN ? *staticN % panelWidth : 0;
-    Value batchBytes =
-        index.mul(index.sub(panels, index.constant(tail ? 1 : 0)), panelBytes(index.constant(panelWidth)));
-    if (tail)
-      batchBytes = index.add(batchBytes, panelBytes(index.constant(llvm::alignTo(tail, row.n))));
-    Value bytes = index.add(index.mul(unit.linearBatch, batchBytes),
-                            index.mul(unit.panel, panelBytes(index.constant(panelWidth))));
+    Index matrix = Index{&builder, loc, unit.linearBatch} * places().bytes();
+    Index bytes = matrix + places().panelOffset({&builder, loc, unit.panel});
     panel.data = offset(pointerOf(op.getRhs().front()), bytes);
   }
   if (staticN && *staticN % panelWidth == 0)

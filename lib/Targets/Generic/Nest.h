@@ -2,6 +2,7 @@
 //
 // One object for one kernel under one recipe; its methods emit loops at the builder's insertion point. Its files:
 // MatmulNest.cpp (tasks, panels, the register tile), Operands.cpp (packing and decoding), Epilogue.cpp (the region).
+// The right side is packed as Pack.h says.
 //
 //   task t: for its units (batch, block of MC rows, panel of NR columns):
 //             pack the rows' codes into the slot, unless they are there already or are read in place
@@ -15,12 +16,38 @@
 #ifndef QLOW_LIB_TARGETS_GENERIC_NEST_H
 #define QLOW_LIB_TARGETS_GENERIC_NEST_H
 
+#include "Index.h"
 #include "IndexBuilder.h"
-#include "qlow/Targets/Targets.h"
+#include "qlow/Targets/Layout.h"
 
 namespace qlow {
 
-class MatmulNest {
+/// Loops, and memory by addresses in bytes.
+class LoopBuilder {
+public:
+  LoopBuilder(mlir::OpBuilder &builder, mlir::Location loc) : builder(builder), loc(loc), index(builder, loc) {}
+  mlir::Value pointerOf(mlir::Value memref);
+  mlir::Value offset(mlir::Value pointer, mlir::Value bytes);
+  mlir::Value load(mlir::Type type, mlir::Value pointer);
+  void store(mlir::Value value, mlir::Value pointer);
+  mlir::Value constantI32(int32_t value);
+  void forLoop(mlir::Value end, llvm::function_ref<void(mlir::Value)> body);
+  void ifThen(mlir::Value condition, llvm::function_ref<void()> body);
+  /// The indices of element `number` of an array of these sizes.
+  llvm::SmallVector<mlir::Value> delinearize(mlir::Value number, mlir::ValueRange sizes);
+
+protected:
+  mlir::OpBuilder &builder;
+  mlir::Location loc;
+  IndexBuilder index;
+};
+
+/// The stored value, i32 or f32, of the element at `indices` of a tensor of `type`, whose parts are memrefs: its f32,
+/// or its integer image less `offset`.
+mlir::Value emitStoredElement(mlir::OpBuilder &builder, mlir::Location loc, mlir::Type type, mlir::ValueRange parts,
+                              mlir::ValueRange indices, bool isFloat, int32_t offset);
+
+class MatmulNest : LoopBuilder {
 public:
   /// Whether `row` can broadcast the kernel's left side from where it lies: whole groups of k as the row stores them,
   /// and no sums of rows to be taken on the way.
@@ -71,7 +98,6 @@ private:
                        llvm::MutableArrayRef<mlir::Value> sums);
   void forEachTile(mlir::Value rows, llvm::function_ref<void(const Tile &)> body);
   mlir::Value slotPart(unsigned part); ///< byte offset of: 0 lhs, 1 row sums, 2 panel, 3 the end
-  mlir::Value panelBytes(mlir::Value width);
   mlir::VectorType sumType() const;
 
   // Operands.cpp
@@ -79,10 +105,8 @@ private:
   void emitPackRow(const Unit &unit, mlir::Value row, mlir::Value target, int64_t stride);
   void emitCopyWords(const Unit &unit, mlir::Value row, mlir::Value target, int64_t stride);
   void emitRowSum(const Unit &unit, mlir::Value row, mlir::Value target);
-  void emitDecodePanel(const Unit &unit, const Slot &slot);
+  void emitPackPanel(const Unit &unit, const Slot &slot);
   mlir::Value emitLhsElement(const Unit &unit, mlir::Value row, mlir::Value k);
-  mlir::Value emitRhsElement(const Unit &unit, mlir::Value k, mlir::Value column);
-  mlir::Value emitElement(mlir::Type type, mlir::ValueRange parts, mlir::ValueRange indices, int32_t offset);
   llvm::SmallVector<mlir::Value> lhsIndices(const Unit &unit, mlir::Value row, mlir::Value k);
   llvm::SmallVector<mlir::Value> rhsIndices(const Unit &unit, mlir::Value k, mlir::Value column);
   /// Zero points in units of stored values, (zero - offset); null if they are 0. Of a row, i32; of a vector of columns.
@@ -96,23 +120,14 @@ private:
   mlir::Value emitRegion(llvm::ArrayRef<mlir::Value> arguments);
   mlir::Value emitMask(const Panel &panel, int64_t vector);
 
-  // Memory: addresses in bytes.
-  mlir::Value pointerOf(mlir::Value memref);
-  mlir::Value offset(mlir::Value pointer, mlir::Value bytes);
-  mlir::Value load(mlir::Type type, mlir::Value pointer);
-  void store(mlir::Value value, mlir::Value pointer);
-  mlir::Value constantI32(int32_t value);
-  void forLoop(mlir::Value end, llvm::function_ref<void(mlir::Value)> body);
-  void ifThen(mlir::Value condition, llvm::function_ref<void()> body);
+  LayoutOf<Index> places() { return {layout, Index{&builder, loc, n}, Index{&builder, loc, k}}; }
 
-  mlir::OpBuilder &builder;
-  mlir::Location loc;
-  IndexBuilder index;
   MatmulKernelOp op;
   const MultiplyRow &row;
   int64_t tileRows, panelWidth, blockRows; ///< MR, NR, MC
-  bool packed;                             ///< the right side lies in memory as Layout says
+  bool packed;                             ///< the right side lies in memory as `layout` says, else in the slot
   bool readsInPlace;                       ///< rows of the left side are broadcast from where they lie
+  LayoutAttr layout;
   int64_t rank;
   mlir::Value m, n, k, groups;
   llvm::SmallVector<mlir::Value> batchSizes;

@@ -1,12 +1,12 @@
 //===- Operands.cpp - packing and decoding hops -----------------------------===//
 //
 // Brings operands into the form the K loop reads: rows of the left side into blocks, columns of an unpacked right side
-// into a panel as Layout.h describes it. Elements become stored values: the integer image less the row's offset, or the
-// dequantized f32. Reads each operand inside its bounds only; padding is zero.
+// into a panel of the slot. Elements become stored values: the integer image less the row's offset, or the dequantized
+// f32. Reads each operand inside its bounds only; padding is zero.
 //
 //===----------------------------------------------------------------------===//
 
-#include "Generic/Nest.h"
+#include "Generic/Pack.h"
 #include "qlow/Dialect/Elements.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -22,8 +22,8 @@ using namespace qlow;
 // Elements
 //===----------------------------------------------------------------------===//
 
-/// An element's stored value, i32 or f32.
-Value MatmulNest::emitElement(Type type, ValueRange parts, ValueRange indices, int32_t offset) {
+Value qlow::emitStoredElement(OpBuilder &builder, Location loc, Type type, ValueRange parts, ValueRange indices,
+                              bool isFloat, int32_t offset) {
   QType quantized = getQuantizedElement(type);
   if (!quantized) {
     Value value = memref::LoadOp::create(builder, loc, parts.front(), indices);
@@ -32,10 +32,12 @@ Value MatmulNest::emitElement(Type type, ValueRange parts, ValueRange indices, i
     return arith::ExtFOp::create(builder, loc, builder.getF32Type(), value);
   }
   ElementReader reader(quantized, parts);
-  if (row.isFloat)
+  if (isFloat)
     return reader.emitValue(builder, loc, indices);
   Value image = emitInteger(builder, loc, *quantized.getFormat(), reader.emitCode(builder, loc, indices));
-  return offset ? arith::SubIOp::create(builder, loc, image, constantI32(offset)).getResult() : image;
+  if (offset == 0)
+    return image;
+  return arith::SubIOp::create(builder, loc, image, arith::ConstantIntOp::create(builder, loc, offset, 32));
 }
 
 SmallVector<Value> MatmulNest::lhsIndices(const Unit &unit, Value row, Value k) {
@@ -51,11 +53,8 @@ SmallVector<Value> MatmulNest::rhsIndices(const Unit &unit, Value k, Value colum
 }
 
 Value MatmulNest::emitLhsElement(const Unit &unit, Value row, Value k) {
-  return emitElement(op.getLhsType(), op.getLhs(), lhsIndices(unit, row, k), this->row.lhsOffset);
-}
-
-Value MatmulNest::emitRhsElement(const Unit &unit, Value k, Value column) {
-  return emitElement(op.getRhsType(), op.getRhs(), rhsIndices(unit, k, column), row.rhsOffset);
+  return emitStoredElement(builder, loc, op.getLhsType(), op.getLhs(), lhsIndices(unit, row, k), this->row.isFloat,
+                           this->row.lhsOffset);
 }
 
 Value MatmulNest::emitStoredZero(QType type, ValueRange parts, ValueRange indices, int32_t offset) {
@@ -201,32 +200,8 @@ void MatmulNest::emitRowSum(const Unit &unit, Value matrixRow, Value target) {
 // The right side
 //===----------------------------------------------------------------------===//
 
-/// Decodes one panel, as wide as the K loop reads it, in the order the source lies in memory.
-void MatmulNest::emitDecodePanel(const Unit &unit, const Slot &slot) {
-  Value first = index.mul(unit.panel, panelWidth);
-  Value columns = index.min(index.constant(panelWidth), index.sub(n, first));
-  // A known N ends in a narrower panel.
-  Value width = staticN ? index.alignTo(columns, row.n) : index.constant(panelWidth);
-  Value bytes = arith::IndexCastOp::create(builder, loc, builder.getI64Type(), panelBytes(width));
-  Value zero = arith::ConstantIntOp::create(builder, loc, 0, 8);
-  LLVM::MemsetOp::create(builder, loc, slot.panel, zero, bytes, /*isVolatile=*/false);
-  int64_t element = elementBytes(row.storedRhs);
-  Value sums = offset(slot.panel, index.mul(index.mul(width, groups), row.k * element));
-  auto decode = [&](Value kIndex, Value column) {
-    Value value = emitRhsElement(unit, kIndex, index.add(first, column));
-    Value groupSize = index.constant(row.k);
-    Value inGroup = index.add(index.mul(column, row.k), index.rem(kIndex, groupSize));
-    Value at = index.add(index.mul(index.mul(index.div(kIndex, groupSize), width), row.k), inGroup);
-    if (!row.isFloat) {
-      Value sumAt = offset(sums, index.mul(column, 4));
-      store(arith::AddIOp::create(builder, loc, load(builder.getI32Type(), sumAt), value), sumAt);
-    }
-    if (element < 4)
-      value = arith::TruncIOp::create(builder, loc, builder.getIntegerType(8 * element), value);
-    store(value, offset(slot.panel, index.mul(at, element)));
-  };
-  if (op.getTransposeRhs())
-    forLoop(columns, [&](Value column) { forLoop(k, [&](Value kIndex) { decode(kIndex, column); }); });
-  else
-    forLoop(k, [&](Value kIndex) { forLoop(columns, [&](Value column) { decode(kIndex, column); }); });
+void MatmulNest::emitPackPanel(const Unit &unit, const Slot &slot) {
+  PanelPacker packer(builder, loc, cast<RankedTensorType>(op.getRhsType()), op.getRhs(), op.getTransposeRhs(), layout,
+                     row.n, n, k);
+  packer.emit(unit.batch, unit.linearBatch, unit.panel, slot.panel);
 }

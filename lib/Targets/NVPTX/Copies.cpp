@@ -141,13 +141,13 @@ void TileNest::emitLhsCopies(const OutputTile &block) {
 
 /// A panel lies chunk by chunk, as the tile does; the last one is narrower where N says so.
 void TileNest::emitRhsCopies(const OutputTile &block) {
-  Layout layout(row, tileN, *staticN, *staticK);
+  Layout layout(*op.getPackedRhs(), *staticN, *staticK);
   int64_t lastPanel = layout.numPanels() - 1;
   Value width = i32.constant(tileN);
   if (layout.width(lastPanel) != tileN)
     width = i32.select(i32.equal(block.panel, i32.constant(lastPanel)), i32.constant(layout.width(lastPanel)), width);
   Value bytes = i64.mul(i64.cast(block.linearBatch), layout.bytes());
-  bytes = i64.add(bytes, i64.mul(i64.cast(block.panel), layout.panelBytes(0)));
+  bytes = i64.add(bytes, i64.mul(i64.cast(block.panel), layout.panelOffset(1)));
   Value panel = offset(pointerOf(op.getRhs().front()), bytes);
   Value tileStep = i64.cast(i32.mul(width, chunks * kCopyBytes));
   forEachCopy(tileN * chunks, [&](Value number, Value isTaken) {
@@ -158,7 +158,7 @@ void TileNest::emitRhsCopies(const OutputTile &block) {
     Value target = i32.add(i32.mul(chunk, rhsTile.chunkPitch), i32.mul(inTile, kCopyBytes));
     copies.push_back({offset(panel, source), tileStep, i32.add(target, rhsTile.base), chunk, inside, isTaken});
   });
-  columnSumsAt = offset(panel, i64.cast(i32.mul(width, layout.groups() * layout.kGroup * layout.elementBytes)));
+  columnSumsAt = offset(panel, i64.cast(i32.mul(width, layout.sumsAt(1))));
 }
 
 void TileNest::emitIssue(const OutputTile &block, Value stage, Value kTile) {

@@ -88,7 +88,7 @@ TileNest::TileNest(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, con
   steps = tileK / row.k;
   chunks = tileK / row.storedGroup();
   copiesLhs = recipe.getLhs().front().getBy() == "cp_async";
-  copiesRhs = op.getPackedRhs();
+  copiesRhs = op.getPackedRhs().has_value();
   auto tileOf = [&](int64_t lines, OperandElement element, int64_t base) {
     int64_t chunkBytes = row.storedGroup() * elementBytes(element);
     return Tile{lines, (lines + paddingRows(chunkBytes, chunks)) * chunkBytes, base};
