@@ -97,6 +97,7 @@ class Run:
 
     options: object
     again: str  # the command of one sample on one target, with {name} and {target}
+    prepare: object = None  # (path, target) -> path of the module to compile in its place
     failures: list = field(default_factory=list)
     done: dict = field(default_factory=dict)
     calls: int = 0
@@ -119,7 +120,8 @@ class Run:
                 continue
             try:
                 if not self.options.reuse:
-                    link(compile_module(path, target, out, name))
+                    source = self.prepare(path, target) if self.prepare else path
+                    link(compile_module(source, target, out, name))
             except RuntimeError as error:
                 if len(samples) == 1:
                     self.fail(target, samples[0], str(error))
@@ -198,11 +200,11 @@ def add_run_options(parser, samples, out):
     parser.add_argument("--reuse", action="store_true", help="run those, with the same seed, where there is no qlowc")
 
 
-def run_all(options, script, draw):
+def run_all(options, script, draw, prepare=None):
     """Runs options.samples samples, those that draw(index) gives and calls s<index>; returns the exit status."""
     os.makedirs(options.out, exist_ok=True)
     start = time.time()
-    run = Run(options, f"python3 test/{script} --seed {options.seed} --only {{name}} --targets {{target}}")
+    run = Run(options, f"python3 test/{script} --seed {options.seed} --only {{name}} --targets {{target}}", prepare)
     targets = runnable(options)
     print(f"seed {options.seed}, targets {' '.join(targets)}", flush=True)
     batch, batches = [], 0
