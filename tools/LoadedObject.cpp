@@ -75,6 +75,10 @@ Expected<LoadedObject> LoadedObject::open(StringRef path) {
   Expected<AbiModule> interface = readInterface((*buffer)->getMemBufferRef());
   if (!interface)
     return fail(interface.takeError());
+  if (interface->device)
+    return fail(createStringError("it computes on a device, '" + interface->target +
+                                  "', whose memory a C program that "
+                                  "links it provides"));
   InitializeNativeTarget();
   InitializeNativeTargetAsmPrinter();
   Expected<std::unique_ptr<orc::LLJIT>> jit = orc::LLJITBuilder().create();
@@ -156,6 +160,9 @@ Expected<std::function<int32_t()>> LoadedObject::bind(const AbiFunction &functio
       break;
     case AbiMember::Kind::Parallel:
       break; // NULL: this thread alone
+    case AbiMember::Kind::Device:
+    case AbiMember::Kind::Stream:
+      break; // open refuses objects that have them
     }
   }
   auto *address = reinterpret_cast<int32_t (*)(const void *)>(*entry);

@@ -19,6 +19,7 @@
 #include "mlir/InitAllPasses.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
+#include "llvm/ADT/ScopeExit.h"
 #include "llvm/ADT/SmallString.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/CommandLine.h"
@@ -34,7 +35,7 @@ using namespace qlow;
 namespace cl = llvm::cl;
 
 namespace {
-enum class Emit { Mlir, Llvm, Asm, Obj };
+enum class Emit { Mlir, Llvm, Ptx, Asm, Obj };
 enum class Threads { None, OpenMP };
 
 /// The command line. It is made in main, after LLVM's own options are gone: some have the same names.
@@ -48,8 +49,11 @@ struct Options {
   cl::opt<Emit> emitKind{"emit", cl::desc("What to write:"), cl::init(Emit::Obj),
                          cl::values(clEnumValN(Emit::Mlir, "mlir", "MLIR after qlow-pack-weights"),
                                     clEnumValN(Emit::Llvm, "llvm", "LLVM IR after optimization"),
-                                    clEnumValN(Emit::Asm, "asm", "assembly"),
+                                    clEnumValN(Emit::Ptx, "ptx", "PTX, of a device"),
+                                    clEnumValN(Emit::Asm, "asm", "assembly; of a device its instructions"),
                                     clEnumValN(Emit::Obj, "obj", "an object and its header"))};
+  cl::opt<std::string> startAfter{"start-after", cl::desc("Read what -stop-after printed and go on behind this pass"),
+                                  cl::value_desc("pass")};
   cl::opt<std::string> stopAfter{"stop-after", cl::desc("Print the MLIR after this pass instead"),
                                  cl::value_desc("pass")};
   cl::opt<Threads> threads{"threads", cl::desc("Ready-made parallel run in the object:"), cl::init(Threads::None),
@@ -59,6 +63,9 @@ struct Options {
                                cl::desc("Say what computes each op, at what cost, and why nothing better does")};
   cl::opt<bool> native{"require-native", cl::desc("Fail where an op would be emulated")};
   cl::opt<bool> debug{"g", cl::desc("Line tables that name the model's ops")};
+  cl::opt<std::string> ptxas{"ptxas", cl::desc("NVIDIA's assembler; else on PATH or in /usr/local/cuda/bin"),
+                             cl::value_desc("path")};
+  cl::opt<bool> noPtxas{"no-ptxas", cl::desc("Leave assembling PTX to the driver")};
   cl::opt<bool> verbose{"v", cl::desc("Print the time of each stage to stderr")};
   cl::opt<bool> listTargets{"list-targets", cl::desc("List the machines")};
   cl::opt<bool> listFormats{"list-formats", cl::desc("List the number formats of codes")};
@@ -139,11 +146,16 @@ static LogicalResult runPipeline(ModuleOp module, const std::string &target) {
   pipeline.target = target;
   pipeline.prefix = defaultPrefix(module);
   pipeline.openmp = options().threads == Threads::OpenMP;
+  pipeline.startAfter = options().startAfter;
   pipeline.stopAfter = options().stopAfter;
   if (pipeline.stopAfter.empty() && options().emitKind == Emit::Mlir)
     pipeline.stopAfter = "qlow-pack-weights";
-  buildImportPipeline(passes);
-  auto emitError = [&](const Twine &message) { (void)fail("-stop-after: " + message.str()); };
+  if (pipeline.startAfter.empty())
+    buildImportPipeline(passes);
+  bool startIsKnown = pipeline.startAfter.empty() || llvm::is_contained(pipelinePasses(), pipeline.startAfter);
+  auto emitError = [&](const Twine &message) {
+    (void)fail((startIsKnown ? "-stop-after: " : "-start-after: ") + message.str());
+  };
   if (failed(buildPipeline(passes, pipeline, emitError)))
     return failure();
   bool ok = false;
@@ -182,8 +194,20 @@ static llvm::Error writeArtifact(OutputFiles &files, ModuleOp module, const Targ
     return llvm::createStringError("");
   ObjectOptions object;
   object.debug = options().debug;
+  object.assemble = !options().noPtxas;
+  object.ptxas = options().ptxas;
+  std::vector<KernelUse> uses;
+  object.kernelUses = &uses;
+  llvm::scope_exit printUses([&] {
+    for (const KernelUse &use : uses)
+      if (options().verbose)
+        llvm::errs() << "kernel " << use.name << ": " << use.registers << " registers, " << use.spillBytes
+                     << " bytes spilled, " << use.stackBytes << " bytes of stack, " << use.sharedBytes
+                     << " bytes of static shared memory\n";
+  });
   object.artifact = options().emitKind == Emit::Obj   ? Artifact::Object
                     : options().emitKind == Emit::Asm ? Artifact::Assembly
+                    : options().emitKind == Emit::Ptx ? Artifact::Ptx
                                                       : Artifact::LlvmIr;
   object.onWeights = [&](uint64_t written, uint64_t total) {
     if (written == 0)

@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Device.h"
 #include "SizeRules.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -68,7 +69,12 @@ std::vector<AbiMember> AbiFunction::members() const {
   }
   add(AbiMember::Kind::Workspace, "workspace", "void *", 0, 8);
   add(AbiMember::Kind::WorkspaceSize, "workspace_size", "size_t ", 0, 8);
-  add(AbiMember::Kind::Parallel, "parallel", "", 0, 8);
+  if (device) {
+    add(AbiMember::Kind::Device, "device", "", 0, 8);
+    add(AbiMember::Kind::Stream, "stream", "void *", 0, 8);
+  } else {
+    add(AbiMember::Kind::Parallel, "parallel", "", 0, 8);
+  }
   return result;
 }
 
@@ -84,11 +90,15 @@ bool AbiFunction::mayBeTooLarge(const AbiField &field) const {
   return false;
 }
 
-void AbiModule::setTarget(const Target &compiledFor) {
+void AbiModule::setTarget(const Target &compiledFor, const Target &host) {
   target = compiledFor.machine().name;
   cpuFeatures.clear();
-  for (const CpuidBit &bit : compiledFor.family().cpuidBits(compiledFor.machine()))
+  for (const CpuidBit &bit : host.family().cpuidBits(host.machine()))
     cpuFeatures.push_back(bit.feature.str());
+}
+
+bool AbiModule::isOnDevice() const {
+  return llvm::any_of(functions, [](const AbiFunction &function) { return function.device; });
 }
 
 std::vector<std::string> AbiModule::entryNames() const {
@@ -101,6 +111,9 @@ std::vector<std::string> AbiModule::entryNames() const {
   names.push_back(prefix + "_strerror");
   if (openmp)
     names.push_back(prefix + "_openmp");
+  if (isOnDevice())
+    for (StringRef name : {"_weights_size", "_load", "_adopt", "_unload"})
+      names.push_back(prefix + name.str());
   return names;
 }
 
@@ -142,18 +155,49 @@ static void addMessages(const AbiModule &abi, const AbiFunction &function, std::
     }
     case AbiMember::Kind::Workspace:
       add(AbiCode::Null, member, "must not be NULL where " + name + "_workspace() is not 0");
-      add(AbiCode::Align, member, "must be aligned to 64 bytes");
+      add(AbiCode::Align, member, "must be aligned to " + Twine(function.workspaceAlignment()) + " bytes");
       break;
     case AbiMember::Kind::WorkspaceSize:
       add(AbiCode::Size, member, "would have to exceed 2^62 bytes");
-      add(AbiCode::Workspace, member, "must be at least " + name + "_workspace() for these sizes and this width");
+      add(AbiCode::Workspace, member,
+          "must be at least " + name + "_workspace() for these sizes" + (function.device ? "" : " and this width"));
       break;
     case AbiMember::Kind::Parallel:
       add(AbiCode::Null, member, "must have a run function");
       add(AbiCode::Size, member, "must have a width of at least 1");
       break;
+    case AbiMember::Kind::Device:
+      add(AbiCode::Null, member, "must not be NULL");
+      break;
+    case AbiMember::Kind::Stream:
+      break;
     }
   }
+}
+
+/// What the driver and its devices can say: codes alone, and with the results that occur.
+static void addDeviceMessages(StringRef prefix, std::map<int32_t, std::string> &messages) {
+  auto add = [&](AbiCode code, int32_t above, const Twine &text) {
+    messages[int32_t(code) + 256 * above] = (prefix + ": " + text).str();
+  };
+  add(AbiCode::Null, 0, "device must not be NULL, nor the weights to adopt");
+  add(AbiCode::Align, 0, "weights must be aligned to 256 bytes");
+  add(AbiCode::Driver, 0, "there is no libcuda.so.1: the CUDA driver is not installed");
+  for (auto [index, name] : llvm::enumerate(driverFunctionNames()))
+    add(AbiCode::Driver, int32_t(index) + 1, "libcuda.so.1 has no " + name + ": the CUDA driver is too old");
+  const std::pair<AbiCode, StringRef> kinds[] = {
+      {AbiCode::Device, "no device can be used"},
+      {AbiCode::Memory, "device memory could not be had or written"},
+      {AbiCode::Load, "the driver did not take the kernels"},
+      {AbiCode::Launch, "a kernel could not be launched"},
+  };
+  for (auto [code, text] : kinds) {
+    add(code, 0, text + "; code >> 8 is the driver's CUresult");
+    for (const CudaResultName &result : cudaResultNames())
+      add(code, result.value, text + ": CUDA_ERROR_" + result.name);
+  }
+  add(AbiCode::Device, NotInitialized, "device is not loaded, or by another object: call " + prefix + "_load first");
+  add(AbiCode::Device, NoBinaryForGpu, "the code is for another generation of devices");
 }
 
 std::map<int32_t, std::string> AbiModule::messages() const {
@@ -164,6 +208,8 @@ std::map<int32_t, std::string> AbiModule::messages() const {
     result[int32_t(AbiCode::Cpu)] = prefix + ": this processor does not fit";
   for (const AbiFunction &function : functions)
     addMessages(*this, function, result);
+  if (device)
+    addDeviceMessages(prefix, result);
   return result;
 }
 
@@ -198,12 +244,15 @@ DictionaryAttr AbiFunction::toAttribute(MLIRContext *context) const {
     entries.append("note", b.getStringAttr(field.note));
     fieldAttrs.push_back(entries.getDictionary(context));
   }
-  SmallVector<NamedAttribute> entries = {b.getNamedAttr("dims", b.getArrayAttr(dimAttrs)),
-                                         b.getNamedAttr("fields", b.getArrayAttr(fieldAttrs)),
-                                         b.getNamedAttr("results", b.getI32ArrayAttr(results))};
+  NamedAttrList entries;
+  entries.append("dims", b.getArrayAttr(dimAttrs));
+  entries.append("fields", b.getArrayAttr(fieldAttrs));
+  entries.append("results", b.getI32ArrayAttr(results));
   if (IntegerSet set = ruleSet)
-    entries.push_back(b.getNamedAttr("rules", IntegerSetAttr::get(set)));
-  return b.getDictionaryAttr(entries);
+    entries.append("rules", IntegerSetAttr::get(set));
+  if (device)
+    entries.append("device", b.getUnitAttr());
+  return entries.getDictionary(context);
 }
 
 static FailureOr<AbiExtent> readExtent(const AbiFunction &function, Attribute attribute) {
@@ -262,6 +311,7 @@ FailureOr<AbiFunction> AbiFunction::fromAttribute(StringRef name, Attribute attr
     return failure();
   AbiFunction function;
   function.name = name.str();
+  function.device = entries.contains("device");
   for (Attribute dim : dimAttrs) {
     auto parts = dyn_cast<ArrayAttr>(dim);
     if (!parts || parts.size() != 3 || !isa<StringAttr>(parts[0]) || !isa<IntegerAttr>(parts[1]) ||
@@ -363,6 +413,12 @@ std::string AbiModule::toJson() const {
                {"openmp", openmp},
                {"cpu_features", cpuFeatures},
                {"functions", functionsJson}};
+  if (device) {
+    Json kernels = Json::array();
+    for (const AbiKernel &kernel : device->kernels)
+      kernels.push_back({{"name", kernel.name}, {"shared", kernel.sharedBytes}, {"clusters", kernel.clusters}});
+    root["device"] = {{"weights", device->weightBytes}, {"kernels", kernels}};
+  }
   return root.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -398,10 +454,17 @@ llvm::Expected<AbiModule> AbiModule::fromJson(StringRef text) {
     abi.target = root.at("target");
     abi.openmp = root.at("openmp");
     abi.cpuFeatures = root.at("cpu_features").get<std::vector<std::string>>();
+    if (root.contains("device")) {
+      const Json &json = root.at("device");
+      abi.device.emplace().weightBytes = json.at("weights");
+      for (const Json &kernel : json.at("kernels"))
+        abi.device->kernels.push_back({kernel.at("name"), kernel.at("shared"), kernel.at("clusters")});
+    }
     int64_t number = 1;
     for (const Json &json : root.at("functions")) {
       AbiFunction function;
       function.name = json.at("name");
+      function.device = abi.device.has_value();
       function.firstNumber = number;
       for (const Json &dim : json.at("dims"))
         function.dims.push_back({dim.at("name"), dim.at("min"), dim.at("max")});

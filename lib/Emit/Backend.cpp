@@ -68,14 +68,14 @@ void Backend::handle(const llvm::DiagnosticInfo &info) {
     op->emitWarning(text);
 }
 
-std::unique_ptr<llvm::Module> Backend::translate(Operation *source, StringRef name) {
+std::unique_ptr<llvm::Module> Backend::translate(ModuleOp source, StringRef name) {
   context.setDiagnosticHandlerCallBack(
       [](const llvm::DiagnosticInfo *info, void *job) { static_cast<Backend *>(job)->handle(*info); }, this);
   DialectRegistry registry;
   registerAllToLLVMIRTranslations(registry);
   source->getContext()->appendDialectRegistry(registry);
   if (debug) {
-    PassManager passes(source->getContext(), source->getName().getStringRef());
+    PassManager passes(source->getContext());
     passes.addPass(LLVM::createDIScopeForLLVMFuncOpPass());
     if (failed(passes.run(source))) {
       fail("no debug information could be made");

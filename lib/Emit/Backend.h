@@ -31,8 +31,8 @@ public:
 protected:
   /// Checks triple, processor and features; empty `cpu`: code depends on the features of each function alone.
   bool createTargetMachine(llvm::StringRef cpu, llvm::StringRef features);
-  /// An operation that holds functions in the LLVM dialect, as a module for the target machine; null where it fails.
-  std::unique_ptr<llvm::Module> translate(mlir::Operation *source, llvm::StringRef name);
+  /// Functions in the LLVM dialect as a module for the target machine; null where it fails.
+  std::unique_ptr<llvm::Module> translate(mlir::ModuleOp source, llvm::StringRef name);
   void optimize(llvm::Module &module);
   void generate(llvm::Module &module, llvm::raw_pwrite_stream &os, llvm::CodeGenFileType type);
   bool fail(const llvm::Twine &what) {

@@ -2,10 +2,12 @@
 //
 // In: functions on memrefs with their records. Out: for each an entry that checks the args struct and calls it, a
 // function that gives the size of the workspace, and the functions every object has. An entry touches no memory of the
-// caller but the struct before every check has passed; the checks stand in the order that docs/Abi.md gives.
+// caller but the struct before every check has passed; the checks stand in the order that docs/Abi.md gives. An entry
+// of a device object runs its function, which launches kernels, in the context that the state was loaded in.
 //
 //===----------------------------------------------------------------------===//
 
+#include "Device.h"
 #include "Entries.h"
 #include "SizeRules.h"
 
@@ -21,7 +23,6 @@ namespace qlow {
 using namespace mlir;
 using namespace qlow;
 
-static constexpr int64_t kWorkspaceAlignment = 64;
 static constexpr int64_t kMaxBytes = int64_t(1) << 62;
 
 namespace {
@@ -112,11 +113,12 @@ private:
   LogicalResult matchSignature();
   void buildWorkspace();
   void buildEntry();
-  Value buildWidth(Value parallel, Value alone, int64_t number);
-  SmallVector<Value> makeOperands(Value width);
+  Value buildWidth(Value parallel, int64_t number);
+  SmallVector<Value> makeOperands(Value width, Value last);
+  void callOnDevice();
   void storeResults(ValueRange results);
   void checkSizes(ArrayRef<AbiMember> members, Value args);
-  void checkPointers(ArrayRef<AbiMember> members, Value parallel, Value need);
+  void checkPointers(ArrayRef<AbiMember> members, Value need);
   void check(Value ok, AbiCode code, int64_t number);
   Value load(Value args, const AbiMember &member);
   Value makeMemRef(MemRefType type, Value data, const AbiField &field, Sizes &sizes);
@@ -173,6 +175,8 @@ LogicalResult EntryBuilder::matchSignature() {
   hasWorkspace = found == expected + 3;
   if (found != expected && !hasWorkspace)
     return mismatch(Twine(expected) + " fields, " + Twine(found) + " arguments");
+  if (function.device && !(hasWorkspace && func.getArgAttr(found - 1, "qlow.launch")))
+    return mismatch("a device's function takes an argument marked 'qlow.launch' in place of parallel");
   if (func.getNumResults() != scalarResults.size())
     return mismatch(Twine(scalarResults.size()) + " scalar results");
   for (auto [index, number] : llvm::enumerate(argumentFields)) {
@@ -217,11 +221,12 @@ void EntryBuilder::buildWorkspace() {
   OpBuilder::InsertionGuard guard(b);
   Type i64 = b.getI64Type(), i32 = b.getI32Type();
   SmallVector<Type> arguments(function.dims.size(), i64);
-  arguments.push_back(i32);
+  if (!function.device)
+    arguments.push_back(i32);
   auto outer = startFunction(b, abi.prefix + "_" + function.name + "_workspace", i64, arguments);
-  SmallVector<Value> dims(outer.getArguments().drop_back());
+  SmallVector<Value> dims(outer.getArguments().take_front(function.dims.size()));
   Sizes sizes(b, function, dims);
-  Value width = outer.getArguments().back();
+  Value width = function.device ? constantInt(b, i32, 1) : outer.getArguments().back();
   Value ok = LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::sge, width, constantInt(b, i32, 1));
   for (unsigned dim = 0; dim < dims.size(); ++dim)
     ok = LLVM::AndOp::create(b, ok, sizes.inRange(dim));
@@ -279,7 +284,7 @@ void EntryBuilder::checkSizes(ArrayRef<AbiMember> members, Value args) {
 }
 
 /// NULL, ALIGN and WORKSPACE, in this order over all members.
-void EntryBuilder::checkPointers(ArrayRef<AbiMember> members, Value parallelIsNull, Value need) {
+void EntryBuilder::checkPointers(ArrayRef<AbiMember> members, Value need) {
   Sizes sizes(b, function, dimValues);
   for (const AbiMember &member : members) {
     if (member.kind != AbiMember::Kind::Field || function.fields[member.index].kind == AbiField::Kind::Scalar)
@@ -296,12 +301,14 @@ void EntryBuilder::checkPointers(ArrayRef<AbiMember> members, Value parallelIsNu
   Value space = special[AbiMember::Kind::Workspace];
   Value noneNeeded = LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::eq, need, constantInt(b, i64, 0));
   check(LLVM::OrOp::create(b, negate(isNull(space)), noneNeeded), AbiCode::Null, numberOf(AbiMember::Kind::Workspace));
+  if (function.device)
+    check(negate(isNull(special[AbiMember::Kind::Device])), AbiCode::Null, numberOf(AbiMember::Kind::Device));
 
   for (const AbiMember &member : members)
     if (member.kind == AbiMember::Kind::Field && function.fields[member.index].kind != AbiField::Kind::Scalar)
       if (int64_t bytes = abiElementBytes(function.fields[member.index].element); bytes > 1)
         check(isAligned(fieldValues[member.index], bytes), AbiCode::Align, member.number);
-  check(isAligned(space, kWorkspaceAlignment), AbiCode::Align, numberOf(AbiMember::Kind::Workspace));
+  check(isAligned(space, function.workspaceAlignment()), AbiCode::Align, numberOf(AbiMember::Kind::Workspace));
   Value enough = LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::uge, special[AbiMember::Kind::WorkspaceSize], need);
   check(enough, AbiCode::Workspace, numberOf(AbiMember::Kind::WorkspaceSize));
 }
@@ -323,9 +330,9 @@ Value EntryBuilder::makeMemRef(MemRefType type, Value data, const AbiField &fiel
 }
 
 /// width = parallel ? parallel->width : 1, checked.
-Value EntryBuilder::buildWidth(Value parallel, Value alone, int64_t number) {
+Value EntryBuilder::buildWidth(Value parallel, int64_t number) {
   Type i32 = b.getI32Type();
-  Value one = constantInt(b, i32, 1);
+  Value alone = isNull(parallel), one = constantInt(b, i32, 1);
   Block *shared = entry.addBlock(), *joined = entry.addBlock();
   joined->addArgument(i32, b.getLoc());
   LLVM::CondBrOp::create(b, alone, joined, ValueRange(one), shared, ValueRange());
@@ -342,8 +349,8 @@ Value EntryBuilder::buildWidth(Value parallel, Value alone, int64_t number) {
   return joined->getArgument(0);
 }
 
-/// What the model's function takes, from the members of the struct.
-SmallVector<Value> EntryBuilder::makeOperands(Value width) {
+/// What the model's function takes, from the members of the struct; `last` is parallel, or launch on a device.
+SmallVector<Value> EntryBuilder::makeOperands(Value width, Value last) {
   Sizes sizes(b, function, dimValues);
   SmallVector<Value> operands;
   for (auto [index, number] : llvm::enumerate(argumentFields)) {
@@ -369,7 +376,7 @@ SmallVector<Value> EntryBuilder::makeOperands(Value width) {
   Value llvmValue = descriptor;
   operands.push_back(UnrealizedConversionCastOp::create(b, TypeRange(type), llvmValue).getResult(0));
   operands.push_back(asIndex(LLVM::ZExtOp::create(b, b.getI64Type(), width)));
-  operands.push_back(special[AbiMember::Kind::Parallel]);
+  operands.push_back(last);
   return operands;
 }
 
@@ -405,20 +412,60 @@ void EntryBuilder::buildEntry() {
     check(LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::eq, cpu, constantInt(b, i32, 0)), AbiCode::Cpu, 0);
   }
   checkSizes(members, args);
-  Value parallel = special[AbiMember::Kind::Parallel], alone = isNull(parallel);
-  Value width = buildWidth(parallel, alone, numberOf(AbiMember::Kind::Parallel));
   SmallVector<Value> sizes(dimValues);
-  sizes.push_back(width);
+  Value parallel = special[AbiMember::Kind::Parallel], width;
+  if (!function.device) {
+    width = buildWidth(parallel, numberOf(AbiMember::Kind::Parallel));
+    sizes.push_back(width);
+  }
   Value need =
       LLVM::CallOp::create(b, TypeRange(i64), abi.prefix + "_" + function.name + "_workspace", sizes).getResult();
   check(LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::sge, need, constantInt(b, i64, 0)), AbiCode::Size,
         numberOf(AbiMember::Kind::WorkspaceSize));
-  checkPointers(members, alone, need);
+  checkPointers(members, need);
 
-  storeResults(func::CallOp::create(b, func, makeOperands(width)).getResults());
-  LLVM::BrOp::create(b, ValueRange(constantInt(b, i32, 0)), fail);
+  if (function.device) {
+    callOnDevice();
+  } else {
+    storeResults(func::CallOp::create(b, func, makeOperands(width, parallel)).getResults());
+    LLVM::BrOp::create(b, ValueRange(constantInt(b, i32, 0)), fail);
+  }
   b.setInsertionPointToEnd(fail);
   LLVM::ReturnOp::create(b, fail->getArgument(0));
+}
+
+/// Checks that the state is loaded; then
+///
+///   launch = {device, stream, 0}; cuCtxPushCurrent(device->context); f(..., &launch); cuCtxPopCurrent(); launch.status
+///
+/// Any thread may call, whatever context is current in it.
+void EntryBuilder::callOnDevice() {
+  Type i32 = b.getI32Type();
+  Value state = special[AbiMember::Kind::Device], one = constantInt(b, i32, 1);
+  auto equal = [&](Value lhs, Value rhs) { return LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::eq, lhs, rhs); };
+  Value identity = LLVM::AddressOfOp::create(b, pointer, identityName(abi.prefix));
+  check(equal(loadAt(b, pointer, state, wordOffset(StateWord::Identity)), identity), AbiCode::Device, NotInitialized);
+
+  Value pushed =
+      callDriver(b, state, DriverFunction::PushCurrent, loadAt(b, pointer, state, wordOffset(StateWord::Context)));
+  auto deviceCode = [&](Value result) -> Value {
+    Value above = LLVM::MulOp::create(b, result, constantInt(b, i32, 256));
+    return LLVM::AddOp::create(b, above, constantInt(b, i32, int(AbiCode::Device)));
+  };
+  Block *next = entry.addBlock();
+  LLVM::CondBrOp::create(b, equal(pushed, constantInt(b, i32, 0)), next, ValueRange(), fail,
+                         ValueRange(deviceCode(pushed)));
+  b.setInsertionPointToStart(next);
+  Value launch = LLVM::AllocaOp::create(b, pointer, LLVM::LLVMArrayType::get(b.getI64Type(), kLaunchBytes / 8), one, 8);
+  storeAt(b, state, launch, kLaunchDevice);
+  storeAt(b, special[AbiMember::Kind::Stream], launch, kLaunchStream);
+  storeAt(b, constantInt(b, i32, 0), launch, kLaunchStatus);
+  func::CallOp::create(b, func, makeOperands(one, launch));
+  Value popped = LLVM::AllocaOp::create(b, pointer, pointer, one);
+  Value back = callDriver(b, state, DriverFunction::PopCurrent, popped), status = loadAt(b, i32, launch, kLaunchStatus);
+  Value zero = constantInt(b, i32, 0);
+  Value own = LLVM::SelectOp::create(b, equal(back, zero), zero, deviceCode(back));
+  LLVM::BrOp::create(b, ValueRange(LLVM::SelectOp::create(b, equal(status, zero), own, status)), fail);
 }
 
 LogicalResult EntryBuilder::build() {
@@ -460,6 +507,30 @@ struct BuildEntries : qlow::impl::BuildEntriesBase<BuildEntries> {
     return success();
   }
 
+  /// What the state has to hold, and the machine that runs the entries.
+  LogicalResult readDevice(ModuleOp module, const Machine &machine, AbiModule &abi,
+                           std::shared_ptr<const Target> &host) {
+    auto found = Target::find(machine.host);
+    if (!found)
+      return module.emitError("the host of target '" + machine.name + "': " + llvm::toString(found.takeError()));
+    if ((*found)->family().runsOnDevice())
+      return module.emitError("the host of target '" + machine.name + "': expected a processor, found the device '" +
+                              machine.host + "'");
+    if (openmp)
+      return module.emitError("target '" + machine.name +
+                              "' is a device, which has no use for a parallel run on "
+                              "OpenMP's threads");
+    host = *found;
+    auto kernels = kernelsFromAttribute(module);
+    if (failed(kernels))
+      return failure();
+    module->removeAttr("qlow.kernels");
+    abi.device.emplace().kernels = std::move(*kernels);
+    if (auto weights = module.lookupSymbol<LLVM::GlobalOp>(abi.prefix + "_weights"))
+      abi.device->weightBytes = cast<LLVM::LLVMArrayType>(weights.getGlobalType()).getNumElements();
+    return success();
+  }
+
   void runOnOperation() override {
     ModuleOp module = getOperation();
     auto abi = AbiModule::read(module);
@@ -471,20 +542,31 @@ struct BuildEntries : qlow::impl::BuildEntriesBase<BuildEntries> {
     if (failed(abi))
       return signalPassFailure();
     abi->openmp = openmp;
-    abi->setTarget(**machine);
+    std::shared_ptr<const Target> host = *machine;
+    if ((*machine)->family().runsOnDevice() && failed(readDevice(module, (*machine)->machine(), *abi, host)))
+      return signalPassFailure();
+    abi->setTarget(**machine, *host);
     LowerToLLVMOptions options(&getContext());
     LLVMTypeConverter types(&getContext(), options);
-    for (const AbiFunction &function : abi->functions)
+    for (const AbiFunction &function : abi->functions) {
+      if (function.device != abi->device.has_value()) {
+        module.emitError("'" + function.name + "' was recorded for another kind of target than '" + target +
+                         "': run qlow-record-abi with the same one");
+        return signalPassFailure();
+      }
       if (failed(EntryBuilder(module.lookupSymbol<func::FuncOp>(function.name), *abi, function, types).build()))
         return signalPassFailure();
+    }
     if (failed(renameInternals(module, abi->prefix)))
       return signalPassFailure();
     ImplicitLocOpBuilder b(module.getLoc(), &getContext());
     b.setInsertionPointToEnd(module.getBody());
-    buildCheckCpu(b, abi->prefix, (*machine)->family().cpuidBits((*machine)->machine()));
+    buildCheckCpu(b, abi->prefix, host->family().cpuidBits(host->machine()));
     buildStrerror(b, *abi);
     if (openmp)
       buildOpenmp(b, abi->prefix);
+    if (abi->device)
+      buildDeviceFunctions(b, *abi);
     module->setAttr("qlow.abi", b.getStringAttr(abi->toJson()));
   }
 };

@@ -150,7 +150,27 @@ void qlow::buildStrerror(ImplicitLocOpBuilder &b, const AbiModule &abi) {
   SmallVector<ValueRange> operands(values.begin(), values.end());
   SmallVector<Block *> blocks(codes.size(), found);
   Value unknown = constantInt(b, b.getI64Type(), 0);
-  LLVM::SwitchOp::create(b, func.getArgument(0), found, ValueRange(unknown), codes, blocks, operands);
+  Block *otherwise = found;
+  SmallVector<Value> fallback{unknown};
+  if (abi.device) {
+    // A result of the driver that has no text of its own: say what was done when it came.
+    otherwise = func.addBlock();
+    fallback.clear();
+  }
+  LLVM::SwitchOp::create(b, func.getArgument(0), otherwise, fallback, codes, blocks, operands);
+  if (abi.device) {
+    b.setInsertionPointToStart(otherwise);
+    Value kind = LLVM::AndOp::create(b, func.getArgument(0), constantInt(b, b.getI32Type(), 255));
+    SmallVector<int32_t> kinds;
+    SmallVector<ValueRange> texts;
+    for (auto [index, code] : llvm::enumerate(codes))
+      if (code >= int32_t(AbiCode::Device) && code <= int32_t(AbiCode::Launch)) {
+        kinds.push_back(code);
+        texts.push_back(operands[index]);
+      }
+    LLVM::SwitchOp::create(b, kind, found, ValueRange(unknown), kinds, SmallVector<Block *>(kinds.size(), found),
+                           texts);
+  }
   b.setInsertionPointToStart(found);
   Value base = LLVM::AddressOfOp::create(b, pointer(b), name);
   LLVM::ReturnOp::create(

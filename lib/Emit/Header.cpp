@@ -13,26 +13,44 @@
 using namespace qlow;
 using llvm::StringRef;
 
-/// The codes by number.
-static constexpr StringRef kCodes[][2] = {
-    {"OK", "done"},
-    {"E_NULL", "a pointer is NULL"},
-    {"E_SIZE", "a size is out of its range"},
-    {"E_ALIGN", "a pointer is not aligned"},
-    {"E_WORKSPACE", "the workspace is too small"},
-    {"E_CPU", "the processor lacks an instruction set the code uses"},
-    {"E_VERSION", "the args struct has another size: header and object differ"},
+namespace {
+struct Code {
+  AbiCode code;
+  StringRef name, meaning;
 };
+} // namespace
+
+static constexpr Code kCodes[] = {
+    {AbiCode::Ok, "OK", "done"},
+    {AbiCode::Null, "E_NULL", "a pointer is NULL"},
+    {AbiCode::Size, "E_SIZE", "a size is out of its range"},
+    {AbiCode::Align, "E_ALIGN", "a pointer is not aligned"},
+    {AbiCode::Workspace, "E_WORKSPACE", "the workspace is too small"},
+    {AbiCode::Cpu, "E_CPU", "the processor lacks an instruction set the code uses"},
+    {AbiCode::Version, "E_VERSION", "the args struct has another size: header and object differ"},
+    {AbiCode::Driver, "E_DRIVER", "libcuda.so.1 is not there, or too old"},
+    {AbiCode::Device, "E_DEVICE", "no device, no context, a device the code is not for, or one that is not loaded"},
+    {AbiCode::Memory, "E_MEMORY", "the device is out of memory"},
+    {AbiCode::Load, "E_LOAD", "the driver did not take the kernels"},
+    {AbiCode::Launch, "E_LAUNCH", "a kernel could not be launched"},
+};
+
+/// Codes from Driver on are of devices.
+static llvm::ArrayRef<Code> codesOf(const AbiModule &abi) {
+  return abi.isOnDevice()
+             ? llvm::ArrayRef(kCodes)
+             : llvm::ArrayRef(kCodes).take_until([](const Code &code) { return code.code == AbiCode::Driver; });
+}
 
 std::vector<std::string> AbiModule::headerNames() const {
   std::vector<std::string> names = entryNames();
   for (const AbiFunction &function : functions)
     names.push_back(prefix + "_" + function.name + "_args");
-  names.push_back(prefix + "_parallel");
+  names.push_back(prefix + (isOnDevice() ? "_device" : "_parallel"));
   std::string upper = StringRef(prefix).upper() + "_";
   names.push_back(upper + "H");
-  for (const auto &code : kCodes)
-    names.push_back(upper + code[0].str());
+  for (const Code &code : codesOf(*this))
+    names.push_back(upper + code.name.str());
   return names;
 }
 
@@ -49,6 +67,9 @@ private:
   llvm::raw_ostream &os;
 
   void writePrologue();
+  void writeCodes();
+  void writeParallel();
+  void writeDevice();
   void writeFunction(const AbiFunction &function);
   void writeMember(const AbiFunction &function, const AbiMember &member);
   std::string comment(const AbiFunction &function, const AbiMember &member);
@@ -67,23 +88,31 @@ static std::string safe(StringRef text) {
 void HeaderWriter::writePrologue() {
   os << "/* The C interface of " << prefix << ", compiled by qlowc for " << abi.target
      << ". Link the object beside this header;\n   it needs nothing but the C library"
-     << (abi.openmp ? " and an OpenMP runtime" : "")
-     << ".\n\n"
+     << (abi.openmp ? " and an OpenMP runtime" : "");
+  if (abi.device)
+    os << ", and opens the CUDA driver when it is loaded.\n   Pointers to tensors, workspace and weights are addresses "
+          "in the memory of that device. Calls return when their\n   kernels are in the stream";
+  os << ".\n\n"
         "   Tensors are dense and row-major. Pointers are aligned as C asks for their type. Results must not overlap\n"
         "   arguments or each other, which is not checked. Calls allocate nothing, keep nothing, may run in several\n"
         "   threads at once, and expect the default floating-point environment: rounding to nearest, subnormals kept. "
         "*/\n"
      << "#ifndef " << upper << "_H\n#define " << upper << "_H\n\n#include <stddef.h>\n#include <stdint.h>\n\n"
      << "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
-  os << "/* What the functions return, in the lowest byte: code & 255. Above it stands which argument is meant;\n   "
-     << prefix << "_strerror knows both. */\nenum {\n";
-  for (auto [index, name] : llvm::enumerate(kCodes))
-    os << "  " << upper << "_" << name[0] << " = " << index << (index + 1 < std::size(kCodes) ? ", " : " ") << "/* "
-       << name[1] << " */\n";
+}
+
+void HeaderWriter::writeCodes() {
+  os << "/* What the functions return, in the lowest byte: code & 255. Above it stands which argument is meant"
+     << (abi.device ? ",\n   above codes from E_DRIVER on what the driver said, a CUresult" : "") << ";\n   " << prefix
+     << "_strerror knows both. */\nenum {\n";
+  llvm::ArrayRef<Code> shown = codesOf(abi);
+  for (const Code &code : shown)
+    os << "  " << upper << "_" << code.name << " = " << int(code.code) << (&code == &shown.back() ? " " : ", ") << "/* "
+       << code.meaning << " */\n";
   os << "};\n\n";
 }
 
-void HeaderWriter::writeCommon() {
+void HeaderWriter::writeParallel() {
   os << "/* How work is shared out. run calls body(arg, i) once for each i in [0, n), in any order and in any threads, "
         "and\n"
         "   returns when all are done; n is at most width. Results have the same bits for every width. */\n"
@@ -95,6 +124,35 @@ void HeaderWriter::writeCommon() {
   if (abi.openmp)
     os << "/* Fills in a parallel struct that runs on the threads of OpenMP. */\n"
        << "void " << prefix << "_openmp(" << prefix << "_parallel *parallel, int32_t width);\n\n";
+}
+
+void HeaderWriter::writeDevice() {
+  os << "/* What the driver gave for one context: kernels, weights, functions. The memory is the caller's, and need "
+        "not "
+        "be\n   set before load; nothing is kept elsewhere. Several states may be loaded, in one context or many. "
+        "Calls do not\n   change a state, so threads may share it. */\n"
+     << "typedef struct " << prefix << "_device {\n  uint64_t state[" << abi.device->stateWords() << "];\n} " << prefix
+     << "_device;\n\n"
+     << "/* Bytes of device memory that the weights take. */\nint64_t " << prefix << "_weights_size(void);\n\n"
+     << "/* Loads kernels and weights into the calling thread's current context. Where it has none, the primary "
+        "context "
+        "of\n   device 0 is retained and made current. Weights go to memory of the context at that address, at least\n "
+        "  "
+     << prefix
+     << "_weights_size() bytes, aligned to 256; with NULL they get memory of their own. Returns when they are\n   "
+        "there. Where it fails nothing is left behind. */\n"
+     << "int " << prefix << "_load(" << prefix << "_device *device, void *weights);\n\n"
+     << "/* The same with weights that are in memory already, such as those of another state. */\n"
+     << "int " << prefix << "_adopt(" << prefix << "_device *device, const void *weights);\n\n"
+     << "/* Gives back all that load or adopt took, when no call is under way any more. */\n"
+     << "int " << prefix << "_unload(" << prefix << "_device *device);\n\n";
+}
+
+void HeaderWriter::writeCommon() {
+  if (abi.device)
+    writeDevice();
+  else
+    writeParallel();
   os << "/* " << upper << "_OK if this machine can run the code, else " << upper << "_E_CPU. Safe on any machine.";
   if (!abi.cpuFeatures.empty())
     os << " Asks for\n   " << safe(llvm::join(abi.cpuFeatures, ", ")) << ".";
@@ -125,17 +183,24 @@ std::string HeaderWriter::comment(const AbiFunction &function, const AbiMember &
     return (directions[unsigned(field.kind)] + field.note).str();
   }
   case AbiMember::Kind::Workspace:
-    return "scratch memory, aligned to 64 bytes; NULL if none is needed";
+    return "scratch memory" + std::string(function.device ? " of the device" : "") + ", aligned to " +
+           std::to_string(function.workspaceAlignment()) + " bytes; NULL if none is needed";
   case AbiMember::Kind::WorkspaceSize:
     return "its bytes, at least " + name + "_workspace(...)";
   case AbiMember::Kind::Parallel:
     return "NULL: the calling thread alone";
+  case AbiMember::Kind::Device:
+    return "as " + prefix + "_load left it";
+  case AbiMember::Kind::Stream:
+    return "a CUstream of the device's context; NULL: its default stream";
   }
   return "";
 }
 
 void HeaderWriter::writeMember(const AbiFunction &function, const AbiMember &member) {
-  std::string type = member.kind == AbiMember::Kind::Parallel ? "const " + prefix + "_parallel *" : member.cType;
+  std::string type = member.cType;
+  if (member.kind == AbiMember::Kind::Parallel || member.kind == AbiMember::Kind::Device)
+    type = "const " + prefix + "_" + member.name + " *";
   std::string declaration = "  " + type + member.name + ";";
   os << llvm::left_justify(declaration, 40) << " /* " << safe(comment(function, member)) << " */\n";
 }
@@ -146,18 +211,25 @@ void HeaderWriter::writeFunction(const AbiFunction &function) {
   for (const AbiMember &member : function.members())
     writeMember(function, member);
   os << "} " << name << "_args;\n\n";
-  os << "/* Bytes of workspace a call needs at these sizes, growing with each; -1 if one breaks its rule.\n"
-        "   width is that of parallel, 1 without. */\n"
-     << "int64_t " << name << "_workspace(";
+  std::string parameters;
   for (const AbiDim &dim : function.dims)
-    os << "int64_t " << dim.name << ", ";
-  os << "int32_t width);\n\n"
-     << "/* Checks its arguments, touching no memory until all are right, then computes. */\n"
+    parameters += (parameters.empty() ? "int64_t " : ", int64_t ") + dim.name;
+  if (!function.device)
+    parameters += parameters.empty() ? "int32_t width" : ", int32_t width";
+  os << "/* Bytes of workspace a call needs at these sizes, growing with each; -1 if one breaks its rule."
+     << (function.device ? "" : "\n   width is that of parallel, 1 without.") << " */\n"
+     << "int64_t " << name << "_workspace(" << (parameters.empty() ? "void" : parameters) << ");\n\n"
+     << "/* Checks its arguments, touching no memory until all are right, then "
+     << (function.device ? "puts its kernels into the stream. It allocates\n   nothing, waits for nothing and can be "
+                           "captured into a graph."
+                         : "computes.")
+     << " */\n"
      << "int " << name << "(const " << name << "_args *args);\n\n";
 }
 
 void HeaderWriter::write() {
   writePrologue();
+  writeCodes();
   writeCommon();
   for (const AbiFunction &function : abi.functions)
     writeFunction(function);

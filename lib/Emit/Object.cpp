@@ -8,9 +8,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "Backend.h"
+#include "DeviceCode.h"
 #include "ObjectFile.h"
 
-#include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/FileSystem.h"
 
 using namespace mlir;
@@ -158,25 +158,101 @@ void ObjectJob::run() {
     write();
 }
 
+namespace {
+/// Operations that are no part of the host's program: they leave the module and are destroyed in the end.
+class Removed {
+public:
+  template <typename Op> std::vector<Op> take(ModuleOp module) {
+    auto taken = llvm::to_vector(module.getOps<Op>());
+    for (Op op : taken) {
+      op->remove();
+      ops.push_back(op);
+    }
+    return {taken.begin(), taken.end()};
+  }
+  ~Removed() {
+    for (Operation *op : ops)
+      op->destroy();
+  }
+
+private:
+  std::vector<Operation *> ops;
+};
+} // namespace
+
+static LogicalResult writeText(ModuleOp module, StringRef path, StringRef text, bool append = false) {
+  std::error_code code;
+  llvm::raw_fd_ostream os(path, code, append ? llvm::sys::fs::OF_Append : llvm::sys::fs::OF_None);
+  if (!code) {
+    os << text;
+    os.close();
+    code = os.error();
+    os.clear_error();
+  }
+  return code ? module.emitError("can not write '" + path + "': " + code.message()) : success();
+}
+
+/// Writes the artifact if it is the device's alone, else makes the module ready to be the host's: true, if there is
+/// more to do.
+static FailureOr<bool> emitDevice(ModuleOp module, const DeviceCode &code, const AbiModule &abi,
+                                  const ObjectOptions &options, StringRef path) {
+  switch (options.artifact) {
+  case Artifact::Ptx:
+    return failed(writeText(module, path, code.ptx)) ? FailureOr<bool>(failure()) : false;
+  case Artifact::Assembly: {
+    auto text = disassemble(code, options);
+    if (!text)
+      return module.emitError(llvm::toString(text.takeError()));
+    return failed(writeText(module, path, *text)) ? FailureOr<bool>(failure()) : false;
+  }
+  case Artifact::Object:
+    embedImages(module, abi.prefix, code);
+    return true;
+  case Artifact::LlvmIr:
+    return true;
+  }
+  return false;
+}
+
 LogicalResult qlow::emitArtifact(ModuleOp module, const AbiModule &abi, const Target &target,
                                  const ObjectOptions &options, StringRef path) {
-  SmallVector<WeightOp> weights;
+  const std::string &name = target.machine().name;
+  if (abi.device.has_value() != target.family().runsOnDevice())
+    return module.emitError("the module was made for target '" + abi.target + "', which '" + name +
+                            "' is not like: one " + "of them is a device");
+  if (options.artifact == Artifact::Ptx && !abi.device)
+    return module.emitError("target '" + name + "' is not a device: expected one for PTX");
+  Removed removed;
+  std::vector<WeightOp> weights = removed.take<WeightOp>(module);
+  std::vector<gpu::GPUModuleOp> kernels = removed.take<gpu::GPUModuleOp>(module);
   uint64_t weightBytes = 0;
-  for (auto weight : llvm::make_early_inc_range(module.getOps<WeightOp>())) {
+  for (WeightOp weight : weights) {
     auto offset = weight->getAttrOfType<IntegerAttr>("qlow.offset");
     if (!offset)
       return weight.emitOpError("has no offset in the object: run qlow-place-weights");
     weightBytes = offset.getInt() + weight.getBytes();
-    weights.push_back(weight);
-    weight->remove();
   }
-  llvm::scope_exit destroy([&] {
-    for (WeightOp weight : weights)
-      weight->destroy();
-  });
-  auto job = std::make_unique<ObjectJob>(module, abi, target.machine(), options, path, weightBytes);
-  if (!runBackend(std::move(job), module, target.machine().name))
+  std::shared_ptr<const Target> host;
+  std::optional<DeviceCode> device;
+  if (abi.device) {
+    auto found = Target::find(target.machine().host);
+    if (!found)
+      return module.emitError(llvm::toString(found.takeError()));
+    host = *found;
+    auto code = generateDeviceCode(module, kernels, abi, target.machine(), options);
+    if (failed(code))
+      return failure();
+    device = std::move(*code);
+    FailureOr<bool> more = emitDevice(module, *device, abi, options, path);
+    if (failed(more) || !*more)
+      return failure(failed(more));
+  }
+  const Machine &machine = host ? host->machine() : target.machine();
+  auto job = std::make_unique<ObjectJob>(module, abi, machine, options, path, weightBytes);
+  if (!runBackend(std::move(job), module, machine.name))
     return failure();
+  if (options.artifact == Artifact::LlvmIr && device)
+    return writeText(module, path, "\n; kernels\n" + device->llvmIr, /*append=*/true);
   if (options.artifact != Artifact::Object)
     return success();
   if (llvm::Error missing = checkUndefinedSymbols(path, abi))

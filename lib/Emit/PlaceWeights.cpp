@@ -1,12 +1,14 @@
 //===- PlaceWeights.cpp - offsets of weights in the object ------------------===//
 //
 // In: qlow.weight declarations and the qlow.get_weight ops that read them, on memrefs. Out: each declaration has an
-// offset behind one hidden symbol, and reads are addresses. The bytes themselves are not touched: the object writer
-// streams them to these offsets.
+// offset behind one hidden symbol, and reads are addresses: behind that symbol, or where functions launch kernels,
+// behind the address that the device's state holds. The bytes themselves are not touched: the object writer streams
+// them to these offsets.
 //
 //===----------------------------------------------------------------------===//
 
-#include "qlow/Emit/Emit.h"
+#include "Device.h"
+#include "Entries.h"
 
 #include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
@@ -21,12 +23,12 @@ namespace qlow {
 using namespace mlir;
 using namespace qlow;
 
-static constexpr int64_t kAlignment = 64;
+static constexpr int64_t kAlignment = 64, kDeviceAlignment = 256;
 
 namespace {
 struct PlaceWeights : qlow::impl::PlaceWeightsBase<PlaceWeights> {
   /// Gives each weight that is read an offset; the others leave the module.
-  int64_t placeAll(ModuleOp module) {
+  int64_t placeAll(ModuleOp module, int64_t alignment) {
     llvm::DenseSet<StringAttr> used;
     module.walk([&](GetWeightOp get) { used.insert(get.getWeightAttr().getAttr()); });
     int64_t end = 0;
@@ -35,7 +37,7 @@ struct PlaceWeights : qlow::impl::PlaceWeightsBase<PlaceWeights> {
         weight.erase();
         continue;
       }
-      end = llvm::alignTo(end, kAlignment);
+      end = llvm::alignTo(end, alignment);
       weight->setAttr("qlow.offset", IntegerAttr::get(IntegerType::get(&getContext(), 64), end));
       end += weight.getBytes();
     }
@@ -46,7 +48,11 @@ struct PlaceWeights : qlow::impl::PlaceWeightsBase<PlaceWeights> {
     ImplicitLocOpBuilder b(get.getLoc(), get);
     auto pointer = LLVM::LLVMPointerType::get(&getContext());
     auto type = cast<MemRefType>(get.getType());
-    Value base = LLVM::AddressOfOp::create(b, pointer, symbol);
+    Value launch = findLaunchArgument(get), base;
+    if (launch)
+      base = loadAt(b, pointer, loadAt(b, pointer, launch, kLaunchDevice), wordOffset(StateWord::Weights));
+    else
+      base = LLVM::AddressOfOp::create(b, pointer, symbol);
     // The offset is an operand of 64 bits: a constant GEP index would be one of 32.
     Value offset = LLVM::ConstantOp::create(b, b.getI64Type(), weight->getAttrOfType<IntegerAttr>("qlow.offset"));
     Value address = LLVM::GEPOp::create(b, pointer, b.getI8Type(), base, ArrayRef<LLVM::GEPArg>{offset});
@@ -67,7 +73,9 @@ struct PlaceWeights : qlow::impl::PlaceWeightsBase<PlaceWeights> {
         return signalPassFailure();
       }
     }
-    int64_t size = placeAll(module);
+    bool device = llvm::any_of(gets, [](GetWeightOp get) { return bool(findLaunchArgument(get)); });
+    int64_t alignment = device ? kDeviceAlignment : kAlignment;
+    int64_t size = placeAll(module, alignment);
     bytes += size;
     if (gets.empty())
       return;
@@ -76,7 +84,7 @@ struct PlaceWeights : qlow::impl::PlaceWeightsBase<PlaceWeights> {
     ImplicitLocOpBuilder b(module.getLoc(), &getContext());
     b.setInsertionPointToStart(module.getBody());
     auto global = LLVM::GlobalOp::create(b, LLVM::LLVMArrayType::get(b.getI8Type(), size), /*isConstant=*/true,
-                                         LLVM::Linkage::External, symbol, Attribute(), kAlignment);
+                                         LLVM::Linkage::External, symbol, Attribute(), alignment);
     global.setVisibility_(LLVM::Visibility::Hidden);
     global.setDsoLocal(true);
     LLVMTypeConverter types(&getContext());

@@ -44,11 +44,12 @@ struct Boundary {
 
 class Recorder {
 public:
-  Recorder(func::FuncOp func)
+  Recorder(func::FuncOp func, bool device)
       : func(func), sizes(func.getContext(), [this](BlockArgument argument, int64_t dim) {
           return getAffineSymbolExpr(argumentShapes[argument.getArgNumber()][dim].dim, this->func.getContext());
         }) {
     abi.name = func.getName().str();
+    abi.device = device;
   }
   LogicalResult run();
   AbiFunction abi;
@@ -368,6 +369,9 @@ LogicalResult Recorder::addResult(unsigned index) {
   }
   if (failed(nameOf(value)))
     return failure();
+  if (abi.device && !isa<TensorType>(value.type))
+    return func.emitError() << value.describe() << " is a " << value.type << ", but an entry returns before the device "
+                            << "has computed it; expected a tensor, such as one of rank 0";
   if (isa<TensorType>(value.type) && !isa<RankedTensorType>(value.type))
     return func.emitError() << value.describe() << " is unranked: expected a tensor with a rank";
   auto shape = shapeOf(value);
@@ -407,7 +411,7 @@ LogicalResult Recorder::readRanges() {
 
 LogicalResult Recorder::checkUnique() {
   for (const AbiDim &dim : abi.dims)
-    if (dim.name == "width")
+    if (dim.name == "width" && !abi.device)
       return func.emitError() << "a size is called 'width', as the last parameter of " << abi.name
                               << "_workspace is; call it otherwise in qlow.dims";
   llvm::StringMap<bool> seen;
@@ -471,7 +475,10 @@ struct RecordAbi : qlow::impl::RecordAbiBase<RecordAbi> {
     auto abi = AbiModule::read(module);
     if (failed(abi))
       return failure();
-    abi->openmp = true;
+    bool device = abi->functions.front().device;
+    abi->openmp = !device;
+    if (device)
+      abi->device.emplace();
     llvm::StringMap<bool> seen;
     std::vector<std::string> names = abi->headerNames();
     names.push_back(abi->prefix + "_weights"); // the object's own
@@ -484,10 +491,15 @@ struct RecordAbi : qlow::impl::RecordAbiBase<RecordAbi> {
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
+    auto machine = Target::find(target);
+    if (!machine) {
+      module.emitError(llvm::toString(machine.takeError()));
+      return signalPassFailure();
+    }
     if (failed(recordPrefix(module)))
       return signalPassFailure();
     for (auto func : module.getOps<func::FuncOp>())
-      if (func.isPublic() && !func.isDeclaration() && failed(Recorder(func).run()))
+      if (func.isPublic() && !func.isDeclaration() && failed(Recorder(func, (*machine)->family().runsOnDevice()).run()))
         return signalPassFailure();
     if (failed(checkSymbols(module)))
       return signalPassFailure();

@@ -1,8 +1,8 @@
 //===- Symbols.cpp - the closed list of undefined symbols -------------------===//
 //
 // An object links with nothing but libc, so what it leaves undefined is known: the memory functions that LLVM itself
-// calls and, where asked for, the start of an OpenMP team. Any other name is an error here and not at the user's
-// linker.
+// calls, where asked for the start of an OpenMP team, and the opening of a device's driver. Any other name is an error
+// here and not at the user's linker.
 //
 //===----------------------------------------------------------------------===//
 
@@ -68,7 +68,8 @@ Error qlow::checkUndefinedSymbols(StringRef path, const AbiModule &abi) {
       return joinErrors(flags.takeError(), name.takeError());
     if (!(*flags & object::SymbolRef::SF_Undefined) || name->empty() || *name == "_GLOBAL_OFFSET_TABLE_")
       continue;
-    if (is_contained({"memcpy", "memmove", "memset"}, *name) || (abi.openmp && *name == "GOMP_parallel"))
+    if (is_contained({"memcpy", "memmove", "memset"}, *name) || (abi.openmp && *name == "GOMP_parallel") ||
+        (abi.device && is_contained({"dlopen", "dlsym"}, *name)))
       continue;
     auto user = findUser(**object, *name);
     if (!user)

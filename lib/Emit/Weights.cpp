@@ -100,8 +100,7 @@ static Error copySource(WeightOp weight, function_ref<Error(ArrayRef<uint8_t>)> 
   return sink(ArrayRef(piece).take_front(left));
 }
 
-Error qlow::writeWeights(StringRef path, StringRef symbol, ArrayRef<WeightOp> weights,
-                         const ObjectOptions &options) {
+Error qlow::writeWeights(StringRef path, StringRef symbol, ArrayRef<WeightOp> weights, const ObjectOptions &options) {
   auto base = fileOffset(path, symbol);
   if (!base)
     return base.takeError();

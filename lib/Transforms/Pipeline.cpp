@@ -38,7 +38,7 @@ static const Step kSteps[] = {
     {"symbol-dce"},
     // Quantized tensors: what each matmul takes with it, how it is computed, how its weights lie.
     {"qlow-fuse-epilogues"},
-    {"qlow-record-abi", "prefix={1}"},
+    {"qlow-record-abi", "prefix={1} target={0}"},
     {"qlow-select-recipes", kTarget},
     {"qlow-split-quantized", kTarget},
     // Tensors of parts.
@@ -70,6 +70,7 @@ static const Step kSteps[] = {
     {"lower-affine"},
     // The C interface.
     {"qlow-place-weights"},
+    {"qlow-lower-launches", "", On::DeviceModule},
     {"qlow-build-entries", "target={0} openmp={2}"},
     // LLVM.
     {"qlow-store-floats-as-bits", kTarget},

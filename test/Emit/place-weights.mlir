@@ -48,3 +48,26 @@ func.func @tensor() -> tensor<3xi8> {
   %w = qlow.get_weight @w : tensor<3xi8>
   return %w : tensor<3xi8>
 }
+
+// -----
+
+// On a device weights lie at multiples of 256 bytes behind the address in the state's sixth word.
+// CHECK-LABEL: module attributes {qlow.prefix = "device"}
+module attributes {qlow.prefix = "device"} {
+  // CHECK: llvm.mlir.global external hidden constant @device_weights() {{{.*}}alignment = 256 : i64, dso_local} : !llvm.array<264 x i8>
+  qlow.weight private @small dense<[1, 2, 3]> : tensor<3xi8> as tensor<3xi8> bytes 3
+  // CHECK: qlow.weight private @floats {{.*}} bytes 8 {qlow.offset = 256 : i64}
+  qlow.weight private @floats dense<[1.0, 2.0]> : tensor<2xf32> as tensor<2xf32> bytes 8
+  // CHECK: func.func @f(%[[LAUNCH:.+]]: !llvm.ptr {qlow.launch})
+  func.func @f(%launch: !llvm.ptr {qlow.launch}) -> (memref<3xi8>, memref<2xf32>) {
+    // CHECK: builtin.unrealized_conversion_cast {{.*}} to memref<3xi8>
+    %a = qlow.get_weight @small : memref<3xi8>
+    // CHECK: %[[STATE:.+]] = llvm.load %[[LAUNCH]] : !llvm.ptr -> !llvm.ptr
+    // CHECK: %[[WORD:.+]] = llvm.getelementptr %[[STATE]][40]
+    // CHECK: %[[BASE:.+]] = llvm.load %[[WORD]]
+    // CHECK: %[[OFFSET:.+]] = llvm.mlir.constant(256 : i64)
+    // CHECK: llvm.getelementptr %[[BASE]][%[[OFFSET]]]
+    %b = qlow.get_weight @floats : memref<2xf32>
+    return %a, %b : memref<3xi8>, memref<2xf32>
+  }
+}

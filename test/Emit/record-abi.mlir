@@ -1,5 +1,7 @@
 // RUN: qlow-opt %s -split-input-file -verify-diagnostics -qlow-record-abi | FileCheck %s
 // RUN: qlow-opt %s -split-input-file -verify-diagnostics -qlow-record-abi=prefix=net | FileCheck %s --check-prefix=PREFIX
+// RUN: qlow-opt %S/Inputs/device-boundary.mlir -split-input-file -verify-diagnostics \
+// RUN:   -qlow-record-abi=target=%S/Inputs/device.json | FileCheck %S/Inputs/device-boundary.mlir
 
 // Sizes, then arguments and results; a quantized one is its parts with their shapes in storage, a state is the argument
 // it updates, and a result's size that the ops derive from an argument has that argument's name.

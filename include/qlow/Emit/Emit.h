@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,8 +29,9 @@ namespace qlow {
 // The record of the interface
 //===----------------------------------------------------------------------===//
 
-/// What an entry returns in its lowest byte; the field's number stands above it.
-enum class AbiCode { Ok, Null, Size, Align, Workspace, Cpu, Version };
+/// What an entry returns in its lowest byte. The field's number stands above it; above the codes of a device, from
+/// Driver on, the driver's own code.
+enum class AbiCode { Ok, Null, Size, Align, Workspace, Cpu, Version, Driver = 16, Device, Memory, Load, Launch };
 
 /// A size the caller passes, and its range.
 struct AbiDim {
@@ -65,7 +67,7 @@ struct AbiField {
 
 /// A member of the args struct as C lays it out.
 struct AbiMember {
-  enum class Kind { Size, Dim, Field, Workspace, WorkspaceSize, Parallel };
+  enum class Kind { Size, Dim, Field, Workspace, WorkspaceSize, Parallel, Device, Stream };
   Kind kind;
   std::string name, cType;
   int index = 0;      ///< into dims or fields
@@ -81,13 +83,29 @@ struct AbiFunction {
   mlir::IntegerSet ruleSet; ///< the rules to compute with; null where there are none, or they were read from JSON
   std::vector<int> results; ///< which fields the function's results are written to, part by part; a state's twice
   int64_t firstNumber = 1;  ///< number of the args pointer itself; the members' follow
+  bool device = false;      ///< its tensors are in a device's memory, and it takes device and stream, not parallel
 
   std::vector<AbiMember> members() const;
   /// Whether the sizes' ranges allow a tensor of more than 2^62 bytes.
   bool mayBeTooLarge(const AbiField &field) const;
   int64_t structBytes() const;
+  int64_t workspaceAlignment() const { return device ? 256 : 64; }
   mlir::DictionaryAttr toAttribute(mlir::MLIRContext *context) const;
   static mlir::FailureOr<AbiFunction> fromAttribute(llvm::StringRef name, mlir::Attribute attribute);
+};
+
+/// A function that a device runs.
+struct AbiKernel {
+  std::string name;
+  int64_t sharedBytes = 0; ///< the most dynamic shared memory a launch asks for
+  bool clusters = false;   ///< launched in clusters of blocks
+};
+
+/// What a module of kernels keeps in the caller's state.
+struct AbiDevice {
+  int64_t weightBytes = 0;
+  std::vector<AbiKernel> kernels;
+  int64_t stateWords() const;
 };
 
 struct AbiModule {
@@ -95,12 +113,15 @@ struct AbiModule {
   std::vector<AbiFunction> functions;
   std::vector<std::string> cpuFeatures; ///< that check_cpu asks for
   bool openmp = false;
+  std::optional<AbiDevice> device; ///< where the code that computes runs on a device
 
   /// What `qlow-record-abi` wrote on the functions or, after `qlow-build-entries`, what that wrote on the module. Fails
   /// with a diagnostic where there is neither.
   static mlir::FailureOr<AbiModule> read(mlir::ModuleOp module);
-  /// Adds what the record says of the machine.
-  void setTarget(const Target &target);
+  /// Adds what the record says of the machine, and of the one that runs the entries.
+  void setTarget(const Target &target, const Target &host);
+  /// Whether functions work on a device's memory.
+  bool isOnDevice() const;
   /// Symbols the object defines for its users.
   std::vector<std::string> entryNames() const;
   /// All that the header defines outside of structs: macros, enumerators, types, functions.
@@ -125,11 +146,21 @@ std::string writeHeader(const AbiModule &abi);
 // Code generation
 //===----------------------------------------------------------------------===//
 
-enum class Artifact { LlvmIr, Assembly, Object };
+/// Of a device Assembly is its instructions, and Ptx the text that its driver assembles.
+enum class Artifact { LlvmIr, Ptx, Assembly, Object };
+
+/// What a kernel takes of a device, as its assembler says.
+struct KernelUse {
+  std::string name;
+  int64_t registers = 0, spillBytes = 0, stackBytes = 0, sharedBytes = 0;
+};
 
 struct ObjectOptions {
   Artifact artifact = Artifact::Object;
-  bool debug = false; ///< keep line tables
+  bool debug = false;                           ///< keep line tables
+  bool assemble = true;                         ///< run a device's assembler if there is one
+  std::string ptxas;                            ///< its path; empty: on PATH, or where the CUDA toolkit installs itself
+  std::vector<KernelUse> *kernelUses = nullptr; ///< gets what the assembler says
   /// Called while weights are written, which can take long: with 0 before, then with how many bytes of all are there.
   std::function<void(uint64_t written, uint64_t total)> onWeights;
 };
@@ -138,8 +169,9 @@ struct ObjectOptions {
 /// the process. What `body` allocated is lost then.
 llvm::Error runGuarded(llvm::function_ref<void()> body);
 
-/// Translates a module in the LLVM dialect and writes the artifact to `path`, a file that exists. Weights are streamed
-/// into an object last. Erases the module's qlow.weight ops.
+/// Translates a module in the LLVM dialect and writes the artifact to `path`, a file that exists. For a device, kernels
+/// are in gpu.modules; their images become part of the object. Weights are streamed into an object last. Erases the
+/// module's qlow.weight and gpu.module ops.
 mlir::LogicalResult emitArtifact(mlir::ModuleOp module, const AbiModule &abi, const Target &target,
                                  const ObjectOptions &options, llvm::StringRef path);
 

@@ -26,7 +26,8 @@ def RecordAbi : Pass<"qlow-record-abi", "::mlir::ModuleOp"> {
     is an error at the op. Does not change signatures or bodies.
   }];
   let options = [
-    Option<"prefix", "prefix", "std::string", "\"\"", "Prefix of all symbols; else the module's name, else `model`">];
+    Option<"prefix", "prefix", "std::string", "\"\"", "Prefix of all symbols; else the module's name, else `model`">,
+    Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">];
 }
 
 def PlaceWeights : Pass<"qlow-place-weights", "::mlir::ModuleOp"> {
@@ -43,10 +44,34 @@ def PlaceWeights : Pass<"qlow-place-weights", "::mlir::ModuleOp"> {
     %p = llvm.mlir.addressof @model_weights        // + offset, as a memref
     ```
 
-    Does not touch the bytes: they are written into the object when it is there.
+    In a function with an argument marked `qlow.launch` weights are in a device's memory, at multiples of 256 bytes behind
+    the address that the device's state holds; load copies them there from the symbol. Does not touch the bytes: they are
+    written into the object when it is there.
   }];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
   let statistics = [Statistic<"bytes", "weight-bytes", "bytes of all weights, with padding">];
+}
+
+def LowerLaunches : Pass<"qlow-lower-launches", "::mlir::ModuleOp"> {
+  let summary = "Turn kernel launches into calls of the device's driver";
+  let description = [{
+    Precondition: bufferized; host functions hold index arithmetic and launches, and have an argument `qlow.launch` that
+    points to { const device *, stream, status }. `dynamic_shared_memory_size` is a constant.
+
+    ```mlir
+    gpu.launch_func @f_kernels::@k blocks in (...) threads in (...) args(%x : memref<?xf32>, %n : index)
+    // becomes
+    llvm.call @model.launch.k(%launch, %gx, ..., %bz, %shared, %x_allocated, %x_aligned, %x_offset, ..., %n)
+    llvm.func internal @model.launch.k(...)      // cuLaunchKernel through the state, cuLaunchKernelEx for clusters
+    module attributes {qlow.kernels = [{name = "k", shared = 0, clusters = false} ]}
+    ```
+
+    A launch does nothing where a grid size is 0 or an earlier launch of the call failed; sizes beyond the driver's limits
+    are a failure. Kernels with one name in two gpu.modules get names of their own. Does not lower kernels.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
+  let statistics = [Statistic<"numKernels", "kernels", "kernels that are launched">,
+                    Statistic<"numLaunches", "launches", "launches of them">];
 }
 
 def BuildEntries : Pass<"qlow-build-entries", "::mlir::ModuleOp"> {
@@ -63,7 +88,9 @@ def BuildEntries : Pass<"qlow-build-entries", "::mlir::ModuleOp"> {
     llvm.func @model_openmp(%parallel: !llvm.ptr, %width: i32)     // with `openmp`
     ```
 
-    and makes every other function internal. Does not change what functions compute.
+    and makes every other function internal. For a device, functions take `qlow.launch` in place of parallel,
+    `qlow-lower-launches` has run, and there are `model_weights_size`, `model_load`, `model_adopt` and `model_unload`
+    too. Does not change what functions compute.
   }];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
   let options = [

@@ -1,0 +1,201 @@
+//===- DeviceCode.cpp - from kernels to PTX ---------------------------------===//
+//
+// In: gpu.modules in the LLVM and NVVM dialects. Out: one PTX text of all their kernels, and the constants that carry
+// it into the host's object. What LLVM would abort on is looked for first; the rest runs guarded. Devices have no
+// libraries: a call of a function that is not in the module is an error at the op it came from.
+//
+//===----------------------------------------------------------------------===//
+
+#include "DeviceCode.h"
+
+#include "Backend.h"
+#include "Device.h"
+#include "Entries.h"
+
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/IR/OwningOpRef.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/Linker/Linker.h"
+#include "llvm/Support/Regex.h"
+
+using namespace mlir;
+using namespace qlow;
+
+namespace {
+class DeviceJob final : public Backend {
+public:
+  DeviceJob(ModuleOp module, ArrayRef<gpu::GPUModuleOp> kernels, const AbiModule &abi, const Machine &machine,
+            const ObjectOptions &options)
+      : Backend(module, machine, options.debug), kernels(kernels), abi(abi), options(options) {}
+
+  void run() override;
+  std::string llvmIr;
+  llvm::SmallString<0> ptx;
+
+private:
+  void prepareFunctions(llvm::Module &part);
+
+  ArrayRef<gpu::GPUModuleOp> kernels;
+  const AbiModule &abi;
+  const ObjectOptions &options;
+  std::unique_ptr<llvm::Module> llvmModule;
+};
+} // namespace
+
+static std::string featureString(const Machine &machine) {
+  std::string features;
+  for (const std::string &feature : machine.features)
+    features += (features.empty() ? "+" : ",+") + feature;
+  return features;
+}
+
+/// Only what the host launches is seen from outside; two modules may call their helpers alike.
+void DeviceJob::prepareFunctions(llvm::Module &part) {
+  llvm::StringSet<> launched;
+  for (const AbiKernel &kernel : abi.device->kernels)
+    launched.insert(kernel.name);
+  for (llvm::Function &function : part) {
+    if (function.isDeclaration())
+      continue;
+    function.setDoesNotThrow();
+    if (!launched.contains(function.getName()))
+      function.setLinkage(llvm::GlobalValue::InternalLinkage);
+  }
+  for (llvm::GlobalVariable &global : part.globals())
+    if (!global.isDeclaration())
+      global.setLinkage(llvm::GlobalValue::InternalLinkage);
+}
+
+void DeviceJob::run() {
+  if (!createTargetMachine(machine.tune, featureString(machine)))
+    return;
+  for (gpu::GPUModuleOp kernel : kernels) {
+    // Upstream's pass for debug information takes builtin modules only.
+    OwningOpRef<ModuleOp> plain = ModuleOp::create(kernel.getLoc());
+    plain->getBody()->getOperations().splice(plain->getBody()->end(), kernel.getBody()->getOperations());
+    std::unique_ptr<llvm::Module> part = translate(*plain, abi.prefix);
+    if (!part)
+      return;
+    prepareFunctions(*part);
+    if (!llvmModule)
+      llvmModule = std::move(part);
+    else if (llvm::Linker::linkModules(*llvmModule, std::move(part))) {
+      fail("the kernels of different modules could not be linked");
+      return;
+    }
+  }
+  if (!llvmModule) {
+    OwningOpRef<ModuleOp> empty = ModuleOp::create(op->getLoc());
+    llvmModule = translate(*empty, abi.prefix);
+  }
+  optimize(*llvmModule);
+  if (!error.empty())
+    return;
+  if (options.artifact == Artifact::LlvmIr) {
+    llvm::raw_string_ostream os(llvmIr);
+    llvmModule->print(os, nullptr);
+    return;
+  }
+  llvm::raw_svector_ostream os(ptx);
+  generate(*llvmModule, os, llvm::CodeGenFileType::AssemblyFile);
+}
+
+//===----------------------------------------------------------------------===//
+// Checks before LLVM sees anything
+//===----------------------------------------------------------------------===//
+
+/// The capability that a processor's name says, such as sm_90a.
+static LogicalResult readCapability(ModuleOp module, const Machine &machine, DeviceCode &code) {
+  SmallVector<StringRef> parts;
+  if (!llvm::Regex("^sm_([0-9]+)([a-z]?)$").match(machine.tune, &parts) || parts[1].getAsInteger(10, code.capability))
+    return module.emitError("target '" + machine.name + "': expected \"tune\" to name a device such as sm_90 or " +
+                            "sm_90a, found '" + machine.tune + "'");
+  code.isExact = !parts[2].empty();
+  return success();
+}
+
+static LogicalResult checkCalls(gpu::GPUModuleOp kernels) {
+  SymbolTable symbols(kernels);
+  WalkResult walk = kernels.walk([&](LLVM::CallOp call) {
+    std::optional<StringRef> callee = call.getCallee();
+    auto function = callee ? symbols.lookup<LLVM::LLVMFuncOp>(*callee) : LLVM::LLVMFuncOp();
+    if (!function || !function.isExternal() || callee->starts_with("llvm."))
+      return WalkResult::advance();
+    call.emitError() << "the code needs '" << *callee
+                     << "', and a device has no library: an operation was lowered to a "
+                     << "call instead of instructions";
+    return WalkResult::interrupt();
+  });
+  return failure(walk.wasInterrupted());
+}
+
+static LogicalResult checkKernels(ArrayRef<gpu::GPUModuleOp> kernels, const Machine &machine) {
+  for (gpu::GPUModuleOp kernel : kernels) {
+    auto chip = NVVM::NVVMTargetAttr::get(kernel.getContext(), 3, machine.triple, machine.tune, featureString(machine));
+    // The op's own diagnostic says which capability it needs; LLVM would abort.
+    if (failed(chip.verifyTarget(kernel)) || failed(checkCalls(kernel)))
+      return failure();
+  }
+  return success();
+}
+
+FailureOr<DeviceCode> qlow::generateDeviceCode(ModuleOp module, ArrayRef<gpu::GPUModuleOp> kernels,
+                                               const AbiModule &abi, const Machine &machine,
+                                               const ObjectOptions &options) {
+  DeviceCode code;
+  if (failed(readCapability(module, machine, code)) || failed(checkKernels(kernels, machine)))
+    return failure();
+  auto job = runBackend(std::make_unique<DeviceJob>(module, kernels, abi, machine, options), module, machine.name);
+  if (!job)
+    return failure();
+  code.llvmIr = std::move(job->llvmIr);
+  code.ptx = std::string(job->ptx);
+  if (options.artifact == Artifact::Object || options.artifact == Artifact::Assembly)
+    if (failed(assemble(module, code, machine, options)))
+      return failure();
+  return code;
+}
+
+//===----------------------------------------------------------------------===//
+// Images in the host's module
+//===----------------------------------------------------------------------===//
+
+/// Defines ptr image(i32 capability, i32 n), the n-th of the images that fit, best first:
+///
+///   rank = n, result = null; for each image: result = fits && rank == 0 ? image : result; rank -= fits
+void qlow::embedImages(ModuleOp module, StringRef prefix, const DeviceCode &code) {
+  struct Image {
+    std::string bytes;
+    LLVM::ICmpPredicate fits;
+  };
+  SmallVector<Image> images;
+  if (!code.cubin.empty())
+    images.push_back({code.cubin, LLVM::ICmpPredicate::eq});
+  // The driver reads PTX up to its zero.
+  images.push_back({code.ptx + '\0', code.isExact ? LLVM::ICmpPredicate::eq : LLVM::ICmpPredicate::sge});
+
+  ImplicitLocOpBuilder b(module.getLoc(), module.getContext());
+  auto pointer = LLVM::LLVMPointerType::get(module.getContext());
+  Type i32 = b.getI32Type();
+  auto declared = module.lookupSymbol<LLVM::LLVMFuncOp>(imageFunctionName(prefix));
+  b.setInsertionPoint(declared);
+  auto function = startFunction(b, imageFunctionName(prefix), pointer, {i32, i32}, /*internal=*/true);
+  Value version = function.getArgument(0), rank = function.getArgument(1);
+  Value result = LLVM::ZeroOp::create(b, pointer);
+  for (auto [index, image] : llvm::enumerate(images)) {
+    std::string name = (prefix + ".image" + Twine(index)).str();
+    {
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPoint(declared);
+      LLVM::GlobalOp::create(b, LLVM::LLVMArrayType::get(b.getI8Type(), image.bytes.size()), /*isConstant=*/true,
+                             LLVM::Linkage::Internal, name, b.getStringAttr(image.bytes), /*alignment=*/64);
+    }
+    Value fits = LLVM::ICmpOp::create(b, image.fits, version, constantInt(b, i32, code.capability));
+    Value first = LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::eq, rank, constantInt(b, i32, 0));
+    Value address = LLVM::AddressOfOp::create(b, pointer, name);
+    result = LLVM::SelectOp::create(b, LLVM::AndOp::create(b, fits, first), address, result);
+    rank = LLVM::SubOp::create(b, rank, LLVM::ZExtOp::create(b, i32, fits));
+  }
+  LLVM::ReturnOp::create(b, result);
+  declared.erase();
+}
