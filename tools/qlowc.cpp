@@ -61,6 +61,8 @@ struct Options {
                                       clEnumValN(Threads::OpenMP, "openmp", "PREFIX_openmp, on OpenMP's threads"))};
   cl::opt<std::string> explain{"explain", cl::ValueOptional, cl::value_desc("file.json"),
                                cl::desc("Say what computes each op, at what cost, and why nothing better does")};
+  cl::opt<bool> keepIntermediates{"keep-intermediates",
+                                  cl::desc("Return each quantized op's result too, for qlow-run --check --ops")};
   cl::opt<bool> native{"require-native", cl::desc("Fail where an op would be emulated")};
   cl::opt<bool> debug{"g", cl::desc("Line tables that name the model's ops")};
   cl::opt<std::string> ptxas{"ptxas", cl::desc("NVIDIA's assembler; else on PATH or in /usr/local/cuda/bin"),
@@ -148,6 +150,7 @@ static LogicalResult runPipeline(ModuleOp module, const std::string &target) {
   pipeline.openmp = options().threads == Threads::OpenMP;
   pipeline.startAfter = options().startAfter;
   pipeline.stopAfter = options().stopAfter;
+  pipeline.keepIntermediates = options().keepIntermediates;
   if (pipeline.stopAfter.empty() && options().emitKind == Emit::Mlir)
     pipeline.stopAfter = "qlow-pack-weights";
   if (pipeline.startAfter.empty())

@@ -241,6 +241,7 @@ DictionaryAttr AbiFunction::toAttribute(MLIRContext *context) const {
     entries.append("value", b.getStringAttr(field.value));
     entries.append("tensor", b.getStringAttr(field.tensor));
     entries.append("part", b.getStringAttr(field.part));
+    entries.append("op", b.getStringAttr(field.op));
     entries.append("note", b.getStringAttr(field.note));
     fieldAttrs.push_back(entries.getDictionary(context));
   }
@@ -285,6 +286,7 @@ static FailureOr<AbiField> readField(const AbiFunction &function, Attribute attr
                             {"value", &field.value},
                             {"tensor", &field.tensor},
                             {"part", &field.part},
+                            {"op", &field.op},
                             {"note", &field.note}})
     if (auto text = entries.getAs<StringAttr>(key))
       *place = text.str();
@@ -399,13 +401,15 @@ std::string AbiModule::toJson() const {
                         {"value", field.value},
                         {"tensor", field.tensor},
                         {"part", field.part},
+                        {"op", field.op},
                         {"note", field.note}});
     }
     functionsJson.push_back({{"name", function.name},
                              {"bytes", function.structBytes()},
                              {"dims", dims},
                              {"rules", rules},
-                             {"fields", fields}});
+                             {"fields", fields},
+                             {"results", function.results}});
   }
   Json root = {{"abi", 1},
                {"prefix", prefix},
@@ -440,6 +444,7 @@ static AbiField fieldFromJson(const Json &json) {
   field.value = json.at("value");
   field.tensor = json.at("tensor");
   field.part = json.at("part");
+  field.op = json.at("op");
   field.note = json.at("note");
   return field;
 }
@@ -482,6 +487,10 @@ llvm::Expected<AbiModule> AbiModule::fromJson(StringRef text) {
           if (extent.dim >= int(function.dims.size()) || extent.size < (extent.isDynamic() ? 1 : 0))
             throw std::runtime_error("impossible shape of '" + field.name + "'");
       }
+      function.results = json.at("results").get<std::vector<int>>();
+      for (int result : function.results)
+        if (result < 0 || result >= int(function.fields.size()))
+          throw std::runtime_error("impossible result of '" + function.name + "'");
       number += 1 + function.members().size();
       abi.functions.push_back(std::move(function));
     }

@@ -180,7 +180,7 @@ std::string HeaderWriter::comment(const AbiFunction &function, const AbiMember &
   case AbiMember::Kind::Field: {
     const AbiField &field = function.fields[member.index];
     static constexpr StringRef directions[] = {"", "in: ", "out: ", "in and out: "};
-    return (directions[unsigned(field.kind)] + field.note).str();
+    return (directions[unsigned(field.kind)] + field.note).str() + (field.op.empty() ? "" : "; " + field.op);
   }
   case AbiMember::Kind::Workspace:
     return "scratch memory" + std::string(function.device ? " of the device" : "") + ", aligned to " +

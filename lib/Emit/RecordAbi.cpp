@@ -308,6 +308,8 @@ LogicalResult Recorder::addFields(const Boundary &value, AbiField::Kind kind, Ar
   field.name = field.value = value.name;
   field.kind = kind;
   field.tensor = print(value.type);
+  if (auto op = dyn_cast_or_null<StringAttr>(attribute(value, "qlow.op")))
+    field.op = op.str();
   auto tensor = dyn_cast<RankedTensorType>(value.type);
   if (QType quantized = tensor ? dyn_cast<QType>(tensor.getElementType()) : QType())
     return addParts(field, quantized, shape, "");

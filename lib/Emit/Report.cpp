@@ -82,8 +82,7 @@ static FailureOr<std::vector<Entry>> readReport(ModuleOp module) {
   return entries;
 }
 
-/// file:line of an op, as far as its location knows.
-static std::string place(Location loc) {
+std::string qlow::placeOf(Location loc) {
   std::string result = "?";
   loc->walk([&](Location inner) {
     auto file = dyn_cast<FileLineColLoc>(inner);
@@ -106,7 +105,7 @@ FailureOr<std::string> qlow::writeReport(ModuleOp module) {
   if (entries->empty())
     os << "no matmul: nothing to choose an instruction for\n";
   for (const Entry &entry : *entries) {
-    os << llvm::formatv("{0}: {1} {2} x {3} x {4}\n", place(entry.loc), entry.op, sizeText(entry.shape[0]),
+    os << llvm::formatv("{0}: {1} {2} x {3} x {4}\n", placeOf(entry.loc), entry.op, sizeText(entry.shape[0]),
                         sizeText(entry.shape[1]), sizeText(entry.shape[2]));
     os << "  operands     " << entry.lhs << " x " << entry.rhs << "\n";
     os << "  instruction  " << entry.instruction << ", "
@@ -139,7 +138,7 @@ FailureOr<std::string> qlow::writeReportJson(ModuleOp module) {
       auto [row, reason] = text.split(": ");
       declined.push_back(llvm::json::Object{{"row", row}, {"reason", reason}});
     }
-    array.push_back(llvm::json::Object{{"location", place(entry.loc)},
+    array.push_back(llvm::json::Object{{"location", placeOf(entry.loc)},
                                        {"op", entry.op},
                                        {"m", size(entry.shape[0])},
                                        {"n", size(entry.shape[1])},

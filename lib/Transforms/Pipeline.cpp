@@ -25,6 +25,7 @@ struct Step {
   StringRef pass;
   StringRef options = ""; ///< {0}: target, {1}: prefix, {2}: openmp
   On on = On::Module;
+  bool PipelineOptions::*onlyIf = nullptr; ///< runs where this is set; null: always
 };
 } // namespace
 
@@ -36,6 +37,7 @@ static const Step kSteps[] = {
     {"lift-cf-to-scf"},
     {"inline", "default-pipeline="},
     {"symbol-dce"},
+    {"qlow-keep-intermediates", "", On::Module, &PipelineOptions::keepIntermediates},
     // Quantized tensors: what each matmul takes with it, how it is computed, how its weights lie.
     {"qlow-fuse-epilogues"},
     {"qlow-record-abi", "prefix={1} target={0}"},
@@ -138,6 +140,8 @@ LogicalResult qlow::buildPipeline(OpPassManager &manager, const PipelineOptions 
     if (step.on != On::Module && onDevice != (step.on != On::ProcessorModule))
       continue;
     OpPassManager &runner = step.on == On::Kernels ? manager.nest<gpu::GPUModuleOp>() : manager;
+    if (step.onlyIf && !(options.*step.onlyIf))
+      continue;
     const PassRegistryEntry *pass = PassInfo::lookup(step.pass);
     if (!pass) {
       emitError("pass '" + step.pass + "' is not registered in this tool");
@@ -163,6 +167,7 @@ struct PipelineFlags : PassPipelineOptions<PipelineFlags> {
   Option<bool> openmp{*this, "openmp", llvm::cl::desc("A ready-made parallel run on OpenMP's threads")};
   Option<std::string> startAfter{*this, "start-after", llvm::cl::desc("Begin behind this pass")};
   Option<std::string> stopAfter{*this, "stop-after", llvm::cl::desc("End with this pass")};
+  Option<bool> keepIntermediates{*this, "keep-intermediates", llvm::cl::desc("Return the result of each quantized op")};
 };
 } // namespace
 
@@ -173,8 +178,10 @@ void qlow::registerPipeline() {
         PipelineFlags flags;
         if (failed(flags.parseFromString(text)))
           return failure();
-        return buildPipeline(manager, {flags.target, flags.prefix, flags.openmp, flags.startAfter, flags.stopAfter},
-                             [&](const Twine &message) { (void)errorHandler(message); });
+        return buildPipeline(
+            manager,
+            {flags.target, flags.prefix, flags.openmp, flags.startAfter, flags.stopAfter, flags.keepIntermediates},
+            [&](const Twine &message) { (void)errorHandler(message); });
       },
       [](llvm::function_ref<void(const mlir::detail::PassOptions &)> handler) { handler(PipelineFlags()); });
 }

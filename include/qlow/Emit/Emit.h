@@ -62,6 +62,7 @@ struct AbiField {
   std::string value;  ///< the argument or result it is a part of
   std::string tensor; ///< that value's type, as MLIR spells it
   std::string part;   ///< codes, scale, zero, offset, scale_codes, ...; empty where the field is the whole value
+  std::string op;     ///< the op it is the result of and its place, where that is kept beside the model's own results
   std::string note;   ///< the value in words, for the header
 };
 
@@ -179,6 +180,8 @@ mlir::LogicalResult emitArtifact(mlir::ModuleOp module, const AbiModule &abi, co
 // The report
 //===----------------------------------------------------------------------===//
 
+/// file:line of an op, as far as its location knows.
+std::string placeOf(mlir::Location loc);
 /// What computes each op, at what cost, and why nothing better, from the module's `qlow.report`: for people...
 mlir::FailureOr<std::string> writeReport(mlir::ModuleOp module);
 /// ...and for programs, an array of objects.

@@ -30,6 +30,27 @@ def RecordAbi : Pass<"qlow-record-abi", "::mlir::ModuleOp"> {
     Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">];
 }
 
+def KeepIntermediates : Pass<"qlow-keep-intermediates", "::mlir::ModuleOp"> {
+  let summary = "Return the result of each quantized op";
+  let description = [{
+    Precondition: tensors, nothing fused, private functions inlined. What `qlow.quantize`, `quantize_dynamic`, `dequantize`,
+    `requantize` and `matmul` compute in a public function's body becomes results behind its own, named `op0_quantize`,
+    `op1_matmul`, ... in the order of the ops, so that an object can be compared with the reference op by op.
+
+    ```mlir
+    func.func @f(%x: tensor<4xf32>) -> tensor<4xi8> { ... %q = qlow.quantize %x, %s ... return %y }
+    // becomes
+    func.func @f(%x: tensor<4xf32>) -> (tensor<4xi8>, tensor<4x!q> {qlow.name = "op0_quantize", qlow.op = "qlow.quantize at m.mlir:3"})
+      { ... return %y, %q }
+    ```
+
+    An op in a branch or a loop has no one result in a call, and a size that no argument has is none that a caller could
+    know: such ops are left out, with a remark. What is returned can not be fused away: the object computes these ops
+    one by one. Does not change values.
+  }];
+  let statistics = [Statistic<"kept", "kept", "ops whose results are returned">];
+}
+
 def PlaceWeights : Pass<"qlow-place-weights", "::mlir::ModuleOp"> {
   let summary = "Give every weight an offset in the object's weights";
   let description = [{

@@ -30,6 +30,7 @@ struct PipelineOptions {
   bool openmp = false;            ///< a ready-made parallel run
   std::string startAfter;         ///< name of a pass; empty: from the beginning
   std::string stopAfter;          ///< name of a pass; empty: to the LLVM dialect
+  bool keepIntermediates = false; ///< every quantized op's result is one of its function's
 };
 
 /// Adds the passes from imported IR to the LLVM dialect to a manager of modules. Passes are found by name: those of all
