@@ -198,10 +198,18 @@ OwningOpRef<ModuleOp> qlow::readModel(StringRef path, MLIRContext &context) {
     return {};
   OwningOpRef<ModuleOp> module;
   ParserConfig config(&context);
+  bool isTold = false;
+  ScopedDiagnosticHandler listener(&context, [&](Diagnostic &diagnostic) {
+    isTold |= diagnostic.getSeverity() == DiagnosticSeverity::Error;
+    return failure(); // others print it
+  });
   if (llvm::Error crash = runGuarded([&] { module = parseSourceFile<ModuleOp>(sources, config); })) {
     (void)module.release();
     return fail(1, "can not be read: " + llvm::toString(std::move(crash)));
   }
+  // A few of MLIR's parsers give up in silence.
+  if (!module && !isTold)
+    return fail(1, "can not be parsed: MLIR gives no reason; look for a number where a name belongs");
   if (module && !bytecode && failed(verifyTextWeights(*module)))
     return {};
   return module;

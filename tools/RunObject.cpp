@@ -112,9 +112,9 @@ Expected<std::vector<Array>> qlow::callObject(const LoadedObject &object, const 
     return code.takeError();
   if (*code)
     return createStringError(object.message(*code));
+  // A state is an argument, and where it is updated a result.
   std::vector<Array> results;
-  for (auto [field, array] : llvm::zip(function.fields, arrays))
-    if (field.kind == AbiField::Kind::Output || field.kind == AbiField::Kind::State)
-      results.push_back(std::move(array));
+  for (int field : function.results)
+    results.push_back(arrays[field]);
   return results;
 }

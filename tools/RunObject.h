@@ -13,7 +13,8 @@ namespace qlow {
 llvm::Expected<std::vector<ArrayType>> inputTypes(const AbiFunction &function);
 
 /// Calls the function: sizes come from the arrays' shapes, workspace and results are made here. Gives one array for
-/// each result or part of one. Errors name the field, what was expected and what was found.
+/// each result or part of one, in the order of AbiFunction::results. Errors name the field, what was expected and what
+/// was found.
 llvm::Expected<std::vector<Array>> callObject(const LoadedObject &object, const AbiFunction &function,
                                               std::vector<Array> inputs);
 

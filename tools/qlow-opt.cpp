@@ -1,4 +1,8 @@
 //===- qlow-opt.cpp - run passes one by one ---------------------------------===//
+//
+// MLIR's optimizer driver with qlow's dialect, passes and pipelines, under the guard that qlowc has too.
+//
+//===----------------------------------------------------------------------===//
 
 #include "qlow/Dialect/Dialect.h"
 #include "qlow/Emit/Emit.h"
@@ -9,6 +13,7 @@
 #include "mlir/InitAllExtensions.h"
 #include "mlir/InitAllPasses.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
+#include "llvm/Support/FileSystem.h"
 
 int main(int argc, char **argv) {
   mlir::DialectRegistry registry;
@@ -22,5 +27,14 @@ int main(int argc, char **argv) {
   qlow::registerQlowTransformsPasses();
   qlow::registerQlowEmitPasses();
   qlow::registerPipeline();
-  return mlir::failed(mlir::MlirOptMain(argc, argv, "qlow optimizer\n", registry));
+  auto [input, output] = mlir::registerAndParseCLIOptions(argc, argv, "qlow optimizer\n", registry);
+  llvm::LogicalResult result = llvm::failure();
+  auto run = [&, in = input, out = output] { result = mlir::MlirOptMain(argc, argv, in, out, registry); };
+  if (llvm::Error crash = qlow::runGuarded(run)) {
+    llvm::errs() << input << ":1:1: error: " << llvm::toString(std::move(crash)) << "\n";
+    if (output != "-")
+      (void)llvm::sys::fs::remove(output);
+    return 1;
+  }
+  return mlir::failed(result);
 }

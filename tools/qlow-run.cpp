@@ -1,6 +1,6 @@
 //===- qlow-run.cpp - run a program on .npy files ---------------------------===//
 //
-//   qlow-run m.o --function=f a.npy b.npy -o out.npy [-o out2.npy] [--check m.mlir]
+//   qlow-run m.o --function=f a.npy b.npy -o out.npy [-o out2.npy] [--check m.mlir [--ops]]
 //   qlow-run --reference m.mlir --function=f a.npy b.npy -o out.npy
 //
 // Calls an object in this process, or evaluates a model by the reference evaluator; --check does both and compares. One
@@ -10,6 +10,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "CheckObject.h"
 #include "ModelFile.h"
 #include "RunObject.h"
 
@@ -17,15 +18,15 @@
 #include "qlow/Emit/Emit.h"
 #include "qlow/Import/Import.h"
 #include "qlow/Reference/Reference.h"
+#include "qlow/Transforms/Pipeline.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
+#include "mlir/InitAllPasses.h"
 #include "mlir/Pass/PassManager.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/InitLLVM.h"
-
-#include <cstring>
 
 using namespace mlir;
 using namespace qlow;
@@ -38,6 +39,8 @@ struct Options {
                                  cl::value_desc("model")};
   cl::opt<std::string> check{"check", cl::desc("Compare an object's results with this model's by the reference"),
                              cl::value_desc("model")};
+  cl::opt<bool> ops{"ops",
+                    cl::desc("With --check: compare op by op; the object is compiled with --keep-intermediates")};
   cl::opt<std::string> function{"function", cl::desc("The function to run; not needed where there is one"),
                                 cl::value_desc("name")};
   cl::list<std::string> outputs{"o", cl::desc("A .npy file for each result, in order; without, results are printed"),
@@ -56,18 +59,17 @@ static LogicalResult fail(const llvm::Twine &message) {
 }
 
 /// The public function of that name, or the only one.
-static FailureOr<std::string> findFunction(ModuleOp module) {
+static FailureOr<func::FuncOp> findFunction(ModuleOp module, StringRef path) {
   if (!options().function.empty()) {
-    if (!module.lookupSymbol<func::FuncOp>(options().function))
-      return fail("'" + options().reference + "' has no function @" + options().function);
-    return options().function.getValue();
+    if (auto function = module.lookupSymbol<func::FuncOp>(options().function))
+      return function;
+    return fail("'" + path + "' has no function @" + options().function);
   }
   SmallVector<func::FuncOp> found =
       llvm::to_vector(llvm::make_filter_range(module.getOps<func::FuncOp>(), [](auto op) { return op.isPublic(); }));
   if (found.size() != 1)
-    return fail("'" + options().reference + "' has " + llvm::Twine(found.size()) +
-                " public functions: say which with --function");
-  return found.front().getName().str();
+    return fail("'" + path + "' has " + llvm::Twine(found.size()) + " public functions: say which with --function");
+  return found.front();
 }
 
 static FailureOr<std::vector<Array>> readInputs(ArrayRef<std::string> paths, ArrayRef<ArrayType> types) {
@@ -98,11 +100,7 @@ static LogicalResult writeOutputs(ArrayRef<Array> arrays) {
 
 /// The results as files, or printed.
 static LogicalResult giveResults(ArrayRef<Array> arrays) {
-  size_t wanted = options().outputs.size();
-  if (wanted && wanted != arrays.size())
-    return fail("there are " + llvm::Twine(arrays.size()) + " results: expected as many -o, found " +
-                llvm::Twine(wanted));
-  if (wanted)
+  if (!options().outputs.empty())
     return writeOutputs(arrays);
   for (const Array &array : arrays)
     print(llvm::outs(), array);
@@ -113,44 +111,67 @@ static LogicalResult giveResults(ArrayRef<Array> arrays) {
 // Models
 //===----------------------------------------------------------------------===//
 
-static FailureOr<std::vector<Array>> runModel(StringRef path, ArrayRef<std::string> inputs) {
+namespace {
+/// A model as the reference evaluates it.
+struct Model {
+  std::unique_ptr<MLIRContext> context;
+  OwningOpRef<ModuleOp> module;
+  func::FuncOp function;
+};
+} // namespace
+
+/// What the compiler sees: the model after import; to compare op by op, also each op's result as the compiler keeps it.
+static FailureOr<Model> readImported(StringRef path, bool keepIntermediates) {
   DialectRegistry registry;
   registerAllDialects(registry);
   registerAllExtensions(registry);
   registry.insert<QlowDialect>();
-  MLIRContext context(registry);
-  printDiagnostics(context);
-  OwningOpRef<ModuleOp> module = readModel(path, context);
-  if (!module)
+  Model model;
+  model.context = std::make_unique<MLIRContext>(registry);
+  printDiagnostics(*model.context);
+  model.module = readModel(path, *model.context);
+  if (!model.module)
     return failure();
-  // What the compiler sees: the model after import.
-  PassManager manager(&context);
+  PassManager manager(model.context.get());
   buildImportPipeline(manager);
   manager.addPass(createVerify());
-  if (failed(manager.run(*module)))
+  PipelineOptions pipeline;
+  pipeline.keepIntermediates = keepIntermediates;
+  pipeline.stopAfter = "qlow-keep-intermediates";
+  auto emitError = [](const Twine &message) { (void)fail(message); };
+  if ((keepIntermediates && failed(buildPipeline(manager, pipeline, emitError))) || failed(manager.run(*model.module)))
     return failure();
-  FailureOr<std::string> name = findFunction(*module);
-  if (failed(name))
+  FailureOr<func::FuncOp> function = findFunction(*model.module, path);
+  if (failed(function))
     return failure();
-  auto op = module->lookupSymbol<func::FuncOp>(*name);
+  model.function = *function;
+  return model;
+}
+
+static FailureOr<std::vector<Array>> runModel(StringRef path, ArrayRef<std::string> inputs) {
+  FailureOr<Model> model = readImported(path, /*keepIntermediates=*/false);
+  if (failed(model))
+    return failure();
+  func::FuncOp op = model->function;
   FailureOr<std::vector<ArrayType>> arguments = getArrayTypes(op.getArgumentTypes());
   FailureOr<std::vector<ArrayType>> results = getArrayTypes(op.getResultTypes());
   if (failed(arguments) || failed(results))
-    return op.emitError() << "@" << *name << " has a type in its signature that is not accepted";
+    return op.emitError() << "@" << op.getName() << " has a type in its signature that is not accepted";
   if (!options().outputs.empty() && results->size() != options().outputs.size())
-    return fail("@" + *name + " gives " + llvm::Twine(results->size()) + " arrays: expected as many -o, found " +
+    return fail("@" + op.getName() + " gives " + llvm::Twine(results->size()) + " arrays: expected as many -o, found " +
                 llvm::Twine(options().outputs.size()));
   FailureOr<std::vector<Array>> arrays = readInputs(inputs, *arguments);
   if (failed(arrays))
     return failure();
-  return evaluate(*module, *name, *arrays);
+  return evaluate(*model->module, op.getName(), *arrays);
 }
 
 //===----------------------------------------------------------------------===//
 // Objects
 //===----------------------------------------------------------------------===//
 
-static FailureOr<std::vector<Array>> runObject(StringRef path, ArrayRef<std::string> inputs) {
+/// Calls the object; with --check its results are compared, else, or where -o asks for them, given.
+static LogicalResult runObject(StringRef path, ArrayRef<std::string> inputs) {
   auto object = LoadedObject::open(path);
   if (!object)
     return fail(llvm::toString(object.takeError()));
@@ -162,73 +183,50 @@ static FailureOr<std::vector<Array>> runObject(StringRef path, ArrayRef<std::str
     return fail("'" + path + "' has no function " + options().function);
   if (options().function.empty() && functions.size() != 1)
     return fail("'" + path + "' has " + llvm::Twine(functions.size()) + " functions: say which with --function");
+  size_t wanted = options().outputs.size();
+  if (wanted && wanted != found->results.size())
+    return fail("'" + path + "': " + found->name + " gives " + llvm::Twine(found->results.size()) +
+                " arrays: expected as many -o, found " + llvm::Twine(wanted));
   auto types = inputTypes(*found);
   if (!types)
     return fail(llvm::toString(types.takeError()));
   FailureOr<std::vector<Array>> arrays = readInputs(inputs, *types);
   if (failed(arrays))
     return failure();
-  auto results = callObject(*object, *found, std::move(*arrays));
+  auto results = callObject(*object, *found, *arrays);
   if (!results)
-    return fail(found->name + ": " + llvm::toString(results.takeError()));
-  return std::move(*results);
-}
-
-/// An f32 as an integer that orders as floats do: its distance to another counts the floats between.
-static int64_t ordinal(const uint8_t *bytes) {
-  int32_t bits;
-  std::memcpy(&bits, bytes, 4);
-  return bits < 0 ? -static_cast<int64_t>(bits & INT32_MAX) : bits;
-}
-
-/// Says for each result how far the object is from the reference. What is not f32 must be equal.
-static LogicalResult compare(ArrayRef<Array> found, ArrayRef<Array> expected) {
-  bool good = found.size() == expected.size();
-  for (auto [index, pair] : llvm::enumerate(llvm::zip(found, expected))) {
-    const auto &[array, reference] = pair;
-    if (array.bytes.size() != reference.bytes.size() || array.shape != reference.shape)
-      return fail("result " + llvm::Twine(index) + " has another shape than the reference's");
-    unsigned width = sizeOf(array.element);
-    int64_t different = 0, worst = 0;
-    for (size_t at = 0; at < array.bytes.size(); at += width) {
-      if (std::memcmp(&array.bytes[at], &reference.bytes[at], width) == 0)
-        continue;
-      ++different;
-      if (array.element == ArrayElement::F32)
-        worst = std::max(worst, std::abs(ordinal(&array.bytes[at]) - ordinal(&reference.bytes[at])));
-    }
-    llvm::outs() << "result " << index << ": " << different << " of " << array.size() << " elements differ";
-    if (different && array.element == ArrayElement::F32)
-      llvm::outs() << ", at most by " << worst << " units in the last place";
-    llvm::outs() << "\n";
-    good &= different == 0 || array.element == ArrayElement::F32;
-  }
-  return good ? success() : fail("integer results must equal the reference's");
+    return fail("'" + path + "': " + llvm::toString(results.takeError()));
+  if (options().check.empty())
+    return giveResults(*results);
+  FailureOr<Model> model = readImported(options().check, options().ops);
+  if (failed(model) || (wanted && failed(giveResults(*results))))
+    return failure();
+  return checkObject(model->function, *found, *arrays, *results, options().ops);
 }
 
 static LogicalResult run() {
   ArrayRef<std::string> inputs(options().inputs);
+  if (options().ops && options().check.empty())
+    return fail("--ops compares with a model: expected --check=MODEL");
   if (!options().reference.empty()) {
+    if (!options().check.empty())
+      return fail("--reference evaluates a model and --check an object beside one: expected one of them");
     FailureOr<std::vector<Array>> results = runModel(options().reference, inputs);
     return failed(results) ? failure() : giveResults(*results);
   }
   if (inputs.empty())
     return fail("expected an object, or --reference=MODEL");
-  FailureOr<std::vector<Array>> results = runObject(inputs.front(), inputs.drop_front());
-  if (failed(results))
-    return failure();
-  if (options().check.empty())
-    return giveResults(*results);
-  FailureOr<std::vector<Array>> expected = runModel(options().check, inputs.drop_front());
-  if (failed(expected) || (!options().outputs.empty() && failed(giveResults(*results))))
-    return failure();
-  return compare(*results, *expected);
+  return runObject(inputs.front(), inputs.drop_front());
 }
 
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
   cl::ResetCommandLineParser();
   (void)options();
+  registerAllPasses();
+  registerQlowDialectPasses();
+  registerQlowTransformsPasses();
+  registerQlowEmitPasses();
   cl::ParseCommandLineOptions(argc, argv, "Runs a function of a model on .npy files\n");
   return failed(run()) ? 1 : 0;
 }

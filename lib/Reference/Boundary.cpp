@@ -24,7 +24,8 @@ static void appendArrayTypes(Type element, ArrayRef<int64_t> shape, std::vector<
     return;
   }
   auto addCodes = [&](const Format &format, ArrayRef<int64_t> shape) {
-    types.push_back({QType::getStorageShape(format, shape), codeElement(format)});
+    types.push_back(
+        {QType::getStorageShape(format, shape), codeElement(format), &format, shape.empty() ? 1 : shape.back()});
   };
   addCodes(*quantized.getFormat(), shape);
   SmallVector<int64_t> scales = quantized.getScaleShape(shape);

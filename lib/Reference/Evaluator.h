@@ -80,6 +80,8 @@ void addControlRules(Evaluator &evaluator);
 void addTensorRules(Evaluator &evaluator);
 void addQuantizedRules(Evaluator &evaluator);
 void addMatmulRule(Evaluator &evaluator);
+/// What a region adds to its output in each step along a reduction, if that is all it does with it: a float sum.
+mlir::Value findSummand(mlir::linalg::LinalgOp op, unsigned output);
 mlir::LogicalResult runStructured(Evaluator &evaluator, mlir::linalg::LinalgOp op, Frame &frame);
 
 /// Zeros, or an error at `op` where the sizes are negative or count more than 2^32 elements.

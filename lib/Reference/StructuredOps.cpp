@@ -44,8 +44,7 @@ static FailureOr<int64_t> locate(linalg::LinalgOp op, AffineMap map, ArrayRef<in
   return index;
 }
 
-/// What is added to the output in each step, if that is all the region does with it.
-static Value findSummand(linalg::LinalgOp op, unsigned output) {
+Value reference::findSummand(linalg::LinalgOp op, unsigned output) {
   if (op.getNumReductionLoops() == 0 || output >= op.getBlock()->getTerminator()->getNumOperands())
     return {};
   auto sum = op.getBlock()->getTerminator()->getOperand(output).getDefiningOp<arith::AddFOp>();

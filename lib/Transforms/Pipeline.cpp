@@ -139,9 +139,9 @@ LogicalResult qlow::buildPipeline(OpPassManager &manager, const PipelineOptions 
     const Step &step = kSteps[i];
     if (step.on != On::Module && onDevice != (step.on != On::ProcessorModule))
       continue;
-    OpPassManager &runner = step.on == On::Kernels ? manager.nest<gpu::GPUModuleOp>() : manager;
     if (step.onlyIf && !(options.*step.onlyIf))
       continue;
+    OpPassManager &runner = step.on == On::Kernels ? manager.nest<gpu::GPUModuleOp>() : manager;
     const PassRegistryEntry *pass = PassInfo::lookup(step.pass);
     if (!pass) {
       emitError("pass '" + step.pass + "' is not registered in this tool");
