@@ -129,10 +129,10 @@ std::string TextCheck::run(unsigned &line) {
 /// file is read to wherever the heap has room.
 static llvm::ErrorOr<std::unique_ptr<llvm::MemoryBuffer>> readAligned(StringRef path) {
   const llvm::Align page(4096);
-  auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+  auto buffer = llvm::MemoryBuffer::getFileOrSTDIN(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
   if (!buffer || llvm::isAddrAligned(page, (*buffer)->getBufferStart()))
     return buffer;
-  auto copy = llvm::WritableMemoryBuffer::getNewUninitMemBuffer((*buffer)->getBufferSize(), path, page);
+  auto copy = llvm::WritableMemoryBuffer::getNewUninitMemBuffer((*buffer)->getBufferSize(), (*buffer)->getBufferIdentifier(), page);
   if (!copy)
     return std::make_error_code(std::errc::not_enough_memory);
   llvm::copy((*buffer)->getBuffer(), copy->getBufferStart());
@@ -175,17 +175,21 @@ static bool canRead(const std::shared_ptr<llvm::SourceMgr> &sources, StringRef p
 }
 
 OwningOpRef<ModuleOp> qlow::readModel(StringRef path, MLIRContext &context) {
+  const bool isStdin = path == "-";
+  if (isStdin)
+    path = "<stdin>";
   auto fail = [&](unsigned line, const Twine &what) {
     emitError(FileLineColLoc::get(&context, path, line, 1)) << what;
     return OwningOpRef<ModuleOp>();
   };
-  auto buffer = readAligned(path);
+  auto buffer = readAligned(isStdin ? "-" : path);
   if (!buffer)
     return fail(1, "can not read the file: " + buffer.getError().message());
   bool bytecode = isBytecode((*buffer)->getMemBufferRef());
   if (!bytecode) {
     // The text parser wants a zero behind the text.
-    buffer = llvm::MemoryBuffer::getFile(path);
+    if (!isStdin)
+      buffer = llvm::MemoryBuffer::getFile(path);
     if (!buffer)
       return fail(1, "can not read the file: " + buffer.getError().message());
     unsigned line;

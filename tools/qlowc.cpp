@@ -40,10 +40,11 @@ enum class Threads { None, OpenMP };
 
 /// The command line. It is made in main, after LLVM's own options are gone: some have the same names.
 struct Options {
-  cl::opt<std::string> input{cl::Positional, cl::desc("<model.mlir>")};
+  cl::list<std::string> inputs{cl::Positional, cl::desc("<model.mlir, or - for standard input>")};
   cl::opt<std::string> targetName{"target", cl::desc("Machine to compile for: a name, a JSON file, or host"),
                                   cl::init("generic")};
-  cl::opt<std::string> output{"o", cl::desc("Output; the header goes beside an object"), cl::value_desc("file")};
+  cl::opt<std::string> output{"o", cl::desc("Output, - for standard output; the header goes beside an object"),
+                              cl::value_desc("file")};
   cl::opt<std::string> prefix{"prefix",
                               cl::desc("Prefix of all symbols; else the module's name, else the output's stem")};
   cl::opt<Emit> emitKind{"emit", cl::desc("What to write:"), cl::init(Emit::Obj),
@@ -131,6 +132,14 @@ static int printLists() {
 // Compilation
 //===----------------------------------------------------------------------===//
 
+static StringRef input() { return options().inputs.front(); }
+
+static std::string headerPath() {
+  llvm::SmallString<128> header(options().output);
+  llvm::sys::path::replace_extension(header, ".h");
+  return header.str().str();
+}
+
 static bool isText() { return options().emitKind != Emit::Obj || !options().stopAfter.empty(); }
 
 static std::string defaultPrefix(ModuleOp module) {
@@ -138,8 +147,8 @@ static std::string defaultPrefix(ModuleOp module) {
     return options().prefix;
   if (module.getName())
     return makeIdentifier(*module.getName());
-  return makeIdentifier(
-      llvm::sys::path::stem(options().output.empty() || options().output == "-" ? options().input : options().output));
+  return makeIdentifier(llvm::sys::path::stem(
+      options().output.empty() || options().output == "-" ? input() : StringRef(options().output)));
 }
 
 static LogicalResult runPipeline(ModuleOp module, const std::string &target) {
@@ -226,9 +235,7 @@ static llvm::Error writeArtifact(OutputFiles &files, ModuleOp module, const Targ
       return llvm::createStringError("");
     if (options().emitKind != Emit::Obj)
       return llvm::Error::success();
-    llvm::SmallString<128> header(options().output);
-    llvm::sys::path::replace_extension(header, ".h");
-    return files.write(header, writeHeader(*abi));
+    return files.write(headerPath(), writeHeader(*abi));
   }
   llvm::SmallString<128> path;
   if (std::error_code code = llvm::sys::fs::createTemporaryFile("qlowc", "txt", path))
@@ -238,6 +245,27 @@ static llvm::Error writeArtifact(OutputFiles &files, ModuleOp module, const Targ
     return llvm::createStringError("");
   auto text = llvm::MemoryBuffer::getFile(path);
   return text ? writeText(files, (*text)->getBuffer()) : llvm::errorCodeToError(text.getError());
+}
+
+/// Names the object where -o does not. Says what is wrong with the names of outputs: none may be written over what is
+/// read.
+static std::string chooseOutput() {
+  std::string &output = options().output;
+  if (!isText()) {
+    if (output.empty() && input() == "-")
+      return "the model comes from standard input: name the object, as in -o model.o";
+    if (output.empty())
+      output = (llvm::sys::path::stem(input()) + ".o").str();
+    if (output == "-")
+      return "an object has a header beside it and does not go to standard output; name it, as in -o model.o";
+    if (llvm::sys::path::extension(output) == ".h")
+      return "-o '" + output + "' would be both object and header; name the object, as in -o model.o";
+  }
+  for (const std::string &path : {output, isText() ? "" : headerPath(), options().explain.getValue()})
+    for (const std::string &read : {input().str(), options().targetName.getValue()})
+      if (llvm::sys::fs::equivalent(path, read))
+        return "'" + path + "' would be written over '" + read + "', which is read; name another file";
+  return "";
 }
 
 static int compile() {
@@ -254,11 +282,9 @@ static int compile() {
   auto target = Target::find(name);
   if (!target)
     return fail(llvm::toString(target.takeError()));
-  if (options().output.empty() && !isText())
-    options().output = (llvm::sys::path::stem(options().input) + ".o").str();
-  if (!isText() && llvm::sys::path::extension(options().output) == ".h")
-    return fail("-o '" + options().output + "' would be both object and header; name the object, as in -o model.o");
-  OwningOpRef<ModuleOp> module = readModel(options().input, context);
+  if (std::string why = chooseOutput(); !why.empty())
+    return fail(why);
+  OwningOpRef<ModuleOp> module = readModel(input(), context);
   if (!module)
     return 1;
   stages.begin("passes");
@@ -310,7 +336,9 @@ int main(int argc, char **argv) {
     return 1;
   if (options().listTargets || options().listFormats || options().listInstructions || !options().printTarget.empty())
     return printLists();
-  if (options().input.empty())
-    return fail("expected a model: qlowc model.mlir -target=NAME -o model.o");
+  if (options().inputs.size() != 1 || input().empty())
+    return fail(options().inputs.size() > 1 ? "expected one model, found " + llvm::join(options().inputs, ", ") +
+                                                  "; each is an object of its own"
+                                            : "expected a model: qlowc model.mlir -target=NAME -o model.o");
   return compile();
 }

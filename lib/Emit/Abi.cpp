@@ -241,7 +241,8 @@ DictionaryAttr AbiFunction::toAttribute(MLIRContext *context) const {
     entries.append("value", b.getStringAttr(field.value));
     entries.append("tensor", b.getStringAttr(field.tensor));
     entries.append("part", b.getStringAttr(field.part));
-    entries.append("op", b.getStringAttr(field.op));
+    if (!field.op.empty())
+      entries.append("op", b.getStringAttr(field.op));
     entries.append("note", b.getStringAttr(field.note));
     fieldAttrs.push_back(entries.getDictionary(context));
   }
@@ -436,9 +437,11 @@ static AbiField fieldFromJson(const Json &json) {
   field.kind = AbiField::Kind(found - std::begin(kKinds));
   field.element = json.at("element");
   for (const Json &extent : json.at("shape")) {
-    if (extent.is_object())
+    if (extent.is_object()) {
       field.shape.push_back({extent.at("dim").get<int>(), extent.at("divisor").get<int64_t>()});
-    else
+      if (!field.shape.back().isDynamic())
+        throw std::runtime_error("impossible shape of '" + field.name + "'");
+    } else
       field.shape.push_back({-1, extent.get<int64_t>()});
   }
   field.value = json.at("value");

@@ -8,6 +8,7 @@
 #include "qlow/Targets/Targets.h"
 
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/FormatVariadic.h"
 
@@ -101,7 +102,8 @@ public:
   bool end_array() override { return close(); }
   bool parse_error(std::size_t, const std::string &, const nlohmann::json::exception &exception) override {
     StringRef text(exception.what());
-    return fail("not JSON: " + text.substr(text.find(": ") + 2).str());
+    // Behind the exception's name and the position, which is the text's and not the file's.
+    return fail("not JSON: " + (text.contains(": ") ? text.split(": ") : text.split("] ")).second.str());
   }
 
 private:
@@ -110,7 +112,8 @@ private:
   std::string pendingKey;
 
   bool fail(std::string message) {
-    error = formatv("{0}: {1}", position.line, message);
+    // What is wrong came before the newline that was read behind it.
+    error = formatv("{0}: {1}", position.line - position.passedNewline, message);
     return false;
   }
   Node *add(Node::Kind kind) {
@@ -219,6 +222,10 @@ Error Reader::readRegisters(const Node &node) {
       return fail(value, formatv("unknown key \"{0}\" in \"registers\"; known: vector_bits, vectors", key));
     if (Error error = readCount(value, key, key == "vectors" ? machine.vectorRegisters : machine.vectorBits))
       return error;
+    bool isPowerOf2 = isPowerOf2_64(machine.vectorBits) || key != "vector_bits";
+    if (value.number < (key == "vectors" ? 8 : 64) || value.number > 65536 || !isPowerOf2)
+      return fail(value, formatv("expected {0} to 65536 for \"{1}\", found {2:f0}",
+                                 key == "vectors" ? "8" : "a power of two from 64", key, value.number));
   }
   return Error::success();
 }
@@ -316,6 +323,10 @@ static Expected<Machine> parse(StringRef text, StringRef file, function_ref<Expe
   const Node *name = member(root, "name");
   if (!name || name->kind != Node::String || name->text.empty())
     return createStringError(formatv("{0}:{1}: a machine needs a \"name\"", file, root.line).str());
+  if (!all_of(name->text, [](char c) { return isAlnum(c) || StringRef("-_.+").contains(c); }))
+    return createStringError(
+        formatv("{0}:{1}: expected a \"name\" of letters, digits and -_.+, found \"{2}\"", file, name->line, name->text)
+            .str());
 
   Machine machine;
   if (const Node *base = member(root, "inherits"); base && base->kind == Node::String) {
@@ -324,6 +335,11 @@ static Expected<Machine> parse(StringRef text, StringRef file, function_ref<Expe
       return createStringError(formatv("{0}:{1}: \"{2}\" inherits itself: {3} -> {2}", file, base->line, base->text,
                                        join(inheriting, " -> "))
                                    .str());
+    if (StringRef(base->text).ends_with(".json") || base->text == "host")
+      return createStringError(
+          formatv("{0}:{1}: can not inherit \"{2}\": expected a registered target, such as generic", file, base->line,
+                  base->text)
+              .str());
     Expected<std::string> inherited = lookup(base->text);
     if (!inherited)
       return createStringError(
@@ -361,6 +377,8 @@ Expected<Machine> qlow::parseMachine(StringRef text, StringRef fileName,
         formatv("{0}:1: expected machine \"{1}\" to have at least 1 core, found {2}", fileName, machine->name,
                 machine->cores)
             .str());
+  if (machine->clockGHz == 0)
+    return missing("clock_ghz");
   for (StringRef level : {"l1", "l2"})
     if (machine->levelBytes(level) == 0)
       return missing(("levels\" entry \"" + level).str());

@@ -35,9 +35,17 @@ static Expected<std::string> registeredText(StringRef name) {
   for (const Description &description : kDescriptions)
     if (description.name == name)
       return description.text.str();
-  return createStringError(
-      formatv("unknown target '{0}'; known: {1}, host, or a file ending in .json", name, join(Target::names(), ", "))
-          .str());
+  // A letter or two off is a slip of the pen.
+  unsigned nearest = 3;
+  std::string suggestion;
+  for (StringRef known : Target::names())
+    if (unsigned distance = name.edit_distance(known, /*AllowReplacements=*/true, nearest); distance < nearest) {
+      nearest = distance;
+      suggestion = ("; did you mean '" + known + "'?").str();
+    }
+  return createStringError(formatv("unknown target '{0}'; known: {1}, host, or a file ending in .json{2}", name,
+                                   join(Target::names(), ", "), suggestion)
+                               .str());
 }
 
 Expected<std::shared_ptr<const Target>> Target::find(StringRef nameOrPath) {
