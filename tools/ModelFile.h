@@ -16,8 +16,8 @@ namespace qlow {
 /// line of a model can have megabytes.
 void printDiagnostics(mlir::MLIRContext &context);
 
-/// Reads and verifies the model at `path`, - for standard input. Bytecode is mapped, and its resources stay where they are in the file, so
-/// the file must not change while the module lives. Null where it failed; a diagnostic was given.
+/// Reads and verifies the model at `path`, - for standard input. Bytecode is mapped, and its resources stay where they
+/// are in the file, so the file must not change while the module lives. Null where it failed; a diagnostic was given.
 mlir::OwningOpRef<mlir::ModuleOp> readModel(llvm::StringRef path, mlir::MLIRContext &context);
 
 } // namespace qlow
