@@ -8,6 +8,7 @@
 #include "llvm/Object/ELFObjectFile.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/TargetSelect.h"
+#include "llvm/TargetParser/Host.h"
 
 #include <cstring>
 
@@ -23,6 +24,10 @@ static Expected<AbiModule> readInterface(MemoryBufferRef buffer) {
   auto object = object::ObjectFile::createObjectFile(buffer);
   if (!object)
     return object.takeError();
+  // The CPU check is code itself, and of another architecture it can not run.
+  if (Triple::ArchType machine = Triple(sys::getProcessTriple()).getArch(); (*object)->getArch() != machine)
+    return createStringError("expected code for " + Triple::getArchTypeName(machine) + ", found code for " +
+                             Triple::getArchTypeName(Triple::ArchType((*object)->getArch())));
   for (const object::SectionRef &section : (*object)->sections()) {
     Expected<StringRef> name = section.getName();
     if (!name)

@@ -132,7 +132,8 @@ static llvm::ErrorOr<std::unique_ptr<llvm::MemoryBuffer>> readAligned(StringRef 
   auto buffer = llvm::MemoryBuffer::getFileOrSTDIN(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
   if (!buffer || llvm::isAddrAligned(page, (*buffer)->getBufferStart()))
     return buffer;
-  auto copy = llvm::WritableMemoryBuffer::getNewUninitMemBuffer((*buffer)->getBufferSize(), (*buffer)->getBufferIdentifier(), page);
+  auto copy = llvm::WritableMemoryBuffer::getNewUninitMemBuffer((*buffer)->getBufferSize(),
+                                                                (*buffer)->getBufferIdentifier(), page);
   if (!copy)
     return std::make_error_code(std::errc::not_enough_memory);
   llvm::copy((*buffer)->getBuffer(), copy->getBufferStart());

@@ -373,10 +373,9 @@ Expected<Machine> qlow::parseMachine(StringRef text, StringRef fileName,
   if (machine->vectorBits < 64 || machine->vectorRegisters < 8)
     return missing("registers");
   if (machine->cores < 1)
-    return createStringError(
-        formatv("{0}:1: expected machine \"{1}\" to have at least 1 core, found {2}", fileName, machine->name,
-                machine->cores)
-            .str());
+    return createStringError(formatv("{0}:1: expected machine \"{1}\" to have at least 1 core, found {2}", fileName,
+                                     machine->name, machine->cores)
+                                 .str());
   if (machine->clockGHz == 0)
     return missing("clock_ghz");
   for (StringRef level : {"l1", "l2"})
