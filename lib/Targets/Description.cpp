@@ -181,7 +181,8 @@ Error Reader::readString(const Node &node, StringRef key, std::string &value) co
 Error Reader::readPositive(const Node &node, StringRef key, double &value) const {
   if (Error error = expect(node, Node::Number, key))
     return error;
-  if (!(node.number >= 0 && node.number < 1e18))
+  bool isInRange = node.number >= 0 && node.number < 1e18;
+  if (!isInRange)
     return fail(node, formatv("expected a number of at least 0 for \"{0}\", found {1}", key, node.number));
   value = node.number;
   return Error::success();

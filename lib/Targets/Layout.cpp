@@ -31,7 +31,8 @@ int64_t qlow::packedPanelWidth(RecipeAttr recipe) {
 LayoutAttr qlow::layoutOf(MLIRContext *context, const MultiplyRow &row, int64_t panelWidth, bool isOpenN) {
   Type element =
       row.isFloat ? Type(Float32Type::get(context)) : IntegerType::get(context, 8 * qlow::elementBytes(row.storedRhs));
-  return LayoutAttr::get(context, element, panelWidth, isOpenN ? panelWidth : row.storedColumns(), row.storedGroup(), row.rhsOffset);
+  return LayoutAttr::get(context, element, panelWidth, isOpenN ? panelWidth : row.storedColumns(), row.storedGroup(),
+                         row.rhsOffset);
 }
 
 /// `shape` has a batch of any rank before its matrix.

@@ -242,8 +242,8 @@ static DictionaryAttr describe(MatmulOp op, const Candidate &last, ArrayRef<Cand
 /// All that the stored bytes of a packed right side depend on.
 static auto storedAs(const Candidate &candidate) {
   const MultiplyRow &row = *candidate.row;
-  return std::tuple(row.storedColumns(), row.storedGroup(), row.storedRhs, row.rhsOffset, packedPanelWidth(candidate.recipe),
-                    candidate.recipe.getRhs().front());
+  return std::tuple(row.storedColumns(), row.storedGroup(), row.storedRhs, row.rhsOffset,
+                    packedPanelWidth(candidate.recipe), candidate.recipe.getRhs().front());
 }
 
 /// A recipe that stands in the input is kept, where its row is one of the machine's and its result is the law's. Gives
