@@ -21,7 +21,7 @@ func.func @f(%x: tensor<4xf32> {qlow.name = "stream"}) -> tensor<4xf32> {
 
 // -----
 
-// expected-error@+1 {{two things in the header would be called 'model_load'; rename a function}}
+// expected-error@+1 {{two things in the header or the object would be called 'model_load'; rename a function}}
 module {
   func.func @load(%x: tensor<4xf32>) -> tensor<4xf32> {
     return %x : tensor<4xf32>
