@@ -58,7 +58,8 @@ static void testBijection(const MultiplyRow &row, const Layout &layout) {
 /// Codes that differ in every place a wrong index could read.
 static uint8_t codeOf(int64_t n, int64_t k) { return static_cast<uint8_t>(n * 37 + k * 101 + 11); }
 
-static WeightOp makeWeight(OpBuilder &builder, const MultiplyRow &row, const Layout &layout, bool transposed) {
+static WeightOp makeWeight(OpBuilder &builder, const MultiplyRow &row, LayoutAttr attribute, const Layout &layout,
+                           bool transposed) {
   MLIRContext *context = builder.getContext();
   SmallVector<int64_t> shape{layout.k, layout.n};
   if (transposed)
@@ -81,12 +82,12 @@ static WeightOp makeWeight(OpBuilder &builder, const MultiplyRow &row, const Lay
   }
   auto source = DenseElementsAttr::getFromRawBuffer(RankedTensorType::get(shape, element), bytes);
   return WeightOp::create(builder, builder.getUnknownLoc(), "w", builder.getStringAttr("private"), source,
-                          RankedTensorType::get(shape, logical), layout.bytes(), transposed,
-                          layoutOf(context, row, layout.panelWidth, layout.columns != row.n));
+                          RankedTensorType::get(shape, logical), layout.bytes(), transposed, attribute);
 }
 
-static void testPacking(OpBuilder &builder, const MultiplyRow &row, const Layout &layout, bool transposed) {
-  WeightOp weight = makeWeight(builder, row, layout, transposed);
+static void testPacking(OpBuilder &builder, const MultiplyRow &row, LayoutAttr attribute, const Layout &layout,
+                        bool transposed) {
+  WeightOp weight = makeWeight(builder, row, attribute, layout, transposed);
   std::vector<uint8_t> stored;
   llvm::Error error = packWeight(weight, [&](ArrayRef<uint8_t> piece) {
     stored.insert(stored.end(), piece.begin(), piece.end());
@@ -131,13 +132,14 @@ int main() {
       for (int64_t vectors : {1, 2, 3, 4})
         for (bool isOpenN : {false, true})
           for (auto [n, k] : {std::pair(0, 3), {1, 1}, {3, 5}, {16, 4}, {17, 3}, {65, 31}, {128, 64}, {130, 129}}) {
-            Layout layout(layoutOf(&context, *row, vectors * row->n, isOpenN), n, k);
+            LayoutAttr attribute = layoutOf(&context, *row, vectors * row->n, isOpenN);
+            Layout layout(attribute, n, k);
             testBijection(*row, layout);
             // Integers wider than a code are made by decoding, never stored.
             if (!row->isFloat && layout.elementBytes != 1)
               continue;
-            testPacking(builder, *row, layout, /*transposed=*/false);
-            testPacking(builder, *row, layout, /*transposed=*/true);
+            testPacking(builder, *row, attribute, layout, /*transposed=*/false);
+            testPacking(builder, *row, attribute, layout, /*transposed=*/true);
           }
   }
   std::printf("%d passed, %d failed\n", numPassed, numFailed);
