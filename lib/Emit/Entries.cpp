@@ -221,8 +221,8 @@ static void buildRun(ImplicitLocOpBuilder &b, StringRef name, StringRef worker) 
   auto func = startFunction(b, name, none, {pointer(b), pointer(b), pointer(b), i64}, /*internal=*/true);
   Value shared = LLVM::AllocaOp::create(b, pointer(b), team, constantInt(b, i32, 1), 8);
   Value count = func.getArgument(3);
-  for (auto [index, value] :
-       llvm::enumerate(ArrayRef<Value>{func.getArgument(1), func.getArgument(2), count, constantInt(b, i64, 0)}))
+  const Value members[] = {func.getArgument(1), func.getArgument(2), count, constantInt(b, i64, 0)};
+  for (auto [index, value] : llvm::enumerate(members))
     LLVM::StoreOp::create(b, value, memberOf(b, team, shared, index));
   Value threads = LLVM::TruncOp::create(b, i32, LLVM::UMinOp::create(b, count, constantInt(b, i64, INT32_MAX)));
   Value function = LLVM::AddressOfOp::create(b, pointer(b), worker);
