@@ -146,6 +146,8 @@ def draw_side(r, numbers, is_lhs, rows, k, batch, k_first, dynamic):
         zero = np.full(zero_shape, r.choice([low, high])) if r.random() < 0.3 else numbers.integers(low, high + 1, zero_shape)
         zero = zero.astype(np.uint8 if format == "u8" else np.int8)
     how = r.choice(["argument", "composed"]) if is_lhs or r.random() < 0.4 else "constant"
+    if how == "constant" and int(np.prod(sizes)) > 1 << 20:
+        how = "composed"  # text holds no larger weights
     if dynamic and many:
         how = "argument"  # its scales have a dynamic shape
     return Side(sizes, format, format if has_zero else "", block, draw_codes(r, numbers, format, sizes),
