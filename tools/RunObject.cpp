@@ -114,6 +114,7 @@ Expected<std::vector<Array>> qlow::callObject(const LoadedObject &object, const 
     return createStringError(object.message(*code));
   // A state is an argument, and where it is updated a result.
   std::vector<Array> results;
+  results.reserve(function.results.size());
   for (int field : function.results)
     results.push_back(arrays[field]);
   return results;

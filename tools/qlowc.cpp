@@ -24,6 +24,7 @@
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileUtilities.h"
+#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
@@ -264,7 +265,7 @@ static std::string chooseOutput() {
   for (const std::string &path : {output, isText() ? "" : headerPath(), options().explain.getValue()})
     for (const std::string &read : {input().str(), options().targetName.getValue()})
       if (llvm::sys::fs::equivalent(path, read))
-        return "'" + path + "' would be written over '" + read + "', which is read; name another file";
+        return llvm::formatv("'{0}' would be written over '{1}', which is read; name another file", path, read);
   return "";
 }
 

@@ -498,6 +498,7 @@ struct RecordAbi : qlow::impl::RecordAbiBase<RecordAbi> {
       module.emitError(llvm::toString(machine.takeError()));
       return signalPassFailure();
     }
+    module->removeAttr("qlow.abi"); // of an earlier record
     if (failed(recordPrefix(module)))
       return signalPassFailure();
     for (auto func : module.getOps<func::FuncOp>())

@@ -296,6 +296,9 @@ static LogicalResult runConstant(Evaluator &evaluator, arith::ConstantOp op, Fra
     auto elements = dyn_cast<ElementsAttr>(value);
     if (!elements)
       return op.emitError() << "expected a number or a tensor of numbers";
+    // A splat of any size is a few letters of text.
+    if (failed(checkShape(op, elements.getShapedType().getShape())))
+      return failure();
     llvm::Expected<Array> array = toArray(elements);
     if (!array)
       return op.emitError() << llvm::toString(array.takeError());

@@ -83,3 +83,14 @@ module {
     return %x : f32
   }
 }
+
+// -----
+
+// A record that somebody left is not read.
+// CHECK-LABEL: func.func @left(
+// CHECK-SAME:    qlow.abi = {dims = [], fields = [
+module attributes {qlow.abi = "{}"} {
+  func.func @left(%x: f32) -> f32 attributes {qlow.abi = 3} {
+    return %x : f32
+  }
+}

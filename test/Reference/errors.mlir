@@ -14,6 +14,7 @@
 // RUN: not ls %t/quotient.npy
 // RUN: not qlow-run --reference %s --function=outside 2>&1 | FileCheck %s --check-prefix=OUTSIDE
 // RUN: not qlow-run --reference %s --function=large 2>&1 | FileCheck %s --check-prefix=LARGE
+// RUN: not qlow-run --reference %s --function=splat 2>&1 | FileCheck %s --check-prefix=SPLAT
 // RUN: not qlow-run --reference %s --function=mismatch %t/good.npy %t/other.npy 2>&1 | FileCheck %s --check-prefix=MISMATCH
 // RUN: qlow-run --reference %s --function=row %t/version2.npy | FileCheck %s --check-prefix=GOOD
 
@@ -26,7 +27,7 @@
 // COUNT: qlow-run: error: expected 1 .npy files, one for each argument or part of one, found 0
 // OUTPUTS: qlow-run: error: @row gives 1 arrays: expected as many -o, found 2
 // NAME: errors.mlir' has no function @none
-// WHICH: errors.mlir' has 5 public functions: say which with --function
+// WHICH: errors.mlir' has 6 public functions: say which with --function
 // WRITE: qlow-run: error: can not write '{{.*}}folder/a.npy': No such file or directory
 // GOOD: 2x3xf32: 0, 2, 4, 6, 8, 10
 func.func @row(%x: tensor<?x3xf32>) -> tensor<?x3xf32> {
@@ -59,4 +60,10 @@ func.func @large() -> tensor<?xf32> {
 func.func @mismatch(%x: tensor<?x3xf32>, %z: tensor<?x3xf32>) -> tensor<?x3xf32> {
   %y = arith.addf %x, %z : tensor<?x3xf32>
   return %y : tensor<?x3xf32>
+}
+
+// SPLAT: errors.mlir:{{[0-9]+}}:8: error: a tensor of [100000, 100000] has more elements than the reference evaluator holds, 4294967296
+func.func @splat() -> tensor<100000x100000xf32> {
+  %0 = arith.constant dense<1.0> : tensor<100000x100000xf32>
+  return %0 : tensor<100000x100000xf32>
 }
