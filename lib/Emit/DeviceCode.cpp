@@ -15,6 +15,9 @@
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/IR/OwningOpRef.h"
 #include "llvm/ADT/StringSet.h"
+#include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/InlineAsm.h"
+#include "llvm/IR/InstIterator.h"
 #include "llvm/Linker/Linker.h"
 #include "llvm/Support/Regex.h"
 
@@ -66,6 +69,21 @@ void DeviceJob::prepareFunctions(llvm::Module &part) {
       global.setLinkage(llvm::GlobalValue::InternalLinkage);
 }
 
+/// ptxas gives a register the type of the instruction that writes it, and a store of fewer bits than an f32's register
+/// has converts the number to an unsigned integer where PTX says that it takes the low bits. A move between the two
+/// is what it keeps; it costs no instruction.
+static void separateBitsFromFloats(llvm::Module &module) {
+  llvm::Type *i32 = llvm::Type::getInt32Ty(module.getContext());
+  auto *move = llvm::InlineAsm::get(llvm::FunctionType::get(i32, {i32}, false), "mov.b32 $0, $1;", "=r,r",
+                                    /*hasSideEffects=*/false);
+  for (llvm::Function &function : module)
+    for (llvm::Instruction &instruction : llvm::instructions(function)) {
+      auto *narrow = dyn_cast<llvm::TruncInst>(&instruction);
+      if (narrow && narrow->getSrcTy() == i32 && isa<llvm::BitCastInst>(narrow->getOperand(0)))
+        narrow->setOperand(0, llvm::IRBuilder<>(narrow).CreateCall(move, narrow->getOperand(0)));
+    }
+}
+
 void DeviceJob::run() {
   if (!createTargetMachine(machine.tune, featureString(machine)))
     return;
@@ -89,6 +107,7 @@ void DeviceJob::run() {
     llvmModule = translate(*empty, abi.prefix);
   }
   optimize(*llvmModule);
+  separateBitsFromFloats(*llvmModule);
   if (!error.empty())
     return;
   if (options.artifact == Artifact::LlvmIr) {

@@ -507,6 +507,14 @@ def test_grid():
         assert run(kernel(body), 4, 32, [np.zeros(2, np.uint32)], schedule=schedule)[0].tolist() == [1, 96]
 
 
+def test_narrow_store_of_a_float():
+    """A chip runs ptxas's saturating conversion where PTX has the low bits: text that depends on it is refused."""
+    body = """.reg .b32 x, y; mov.b32 x, 0f40400000; add.rn.f32 x, x, 0f4B400000; MOVE st.global.b8 [p0], SOURCE;"""
+    fails(r"ptxas converts the float", kernel(body.replace("MOVE", "").replace("SOURCE", "x")), 1, 1, [output(4, np.uint8)])
+    moved = kernel(body.replace("MOVE", "mov.b32 y, x;").replace("SOURCE", "y"))
+    assert run(moved, 1, 1, [output(4, np.uint8)])[0][0] == 3
+
+
 def test_special_registers():
     body = """.reg .b32 x, d, t; .reg .b64 at; mov.u32 d, %ctaid.y; mov.u32 x, %ntid.x; mov.u32 t, %tid.y;
     mad.lo.u32 t, t, x, 0; mov.u32 x, %tid.x; add.u32 t, t, x;

@@ -75,9 +75,9 @@ class Library:
         self.prefix, self.library = prefix, ctypes.CDLL(os.path.abspath(os.path.splitext(obj)[0] + ".so"))
         self.strerror = self.library[f"{prefix}_strerror"]
         self.strerror.restype = ctypes.c_char_p
-        header = re.sub(r"/\*.*?\*/", "", open(os.path.splitext(obj)[0] + ".h").read(), flags=re.S)
+        self.header = re.sub(r"/\*.*?\*/", "", open(os.path.splitext(obj)[0] + ".h").read(), flags=re.S)
         self.members = {}
-        for body, name in re.findall(r"typedef struct \w+ \{([^{}]*)\} (\w+)_args;", header):
+        for body, name in re.findall(r"typedef struct \w+ \{([^{}]*)\} (\w+)_args;", self.header):
             declarations = [text.strip() for line in body.split(";") for text in line.split(",") if text.strip()]
             self.members[name] = [re.search(r"(\w+)$", text).group(1) for text in declarations]
 
@@ -118,11 +118,11 @@ class Library:
             buffer.free()
         return results, faults
 
-    def workspace(self, name, dims, width):
+    def workspace(self, name, dims, *width):
         function = self.library[f"{name}_workspace"]
         function.restype = ctypes.c_int64
         in_order = [dims[member] for member in self.members[name] if member in dims]
-        return function(*map(ctypes.c_int64, in_order), ctypes.c_int32(width))
+        return function(*map(ctypes.c_int64, in_order), *map(ctypes.c_int32, width))
 
 
 class Reference:

@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass, field
 
 import numpy as np
+import devices
+from devices import open_library
 from objects import Library, Reference, compile_module, link, registered_targets
 
 
@@ -121,7 +123,9 @@ class Run:
             try:
                 if not self.options.reuse:
                     source = self.prepare(path, target) if self.prepare else path
-                    link(compile_module(source, target, out, name))
+                    # The emulator runs PTX only.
+                    flags = ["--no-ptxas"] if is_device(target) and not self.options.compile_only else []
+                    link(compile_module(source, target, out, name, *flags))
             except RuntimeError as error:
                 if len(samples) == 1:
                     self.fail(target, samples[0], str(error))
@@ -132,7 +136,7 @@ class Run:
             if self.options.compile_only:
                 os.remove(out)
                 continue
-            self.run(lambda: Library(out, name), target, samples)
+            self.run(lambda: open_library(out, name), target, samples)
             if not self.options.reuse:
                 for suffix in (".o", ".so", ".h"):
                     os.remove(os.path.splitext(out)[0] + suffix)
@@ -168,6 +172,11 @@ class Run:
         return 1 if self.failures else 0
 
 
+def is_device(target):
+    """Whether objects for this target are for a GPU, or the emulator."""
+    return target.startswith("sm_")
+
+
 def runnable(options):
     """Targets whose code this machine can run, the reference evaluator first."""
     if options.compile_only or options.reuse:
@@ -177,7 +186,7 @@ def runnable(options):
         file.write("func.func @f(%x: tensor<f32>) -> tensor<f32> { return %x : tensor<f32> }\n")
     result = []
     for target in options.targets or ["reference", *registered_targets()]:
-        if target == "reference":
+        if target == "reference" or is_device(target):
             result.append(target)
             continue
         out = compile_module(source, target, os.path.join(options.out, target, "probe.o"), "probe")
@@ -198,11 +207,13 @@ def add_run_options(parser, samples, out):
     parser.add_argument("--out", default=out, help="folder of the modules and objects")
     parser.add_argument("--compile-only", action="store_true", help="leave shared libraries in --out, for --targets")
     parser.add_argument("--reuse", action="store_true", help="run those, with the same seed, where there is no qlowc")
+    parser.add_argument("--gpu", action="store_true", help="run device objects on this machine's GPU, not the emulator")
 
 
 def run_all(options, script, draw, prepare=None):
     """Runs options.samples samples, those that draw(index) gives and calls s<index>; returns the exit status."""
     os.makedirs(options.out, exist_ok=True)
+    devices.use_gpu = options.gpu
     start = time.time()
     run = Run(options, f"python3 test/{script} --seed {options.seed} --only {{name}} --targets {{target}}", prepare)
     targets = runnable(options)

@@ -9,10 +9,11 @@ import importlib
 import numpy as np
 
 from .memory import FRAME_SHIFT, FRAME_WINDOW
-from .module import Vector
+from .module import Register, Vector
 from .operands import address_reader, reader, readers, writer, writers
 
 TABLES = "asynchronous barriers control convert floats integers loads matrix mbarriers moves warps wgmma".split()
+FLOAT = set("abs add div ex2 fma lg2 max min mul neg rcp rsqrt sqrt sub tanh".split())
 OPCODES = {}  # filled by the files named in TABLES
 
 
@@ -36,6 +37,9 @@ class Context:
     def __init__(self, module, addresses):
         self.module, self.addresses = module, addresses  # addresses: of global variables and kernel parameters
         self.instruction = None
+        # An f32 instruction that writes the register, by function and slot: ptxas takes it for a float everywhere.
+        self.floats = {(i.function, i.operands[0].slot): i for i in module.code
+                       if i.parts[-1] == "f32" and i.parts[0] in FLOAT and isinstance(i.operands[0], Register)}
 
     def error(self, message):
         return self.module.error(self.instruction.line, f"{message}\n    {self.instruction.text}")

@@ -7,7 +7,7 @@ from .decode import Unknown, opcode
 from .floats import halves
 from .formats import FORMATS, encode
 from .memory import FRAME_SHIFT, FRAME_WINDOW, LOCAL_WINDOW, RANK_SHIFT, SHARED_WINDOW, MemoryFault
-from .module import Memory, Symbol
+from .module import Vector, Memory, Symbol
 from .operands import INTEGERS, UNSIGNED
 
 HINTS = (
@@ -211,6 +211,16 @@ def load_frame(context, instruction, variable, dtype, count, writes):
     return run
 
 
+def refuse_narrow_floats(context, instruction, size):
+    """PTX says that st.b8 and st.b16 take the low bits of a register; of one that it holds for a float, ptxas 13.0 makes a
+    saturated unsigned integer."""
+    values = context.operand(1)
+    for value in values.items if isinstance(values, Vector) else (values,):
+        source = context.floats.get((instruction.function, getattr(value, "slot", None)))
+        if size < 4 and source:
+            raise context.error(f"ptxas converts the float that line {source.line} makes: move its bits to another register")
+
+
 @opcode("st")
 def store_instruction(context, instruction):
     from .asynchronous import store_async
@@ -220,6 +230,7 @@ def store_instruction(context, instruction):
     dtype, count = shape_of(instruction)
     dtype = UNSIGNED[dtype.itemsize]
     size, space = dtype.itemsize, space_of(instruction)
+    refuse_narrow_floats(context, instruction, size)
     kind = {"f32": np.dtype(np.float32), "f64": np.dtype(np.float64)}.get(instruction.parts[-1], dtype)
     reads = context.reads(1, kind)
     variable = is_frame(context, context.operand(0))
