@@ -11,6 +11,7 @@
 #include "qlow/Transforms/Pipeline.h"
 
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
@@ -147,6 +148,34 @@ void qlow::populateArithmeticExpansions(RewritePatternSet &patterns, bool hasFma
 }
 
 //===----------------------------------------------------------------------===//
+// Kernels
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// Upstream's lowering of kernels makes calls of NVIDIA's library of these, and refuses LLVM's own operations for them;
+/// it leaves calls of LLVM's intrinsics, which are instructions of the chip, alone.
+template <typename Op> struct CallIntrinsic : OpRewritePattern<Op> {
+  CallIntrinsic(MLIRContext *context, StringRef name) : OpRewritePattern<Op>(context), name(name) {}
+  LogicalResult matchAndRewrite(Op op, PatternRewriter &rewriter) const override {
+    rewriter.replaceOpWithNewOp<LLVM::CallIntrinsicOp>(op, op.getType(), rewriter.getStringAttr(name),
+                                                       op->getOperands());
+    return success();
+  }
+  StringRef name;
+};
+} // namespace
+
+static void populateIntrinsicCalls(RewritePatternSet &patterns) {
+  MLIRContext *context = patterns.getContext();
+  patterns.add<CallIntrinsic<math::AbsFOp>>(context, "llvm.fabs");
+  patterns.add<CallIntrinsic<math::CeilOp>>(context, "llvm.ceil");
+  patterns.add<CallIntrinsic<math::CopySignOp>>(context, "llvm.copysign");
+  patterns.add<CallIntrinsic<math::FloorOp>>(context, "llvm.floor");
+  patterns.add<CallIntrinsic<math::RoundEvenOp>>(context, "llvm.roundeven");
+  patterns.add<CallIntrinsic<math::SqrtOp>>(context, "llvm.sqrt");
+}
+
+//===----------------------------------------------------------------------===//
 // The pass
 //===----------------------------------------------------------------------===//
 
@@ -165,6 +194,8 @@ struct ExpandMath : qlow::impl::ExpandMathBase<ExpandMath> {
     populateRoundingExpansions(patterns, has(FloatUnit::Round));
     populateArithmeticExpansions(patterns, has(FloatUnit::Fma));
     populateSmallFloatExpansions(patterns, has(FloatUnit::Half));
+    if ((*found)->family().runsOnDevice())
+      populateIntrinsicCalls(patterns);
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
       return signalPassFailure();
     WalkResult result = getOperation().walk([&](Operation *op) {

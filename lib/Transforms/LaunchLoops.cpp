@@ -98,17 +98,27 @@ static void launchParallel(scf::ParallelOp loop) {
   loop.erase();
 }
 
-/// One thread runs the op.
-static void launchAlone(Operation *op) {
-  SmallVector<scf::ParallelOp> inner;
-  op->walk([&](scf::ParallelOp nested) {
-    if (nested != op)
-      inner.push_back(nested);
-  });
-  llvm::for_each(inner, makeSequential);
-  OpBuilder builder(op);
-  gpu::LaunchOp launch = startLaunch(builder, op->getLoc(), constantIndex(builder, op->getLoc(), 1), 1);
-  op->moveBefore(launch.getBody().front().getTerminator());
+static bool writesMemory(Operation *op) {
+  return op
+      ->walk([](Operation *inner) {
+        return isa<memref::StoreOp>(inner) ? WalkResult::interrupt() : WalkResult::advance();
+      })
+      .wasInterrupted();
+}
+
+/// One thread runs the ops, which follow each other. Those that write move into its launch; the others, which values
+/// behind it may need as well, are there a second time.
+static void launchAlone(ArrayRef<Operation *> ops) {
+  OpBuilder builder(ops.front());
+  Location loc = ops.front()->getLoc();
+  gpu::LaunchOp launch = startLaunch(builder, loc, constantIndex(builder, loc, 1), 1);
+  builder.setInsertionPoint(launch.getBody().front().getTerminator());
+  IRMapping mapping;
+  for (Operation *op : ops) {
+    builder.clone(*op, mapping);
+    if (writesMemory(op))
+      op->erase();
+  }
 }
 
 static scf::ParallelOp copyAsLoop(memref::CopyOp copy) {
@@ -167,16 +177,26 @@ static bool hasLaunch(Operation *op) {
       .wasInterrupted();
 }
 
-static bool writesMemory(Operation *op) {
-  return op
-      ->walk([](Operation *inner) {
-        return isa<memref::StoreOp>(inner) ? WalkResult::interrupt() : WalkResult::advance();
-      })
-      .wasInterrupted();
+/// The scalar ops from `first`, which writes, to the last that does before a launch: they share what they load.
+static SmallVector<Operation *> collectScalarRun(Operation *first) {
+  SmallVector<Operation *> run{first}, open;
+  for (Operation *op = first->getNextNode(); op; op = op->getNextNode()) {
+    bool writes = writesMemory(op), isScalar = isa<memref::LoadOp>(op) || isMemoryEffectFree(op);
+    if (hasLaunch(op) || (!writes && !isScalar) || op->hasTrait<OpTrait::IsTerminator>())
+      break;
+    open.push_back(op);
+    if (!writes)
+      continue;
+    run.append(open);
+    open.clear();
+  }
+  return run;
 }
 
 LogicalResult Launcher::launchBlock(Block &block) {
-  for (Operation &op : llvm::make_early_inc_range(block)) {
+  for (Operation *next = &block.front(), *current; (current = next);) {
+    next = current->getNextNode();
+    Operation &op = *current;
     if (auto copy = dyn_cast<memref::CopyOp>(op)) {
       launchParallel(copyAsLoop(copy));
       ++numLaunches;
@@ -191,10 +211,13 @@ LogicalResult Launcher::launchBlock(Block &block) {
           if (failed(launchBlock(inner)))
             return failure();
     } else if (writesMemory(&op)) {
-      if (llvm::any_of(op.getResults(), [](Value result) { return !result.use_empty(); }))
-        return op.emitOpError("computes on the host what it also writes to a buffer of the device; "
-                              "expected tensors to be results of loops over tensors alone");
-      launchAlone(&op);
+      SmallVector<Operation *> run = collectScalarRun(&op);
+      for (Operation *part : run)
+        if (writesMemory(part) && !part->use_empty())
+          return part->emitOpError("computes on the host what it also writes to a buffer of the device; "
+                                   "expected tensors to be results of loops over tensors alone");
+      next = run.back()->getNextNode();
+      launchAlone(run);
       ++numLaunches;
     }
   }

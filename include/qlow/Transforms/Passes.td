@@ -290,10 +290,11 @@ def ExpandMath : Pass<"qlow-expand-math", "::mlir::ModuleOp"> {
     Functions of f32, f16 and bf16 are computed in f64 and rounded once, with the same bits on every target. Rounding to
     integers, f16 conversions and fma stay where the target has them, else they are expanded exactly. Arithmetic on
     f16, bf16 and f8 is done in f32, each operation rounded. What would still be a call is an error: functions, fma and
-    remainders of f64. Does not set fast-math flags, and does not touch tensors.
+    remainders of f64. On devices, rounding, `absf` and `sqrt` become calls of LLVM's intrinsics, which are instructions
+    there. Does not set fast-math flags, and does not touch tensors.
   }];
   let options = [Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">];
-  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect"];
 }
 
 def StoreFloatsAsBits : Pass<"qlow-store-floats-as-bits", "::mlir::ModuleOp"> {

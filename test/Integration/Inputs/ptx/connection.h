@@ -110,10 +110,11 @@ static uint64_t base, extent; // its device addresses
 
 enum { LOAD = 1, UNLOAD, FUNCTION, VARIABLE, ALLOCATE, FREE, PREPARE, RUN, WRITTEN, CHECK };
 
+#define MOST_VALUES 514 // of a kernel: two, and the sizes of its 4096 bytes of parameters
 typedef struct {
   int32_t status;
   uint32_t count;
-  uint64_t values[64];
+  uint64_t values[MOST_VALUES];
 } Reply;
 
 static int whole(int (*transfer)(int, void *, size_t), void *data, size_t size) {
@@ -136,7 +137,7 @@ static Reply ask(uint32_t what, const uint64_t *values, uint32_t count, const vo
   if (!whole(put, head, sizeof head) || !whole(put, &size, sizeof size) || !whole(put, (void *)values, 8 * count) ||
       !whole(put, (void *)bytes, size))
     return reply;
-  if (!whole(get, &reply, 8) || reply.count > 64 || !whole(get, reply.values, 8 * reply.count))
+  if (!whole(get, &reply, 8) || reply.count > MOST_VALUES || !whole(get, reply.values, 8 * reply.count))
     reply.status = UNKNOWN;
   return reply;
 }

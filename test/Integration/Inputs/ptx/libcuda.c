@@ -25,7 +25,7 @@ typedef struct {
 typedef struct {
   uint64_t id, static_shared;
   uint32_t count;
-  uint64_t sizes[60];
+  uint64_t sizes[512];
   int largest_shared;
 } Function;
 typedef struct {
