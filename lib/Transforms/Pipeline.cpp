@@ -63,6 +63,7 @@ static const Step kSteps[] = {
     {"qlow-schedule-kernels", kTarget},
     {"convert-linalg-to-loops", "", On::ProcessorModule},
     {"qlow-outline-parallel", "", On::ProcessorModule},
+    {"convert-linalg-to-parallel-loops", "", On::DeviceModule},
     {"qlow-launch-loops", kTarget, On::DeviceModule},
     {"canonicalize", "", On::DeviceModule},
     {"qlow-outline-kernels", "", On::DeviceModule},

@@ -52,7 +52,7 @@ class Program:
         self.r, self.numbers = rng_of("programs", seed, name), np.random.default_rng([seed, int(name[1:])])
         self.dynamic = self.r.random() < 0.5
         self.arguments, self.inputs, self.helpers = [], {}, ""
-        self.values = []
+        self.values, self.branches_on_data = [], False
 
     # ---- writing ----
 
@@ -473,6 +473,7 @@ class Program:
             self.emit(f"{condition} = arith.cmpi ult, %m, {limit} : index")
         else:
             place, element, half = self.scalar(0, "index"), self.fresh(), self.scalar("0.5")
+            self.branches_on_data = True  # which devices refuse
             self.emit(f"{element} = tensor.extract {y.name}[{place}, {place}] : {y.type}")
             self.emit(f"{condition} = arith.cmpf olt, {element}, {half} : f32")
         return condition
@@ -576,7 +577,8 @@ class Program:
                 sys.exit(f"seed {self.seed}, {self.name}: {'; '.join(faults)}")
             calls.append(Call(f"M = {m}", {"m": m} if self.dynamic else {}, inputs, outputs, check_of(results, want)))
         os.remove(path)
-        return Sample(self.name, text, calls, f"{len(self.lines)} lines{', dynamic M' * self.dynamic}", for_reference=False)
+        return Sample(self.name, text, calls, f"{len(self.lines)} lines{', dynamic M' * self.dynamic}", for_reference=False,
+                      for_device=not self.branches_on_data)
 
 
 def check_of(results, want):

@@ -32,6 +32,7 @@ class Sample:
     calls: list
     description: str
     for_reference: bool = True  # the evaluator is slow
+    for_device: bool = True
 
     def __str__(self):
         return f"{self.name}: {self.description}"
@@ -111,6 +112,11 @@ class Run:
 
     def batch(self, samples, targets):
         """Compiles these samples as one module for each target, and runs them."""
+        if any(not sample.for_device for sample in samples) and any(map(is_device, targets)):
+            for target in targets:
+                if chosen := [sample for sample in samples if sample.for_device or not is_device(target)]:
+                    self.batch(chosen, [target])
+            return
         name = f"batch_{samples[0].name}"
         path = os.path.join(self.options.out, f"{name}.mlir")
         with open(path, "w") as file:
