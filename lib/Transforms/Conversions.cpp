@@ -314,6 +314,27 @@ void qlow::lowerRequantize(RewriterBase &rewriter, RequantizeOp op) {
 // Dynamic quantization
 //===----------------------------------------------------------------------===//
 
+/// An input whose blocks lie along its last dimension, whole ones: that dimension as blocks and what is in them.
+static Value splitIntoBlocks(OpBuilder &builder, Location loc, Value input, QType type) {
+  auto tensor = cast<RankedTensorType>(input.getType());
+  if (type.getBlock().empty())
+    return {};
+  int64_t rank = tensor.getRank(), size = tensor.getShape().back(), block = type.getBlock().back();
+  auto isOne = [](int64_t each) { return each == 1; };
+  if (ShapedType::isDynamic(size) || block <= 1 || size % block || !llvm::all_of(type.getBlock().drop_back(), isOne))
+    return {};
+  SmallVector<OpFoldResult> sizes = emitSizes(builder, loc, input);
+  sizes.back() = builder.getIndexAttr(size / block);
+  sizes.push_back(builder.getIndexAttr(block));
+  SmallVector<int64_t> shape(tensor.getShape().drop_back());
+  shape.append({size / block, block});
+  SmallVector<ReassociationIndices> dims;
+  for (int64_t dim = 0; dim < rank; ++dim)
+    dims.push_back({dim});
+  dims.back().push_back(rank);
+  return tensor::ExpandShapeOp::create(builder, loc, tensor.clone(shape), input, dims, sizes);
+}
+
 /// Greatest |x| of each block, or, with `withMin`, least and greatest of the block's values and 0. NaN is no value.
 static SmallVector<Value> emitBlockExtremes(OpBuilder &builder, Location loc, Value input, QType type,
                                             ArrayRef<OpFoldResult> scaleSizes, bool withMin) {
@@ -325,6 +346,13 @@ static SmallVector<Value> emitBlockExtremes(OpBuilder &builder, Location loc, Va
     blocks.push_back(size == QType::kWhole ? builder.getAffineConstantExpr(0) : index.floorDiv(size));
     if (size == 1)
       iterators[dim] = utils::IteratorType::parallel;
+  }
+  if (Value split = splitIntoBlocks(builder, loc, input, type)) {
+    input = split;
+    blocks.back() = builder.getAffineDimExpr(rank - 1);
+    iterators.back() = utils::IteratorType::parallel;
+    iterators.push_back(utils::IteratorType::reduction);
+    ++rank;
   }
   AffineMap blockMap = AffineMap::get(rank, 0, blocks, builder.getContext());
   Value zero = arith::ConstantOp::create(builder, loc, builder.getF32FloatAttr(0));

@@ -57,6 +57,11 @@ static const Step kSteps[] = {
     {"canonicalize"},
     {"cse"},
     {"convert-linalg-to-parallel-loops", "", On::DeviceModule},
+    {"lower-affine", "", On::DeviceModule},
+    {"resolve-ranked-shaped-type-result-dims", "", On::DeviceModule},
+    {"canonicalize", "", On::DeviceModule},
+    {"cse", "", On::DeviceModule},
+    {"qlow-launch-rows", kTarget, On::DeviceModule},
     {"qlow-launch-loops", kTarget, On::DeviceModule},
     {"qlow-plan-workspace", kTarget},
     // Loops.

@@ -227,6 +227,33 @@ def LaunchLoops : Pass<"qlow-launch-loops", "::mlir::ModuleOp"> {
                            "::mlir::scf::SCFDialect"];
   let statistics = [Statistic<"numLaunches", "launches", "Launches made of loops, copies and stores">];
 }
+def LaunchRows : Pass<"qlow-launch-rows", "::mlir::ModuleOp"> {
+  let summary = "Make one launch of neighbouring loops that reduce rows";
+  let description = [{
+    Precondition: as `qlow-launch-loops`, which takes what this leaves.
+
+    ```mlir
+    scf.parallel (%i) = (%c0) to (%m) step (%c1) { scf.for %j = %c0 to %n step %c1 { ..%s[%i] = max(%s[%i], %x[%i, %j]).. } }
+    scf.parallel (%i, %j) = (%c0, %c0) to (%m, %n) step (%c1, %c1) { ..%y[%i, %j] = f(%x[%i, %j], %s[%i]).. }
+    ```
+    becomes
+    ```mlir
+    gpu.launch blocks(%b, ..) in (%b_size = %m, ..) threads(%t, ..) in (256, 1, 1) {
+      // the maximum of each thread's share of row b, then of all threads; thread 0 stores it
+      gpu.barrier
+      // each thread's share of %y
+    ```
+
+    Loops belong together where all dimensions of the first reduction are their leading ones, and every buffer that one
+    of them writes is indexed by these first. A reduction combines 32 bits by one associative op along the dimension that
+    lies side by side. Rows known to be short take a warp instead of a block. Does nothing for targets that are no
+    device, and does not touch reductions along other dimensions.
+  }];
+  let options = [Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::scf::SCFDialect"];
+  let statistics = [Statistic<"numLaunches", "launches", "Launches made of rows' loops">];
+}
 def OutlineKernels : Pass<"qlow-outline-kernels", "::mlir::ModuleOp"> {
   let summary = "Move the bodies of launches into one module of kernels";
   let description = [{

@@ -1,0 +1,143 @@
+// RUN: qlow-opt %s -split-input-file -qlow-launch-rows=target=sm_80 | FileCheck %s
+// RUN: qlow-opt %s -split-input-file -qlow-launch-rows=target=x86-64-v3 | FileCheck %s --check-prefix=CPU
+
+// A sum of each row and what uses it: one launch with a block for each row.
+// CHECK-LABEL: func @norm
+// CHECK: gpu.launch blocks({{.*}}) in ({{.*}} = %arg3, {{.*}}) threads({{.*}}) in ({{.*}} = %c256
+// The first thread clears the sum.
+// CHECK: scf.if
+// CHECK-NEXT: memref.store %{{.+}}, %arg1[%[[ROW:.+]]]
+// CHECK: gpu.barrier
+// Four partial sums of each thread, whose loads stand together.
+// CHECK: %[[SUMS:.+]]:4 = scf.for
+// CHECK-COUNT-4: memref.load %arg0[%[[ROW]], %{{.+}}]
+// CHECK: scf.yield
+// The rest, element by element.
+// CHECK: scf.for {{.*}} iter_args(%{{.+}} = %[[SUMS]]#0)
+// CHECK-COUNT-5: gpu.shuffle xor
+// By way of shared memory to the other warps.
+// CHECK: memref.store %{{.+}}, %{{.+}}[%{{.+}}] : memref<8xf32, #gpu.address_space<workgroup>>
+// CHECK: gpu.barrier
+// CHECK-COUNT-3: gpu.shuffle xor
+// CHECK: memref.store %{{.+}}, %arg1[%[[ROW]]]
+// CHECK: gpu.barrier
+// What is the same for all of the row is loaded once.
+// CHECK: %[[SUM:.+]] = memref.load %arg1[%[[ROW]]]
+// CHECK: scf.for
+// CHECK-COUNT-4: arith.divf %{{.+}}, %[[SUM]]
+// CHECK-NOT: scf.parallel
+// CPU-LABEL: func @norm
+// CPU-NOT: gpu.launch
+func.func @norm(%x: memref<?x?xf32>, %s: memref<?xf32>, %y: memref<?x?xf32>, %m: index, %n: index) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %zero = arith.constant 0.0 : f32
+  scf.parallel (%i) = (%c0) to (%m) step (%c1) {
+    memref.store %zero, %s[%i] : memref<?xf32>
+  }
+  scf.parallel (%i) = (%c0) to (%m) step (%c1) {
+    scf.for %j = %c0 to %n step %c1 {
+      %a = memref.load %x[%i, %j] : memref<?x?xf32>
+      %b = memref.load %s[%i] : memref<?xf32>
+      %c = arith.addf %b, %a : f32
+      memref.store %c, %s[%i] : memref<?xf32>
+    }
+  }
+  scf.parallel (%i, %j) = (%c0, %c0) to (%m, %n) step (%c1, %c1) {
+    %a = memref.load %x[%i, %j] : memref<?x?xf32>
+    %b = memref.load %s[%i] : memref<?xf32>
+    %c = arith.divf %a, %b : f32
+    memref.store %c, %y[%i, %j] : memref<?x?xf32>
+  }
+  return
+}
+
+// -----
+
+// Short rows take a warp each, and need no shared memory; two accumulations of one loop; a dimension that is split into
+// the rows' blocks.
+// CHECK-LABEL: func @blocks
+// CHECK: arith.ceildivui %{{.+}}, %c8
+// CHECK: gpu.launch
+// CHECK-NOT: workgroup
+// CHECK: %{{.+}}:8 = scf.for
+// CHECK-COUNT-10: gpu.shuffle
+// CHECK-NOT: gpu.shuffle
+// CHECK: arith.mulf %{{.+}}, %[[SCALE:.+]] : f32
+// CHECK-COUNT-3: arith.mulf %{{.+}}, %[[SCALE]] : f32
+// CHECK-NOT: scf.parallel
+func.func @blocks(%x: memref<?x32x128xf32>, %low: memref<?x32xf32>, %high: memref<?x32xf32>, %z: memref<?x4096xf32>,
+                  %y: memref<?x4096xf32>, %m: index) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c32 = arith.constant 32 : index
+  %c128 = arith.constant 128 : index
+  %c4096 = arith.constant 4096 : index
+  scf.parallel (%i, %b) = (%c0, %c0) to (%m, %c32) step (%c1, %c1) {
+    scf.for %j = %c0 to %c128 step %c1 {
+      %a = memref.load %x[%i, %b, %j] : memref<?x32x128xf32>
+      %l = memref.load %low[%i, %b] : memref<?x32xf32>
+      %h = memref.load %high[%i, %b] : memref<?x32xf32>
+      %l2 = arith.minimumf %l, %a : f32
+      %above = arith.cmpf ogt, %a, %h : f32
+      %h2 = arith.select %above, %a, %h : f32
+      memref.store %l2, %low[%i, %b] : memref<?x32xf32>
+      memref.store %h2, %high[%i, %b] : memref<?x32xf32>
+    }
+  }
+  scf.parallel (%i, %j) = (%c0, %c0) to (%m, %c4096) step (%c1, %c1) {
+    %b = arith.divui %j, %c128 : index
+    %a = memref.load %z[%i, %j] : memref<?x4096xf32>
+    %h = memref.load %high[%i, %b] : memref<?x32xf32>
+    %c = arith.mulf %a, %h : f32
+    memref.store %c, %y[%i, %j] : memref<?x4096xf32>
+  }
+  return
+}
+
+// -----
+
+// Left alone: a reduction of columns, one that is no single associative op, and a loop that reads another row's result.
+// CHECK-LABEL: func @others
+// CHECK: scf.parallel
+// CHECK-NOT: gpu.launch
+// CHECK: scf.parallel
+// CHECK-NOT: gpu.launch
+// CHECK: gpu.launch
+// CHECK: scf.parallel
+// CHECK-NOT: gpu.launch
+func.func @others(%x: memref<?x?xf32>, %s: memref<?xf32>, %t: memref<?xf32>, %y: memref<?xf32>, %m: index, %n: index) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  scf.parallel (%j) = (%c0) to (%n) step (%c1) {
+    scf.for %i = %c0 to %m step %c1 {
+      %a = memref.load %x[%i, %j] : memref<?x?xf32>
+      %b = memref.load %s[%j] : memref<?xf32>
+      %c = arith.addf %b, %a : f32
+      memref.store %c, %s[%j] : memref<?xf32>
+    }
+  }
+  scf.parallel (%i) = (%c0) to (%m) step (%c1) {
+    scf.for %j = %c0 to %n step %c1 {
+      %a = memref.load %x[%i, %j] : memref<?x?xf32>
+      %b = memref.load %s[%i] : memref<?xf32>
+      %c = arith.subf %a, %b : f32
+      memref.store %c, %s[%i] : memref<?xf32>
+    }
+  }
+  scf.parallel (%i) = (%c0) to (%m) step (%c1) {
+    scf.for %j = %c0 to %n step %c1 {
+      %a = memref.load %x[%i, %j] : memref<?x?xf32>
+      %b = memref.load %t[%i] : memref<?xf32>
+      %c = arith.addf %b, %a : f32
+      memref.store %c, %t[%i] : memref<?xf32>
+    }
+  }
+  scf.parallel (%i) = (%c0) to (%m) step (%c1) {
+    %last = arith.subi %m, %i : index
+    %first = arith.subi %last, %c1 : index
+    %a = memref.load %t[%first] : memref<?xf32>
+    memref.store %a, %y[%i] : memref<?xf32>
+  }
+  return
+}
