@@ -33,8 +33,9 @@ static constexpr int64_t kThreads = 256;
 static constexpr int64_t kWarp = 32;
 /// A warp takes a row that is known to be no longer; else a block does.
 static constexpr int64_t kWarpRow = 1024;
-/// Elements of a row that a thread works on together, so that their loads are under way at one time.
-static constexpr int64_t kTogether = 4;
+/// Neighbours in a row that a thread works on together are loaded by one instruction of so many bytes at most, which
+/// all buffers are aligned to.
+static constexpr int64_t kVectorBytes = 16;
 
 //===----------------------------------------------------------------------===//
 // What a loop does with a row
@@ -327,11 +328,14 @@ private:
   SmallVector<Value> delinearize(Value number, ValueRange sizes);
   int64_t longestRow();
   IRMapping mapRow(scf::ParallelOp loop);
+  void assumeAlignment();
 
-  /// Runs body(numbers) for all numbers below `size`, spread over the row's threads, up to kTogether at a time. Carries
-  /// `values`: kTogether of each, side by side.
+  /// Neighbours that a thread works on together in the loop, where `size` says how many elements there are.
+  int64_t countTogether(scf::ParallelOp loop, Value size);
+  /// Runs body(numbers) for all numbers below `size`, spread over the row's threads, `together` neighbours or one at a
+  /// time. Carries `values`: `together` of each, side by side.
   using Body = function_ref<SmallVector<Value>(ArrayRef<Value> numbers, ValueRange carried)>;
-  SmallVector<Value> forShare(Value size, ValueRange values, Body body);
+  SmallVector<Value> forShare(Value size, int64_t together, ValueRange values, Body body);
   void emitElements(const RowLoop &each);
   void emitReduction(scf::ParallelOp loop, Reduction reduction);
   Value combine(const Accumulator &accumulator, Value a, Value b);
@@ -348,6 +352,7 @@ private:
   Value shared;     ///< bytes
   int64_t slot = 0; ///< of shared memory that no reduction has used
   SmallVector<Value> row;
+  IRMapping aligned; ///< buffers
 };
 } // namespace
 
@@ -379,7 +384,7 @@ int64_t RowLaunch::longestRow() {
 }
 
 IRMapping RowLaunch::mapRow(scf::ParallelOp loop) {
-  IRMapping mapping;
+  IRMapping mapping = aligned;
   mapping.map(numbersOf(loop).take_front(group.rank), row); // of a split row the last is mapped by element
   return mapping;
 }
@@ -391,29 +396,48 @@ static void cloneTogether(OpBuilder &builder, ArrayRef<Operation *> ops, Mutable
       builder.clone(*op, mapping);
 }
 
-SmallVector<Value> RowLaunch::forShare(Value size, ValueRange values, Body body) {
-  auto emitLoop = [&](Value from, Value to, int64_t together, ValueRange carried) {
-    auto loop = scf::ForOp::create(builder, loc, from, to, constant(rowThreads * together), carried);
+int64_t RowLaunch::countTogether(scf::ParallelOp loop, Value size) {
+  ValueRange rows = numbersOf(loop).take_front(group.rank);
+  int64_t widest = 1;
+  forEachAccess(loop, [&](Value buffer, ValueRange indices, bool) {
+    bool isOfElement =
+        !indices.empty() && isa<BlockArgument>(indices.back()) && !llvm::is_contained(rows, indices.back());
+    if (!isOfElement)
+      return;
+    Type element = cast<MemRefType>(buffer.getType()).getElementType();
+    widest = std::max<int64_t>(widest, llvm::divideCeil(element.isIndex() ? 64 : element.getIntOrFloatBitWidth(), 8));
+  });
+  int64_t together = std::clamp<int64_t>(kVectorBytes / widest, 1, 8);
+  APInt known;
+  if (matchPattern(size, m_ConstantInt(&known)))
+    while (together > 1 && rowThreads * together > known.getSExtValue())
+      together /= 2; // a part for every thread
+  return together;
+}
+
+SmallVector<Value> RowLaunch::forShare(Value size, int64_t together, ValueRange values, Body body) {
+  auto emitLoop = [&](Value from, Value to, int64_t width, ValueRange carried) {
+    auto loop = scf::ForOp::create(builder, loc, from, to, constant(rowThreads * width), carried);
     OpBuilder::InsertionGuard guard(builder);
     builder.setInsertionPointToStart(loop.getBody());
     SmallVector<Value> numbers;
-    for (int64_t i = 0; i < together; ++i)
-      numbers.push_back(add(loop.getInductionVar(), constant(i * rowThreads)));
+    for (int64_t i = 0; i < width; ++i)
+      numbers.push_back(add(loop.getInductionVar(), constant(i)));
     SmallVector<Value> next = body(numbers, loop.getRegionIterArgs());
     if (!carried.empty())
       scf::YieldOp::create(builder, loc, next);
     return SmallVector<Value>(loop.getResults());
   };
-  // Whole shares first: all their numbers are there for every thread.
-  Value whole = constant(rowThreads * kTogether);
-  Value end = mul(div(size, whole), whole);
-  SmallVector<Value> carried = emitLoop(thread, end, kTogether, values);
+  Value end = mul(div(size, constant(together)), constant(together));
+  SmallVector<Value> carried = emitLoop(mul(thread, constant(together)), end, together, values);
+  if (together == 1)
+    return carried;
   // Of each value's, the first goes on.
   SmallVector<Value> firsts;
-  for (size_t i = 0; i < carried.size(); i += kTogether)
+  for (size_t i = 0; i < carried.size(); i += together)
     firsts.push_back(carried[i]);
   for (auto [i, rest] : llvm::enumerate(emitLoop(add(end, thread), size, 1, firsts)))
-    carried[i * kTogether] = rest;
+    carried[i * together] = rest;
   return carried;
 }
 
@@ -472,7 +496,8 @@ void RowLaunch::emitElements(const RowLoop &each) {
     size = mul(size, count);
   if (!sizes.empty() || each.split != 1) {
     emitInvariant();
-    forShare(arith::SelectOp::create(builder, loc, isThere, size, none), {},
+    int64_t together = countTogether(loop, size);
+    forShare(arith::SelectOp::create(builder, loc, isThere, size, none), together, {},
              [&](ArrayRef<Value> numbers, ValueRange) { return emitBody(numbers), SmallVector<Value>(); });
     return;
   }
@@ -534,13 +559,14 @@ void RowLaunch::emitReduction(scf::ParallelOp loop, Reduction reduction) {
   for (Operation &op : reduction.loop.getBody()->without_terminator())
     if (llvm::none_of(accumulators, [&](Accumulator each) { return &op == each.load || &op == each.store; }))
       ops.push_back(&op);
+  Value bound = mapping.lookupOrDefault(reduction.loop.getUpperBound()), none = constant(0);
   // As many sums of each accumulator as a thread works on elements at a time.
+  int64_t together = countTogether(loop, bound);
   SmallVector<Value> sums;
   for (const Accumulator &each : accumulators)
-    sums.append(kTogether, arith::ConstantOp::create(builder, loc, each.neutral));
-  Value bound = mapping.lookupOrDefault(reduction.loop.getUpperBound()), none = constant(0);
+    sums.append(together, arith::ConstantOp::create(builder, loc, each.neutral));
   Value size = arith::SelectOp::create(builder, loc, isThere, bound, none);
-  sums = forShare(size, sums, [&](ArrayRef<Value> numbers, ValueRange carried) {
+  sums = forShare(size, together, sums, [&](ArrayRef<Value> numbers, ValueRange carried) {
     SmallVector<IRMapping> mappings(numbers.size(), mapping);
     for (auto [i, number] : llvm::enumerate(numbers)) {
       mappings[i].map(reduction.loop.getInductionVar(), number);
@@ -556,7 +582,7 @@ void RowLaunch::emitReduction(scf::ParallelOp loop, Reduction reduction) {
   });
   SmallVector<Value> totals;
   for (auto [a, each] : llvm::enumerate(accumulators)) {
-    ArrayRef<Value> mine = ArrayRef(sums).slice(a * kTogether, kTogether);
+    ArrayRef<Value> mine = ArrayRef(sums).slice(a * together, together);
     Value total = mine.front();
     for (Value sum : mine.drop_front())
       total = combine(each, total, sum);
@@ -573,6 +599,15 @@ void RowLaunch::emitReduction(scf::ParallelOp loop, Reduction reduction) {
     mapping.map(Accumulator(each).store.getValueToStore(), result);
     builder.clone(*Accumulator(each).store, mapping);
   }
+}
+
+/// Says of dense buffers what the C interface and the workspace promise of them.
+void RowLaunch::assumeAlignment() {
+  for (const RowLoop &each : group.loops)
+    forEachAccess(each.loop, [&](Value buffer, ValueRange, bool) {
+      if (!aligned.contains(buffer) && cast<MemRefType>(buffer.getType()).getLayout().isIdentity())
+        aligned.map(buffer, memref::AssumeAlignmentOp::create(builder, loc, buffer, kVectorBytes).getResult());
+    });
 }
 
 void RowLaunch::emit() {
@@ -594,6 +629,7 @@ void RowLaunch::emit() {
   gpu::TerminatorOp::create(builder, loc);
   builder.setInsertionPointToStart(&launch.getBody().front());
 
+  assumeAlignment();
   inBlock = launch.getThreadIds().x;
   thread = rem(inBlock, constant(rowThreads));
   Value number = add(mul(launch.getBlockIds().x, constant(rowsInBlock)), div(inBlock, constant(rowThreads)));

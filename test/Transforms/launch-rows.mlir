@@ -4,13 +4,15 @@
 // A sum of each row and what uses it: one launch with a block for each row.
 // CHECK-LABEL: func @norm
 // CHECK: gpu.launch blocks({{.*}}) in ({{.*}} = %arg3, {{.*}}) threads({{.*}}) in ({{.*}} = %c256
+// CHECK: %[[S:.+]] = memref.assume_alignment %arg1, 16
+// CHECK: %[[X:.+]] = memref.assume_alignment %arg0, 16
 // The first thread clears the sum.
 // CHECK: scf.if
-// CHECK-NEXT: memref.store %{{.+}}, %arg1[%[[ROW:.+]]]
+// CHECK-NEXT: memref.store %{{.+}}, %[[S]][%[[ROW:.+]]]
 // CHECK: gpu.barrier
-// Four partial sums of each thread, whose loads stand together.
+// Four neighbours of each thread, whose loads stand together.
 // CHECK: %[[SUMS:.+]]:4 = scf.for
-// CHECK-COUNT-4: memref.load %arg0[%[[ROW]], %{{.+}}]
+// CHECK-COUNT-4: memref.load %[[X]][%[[ROW]], %{{.+}}]
 // CHECK: scf.yield
 // The rest, element by element.
 // CHECK: scf.for {{.*}} iter_args(%{{.+}} = %[[SUMS]]#0)
@@ -19,10 +21,10 @@
 // CHECK: memref.store %{{.+}}, %{{.+}}[%{{.+}}] : memref<8xf32, #gpu.address_space<workgroup>>
 // CHECK: gpu.barrier
 // CHECK-COUNT-3: gpu.shuffle xor
-// CHECK: memref.store %{{.+}}, %arg1[%[[ROW]]]
+// CHECK: memref.store %{{.+}}, %[[S]][%[[ROW]]]
 // CHECK: gpu.barrier
 // What is the same for all of the row is loaded once.
-// CHECK: %[[SUM:.+]] = memref.load %arg1[%[[ROW]]]
+// CHECK: %[[SUM:.+]] = memref.load %[[S]][%[[ROW]]]
 // CHECK: scf.for
 // CHECK-COUNT-4: arith.divf %{{.+}}, %[[SUM]]
 // CHECK-NOT: scf.parallel
