@@ -24,6 +24,8 @@
 using namespace mlir;
 using namespace qlow;
 
+static constexpr unsigned kSharedSpace = static_cast<unsigned>(NVVM::NVVMMemorySpace::Shared);
+
 namespace {
 class DeviceJob final : public Backend {
 public:
@@ -64,9 +66,15 @@ void DeviceJob::prepareFunctions(llvm::Module &part) {
     if (!launched.contains(function.getName()))
       function.setLinkage(llvm::GlobalValue::InternalLinkage);
   }
-  for (llvm::GlobalVariable &global : part.globals())
+  for (llvm::GlobalVariable &global : part.globals()) {
+    // Memory that a launch brings. As a definition of no bytes LLVM would conclude that no access meets another.
+    if (global.getAddressSpace() == kSharedSpace && part.getDataLayout().getTypeAllocSize(global.getValueType()) == 0) {
+      global.setInitializer(nullptr);
+      global.setLinkage(llvm::GlobalValue::ExternalLinkage);
+    }
     if (!global.isDeclaration())
       global.setLinkage(llvm::GlobalValue::InternalLinkage);
+  }
 }
 
 /// ptxas gives a register the type of the instruction that writes it, and a store of fewer bits than an f32's register
