@@ -33,13 +33,17 @@ ArrayRef<StringRef> qlow::driverFunctionNames() {
                                          "cuMemcpyHtoD_v2",
                                          "cuStreamSynchronize",
                                          "cuLaunchKernel",
-                                         "cuLaunchKernelEx"};
+                                         "cuLaunchKernelEx",
+                                         "cuTensorMapEncodeTiled"};
   return kNames;
 }
 
 bool qlow::needsDriverFunction(const AbiDevice &device, DriverFunction function) {
-  return function != DriverFunction::LaunchKernelEx ||
-         llvm::any_of(device.kernels, [](const AbiKernel &kernel) { return kernel.clusters; });
+  if (function == DriverFunction::LaunchKernelEx)
+    return llvm::any_of(device.kernels, [](const AbiKernel &kernel) { return kernel.clusters; });
+  if (function == DriverFunction::TensorMapEncode)
+    return llvm::any_of(device.kernels, [](const AbiKernel &kernel) { return kernel.maps; });
+  return true;
 }
 
 ArrayRef<CudaResultName> qlow::cudaResultNames() {
@@ -101,7 +105,8 @@ ArrayAttr qlow::kernelsToAttribute(ArrayRef<AbiKernel> kernels, MLIRContext *con
   for (const AbiKernel &kernel : kernels)
     entries.push_back(b.getDictionaryAttr({b.getNamedAttr("name", b.getStringAttr(kernel.name)),
                                            b.getNamedAttr("shared", b.getI64IntegerAttr(kernel.sharedBytes)),
-                                           b.getNamedAttr("clusters", b.getBoolAttr(kernel.clusters))}));
+                                           b.getNamedAttr("clusters", b.getBoolAttr(kernel.clusters)),
+                                           b.getNamedAttr("maps", b.getBoolAttr(kernel.maps))}));
   return b.getArrayAttr(entries);
 }
 
@@ -115,10 +120,11 @@ FailureOr<std::vector<AbiKernel>> qlow::kernelsFromAttribute(ModuleOp module) {
     auto name = fields ? fields.getAs<StringAttr>("name") : StringAttr();
     auto shared = fields ? fields.getAs<IntegerAttr>("shared") : IntegerAttr();
     auto clusters = fields ? fields.getAs<BoolAttr>("clusters") : BoolAttr();
-    if (!name || !shared || !clusters)
+    auto maps = fields ? fields.getAs<BoolAttr>("maps") : BoolAttr();
+    if (!name || !shared || !clusters || !maps)
       return module.emitError("expected 'qlow.kernels' as qlow-lower-launches writes it, a list of {name, shared, "
-                              "clusters}");
-    kernels.push_back({name.str(), shared.getInt(), clusters.getValue()});
+                              "clusters, maps}");
+    kernels.push_back({name.str(), shared.getInt(), clusters.getValue(), maps.getValue()});
   }
   return kernels;
 }

@@ -49,7 +49,8 @@ enum class DriverFunction {
   MemcpyHtoD,
   StreamSynchronize,
   LaunchKernel,
-  LaunchKernelEx, ///< only where kernels are launched in clusters
+  LaunchKernelEx,  ///< only where kernels are launched in clusters
+  TensorMapEncode, ///< only where kernels take tensor maps
 };
 llvm::ArrayRef<llvm::StringRef> driverFunctionNames();
 /// Whether the module's objects call it.
@@ -74,6 +75,9 @@ int32_t kernelOffset(size_t kernel);
 /// The kernels as `qlow-lower-launches` records them on the module.
 mlir::ArrayAttr kernelsToAttribute(llvm::ArrayRef<AbiKernel> kernels, mlir::MLIRContext *context);
 mlir::FailureOr<std::vector<AbiKernel>> kernelsFromAttribute(mlir::ModuleOp module);
+
+/// On a kernel: places of the parameters that are tensor maps, see qlow-lower-launches.
+constexpr llvm::StringLiteral kTensorMapsAttribute = "qlow.tensor_maps";
 
 /// The argument that holds the launch struct in the function around `op`, or null.
 mlir::Value findLaunchArgument(mlir::Operation *op);

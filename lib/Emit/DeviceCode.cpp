@@ -166,10 +166,26 @@ static LogicalResult checkKernels(ArrayRef<gpu::GPUModuleOp> kernels, const Mach
   return success();
 }
 
+/// Tensor maps lie in the kernel's parameters, and kernels take their addresses.
+static void markTensorMaps(gpu::GPUModuleOp kernels) {
+  Builder b(kernels.getContext());
+  for (auto function : kernels.getOps<LLVM::LLVMFuncOp>()) {
+    auto places = dyn_cast_or_null<DenseI32ArrayAttr>(function->removeAttr(kTensorMapsAttribute));
+    for (int32_t place : places ? places.asArrayRef() : ArrayRef<int32_t>()) {
+      function.setArgAttr(place, LLVM::LLVMDialect::getByValAttrName(),
+                          TypeAttr::get(LLVM::LLVMArrayType::get(b.getI8Type(), 128)));
+      function.setArgAttr(place, LLVM::LLVMDialect::getAlignAttrName(), b.getI64IntegerAttr(64));
+      function.setArgAttr(place, NVVM::NVVMDialect::getGridConstantAttrName(), b.getUnitAttr());
+    }
+  }
+}
+
 FailureOr<DeviceCode> qlow::generateDeviceCode(ModuleOp module, ArrayRef<gpu::GPUModuleOp> kernels,
                                                const AbiModule &abi, const Machine &machine,
                                                const ObjectOptions &options) {
   DeviceCode code;
+  for (gpu::GPUModuleOp part : kernels)
+    markTensorMaps(part);
   if (failed(readCapability(module, machine, code)) || failed(checkKernels(kernels, machine)))
     return failure();
   auto job = runBackend(std::make_unique<DeviceJob>(module, kernels, abi, machine, options), module, machine.name);

@@ -3,7 +3,8 @@
 // In: host functions with gpu.launch_func on memrefs and numbers, and an argument that points to the launch struct.
 // Out: each kernel has a function that checks sizes, lays out parameters as convert-gpu-to-nvvm expects them and calls
 // the driver through the caller's state; launches call it. Once a launch has failed the following ones do nothing.
-// Kernels themselves stay as they are but for their names.
+// Tensor maps are encoded by that function, for each call anew. Kernels themselves stay as they are but for their names
+// and the type of tensor maps.
 //
 //===----------------------------------------------------------------------===//
 
@@ -13,6 +14,8 @@
 #include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
 #include "llvm/ADT/MapVector.h"
@@ -36,12 +39,33 @@ static constexpr int32_t kClusterAttribute = 4, kAttributeBytes = 72, kAttribute
 static constexpr int32_t kConfigBytes = 56, kConfigShared = 24, kConfigStream = 32, kConfigAttributes = 40,
                          kConfigCount = 48;
 
+// cuda.h: CUtensorMap.
+static constexpr int64_t kMapBytes = 128, kMapAlignment = 64;
+
 namespace {
+using TensorMapType = nvgpu::TensorMapDescriptorType;
+
+/// Values that a launcher takes for a kernel's parameters: one for each; for a tensor map its tensor's pointer and
+/// sizes.
+struct Parameters {
+  SmallVector<Value> values;
+  SmallVector<TensorMapType> maps; ///< by parameter; null: a value
+  int64_t bytes = 0;               ///< of the kernel's parameters
+};
+
 /// A kernel and the function that launches it.
 struct Launcher {
   AbiKernel kernel;
   size_t number = 0; ///< among the module's kernels
   LLVM::LLVMFuncOp function;
+  SmallVector<Type> operandTypes; ///< of its launches
+};
+
+/// A tensor map in the launcher's frame.
+struct FrameMap {
+  TensorMapType type;
+  Value place, tensor;
+  SmallVector<Value> sizes; ///< outermost first
 };
 
 /// Builds void launch(launch, grid[3], block[3], shared, [cluster[3]], parameters...): sizes i64, shared i32.
@@ -50,7 +74,7 @@ public:
   LauncherBuilder(ImplicitLocOpBuilder &b, const Launcher &launcher)
       : b(b), launcher(launcher), i32(b.getI32Type()), i64(b.getI64Type()),
         pointer(LLVM::LLVMPointerType::get(b.getContext())) {}
-  LLVM::LLVMFuncOp build(StringRef name, TypeRange parameters);
+  LLVM::LLVMFuncOp build(StringRef name, const Parameters &parameters);
 
 private:
   Value size(unsigned i) { return function.getArgument(1 + i); }
@@ -61,7 +85,8 @@ private:
   }
   Value withinLimits();
   Value anyZero();
-  Value layOutParameters(unsigned first);
+  Value layOutParameters(unsigned first, ArrayRef<TensorMapType> types);
+  Value encode(Value state, const FrameMap &map);
   Value callLaunchKernel(Value state, Value kernel, Value stream, Value parameters);
   Value callLaunchKernelEx(Value state, Value kernel, Value stream, Value parameters);
 
@@ -69,6 +94,7 @@ private:
   const Launcher &launcher;
   Type i32, i64, pointer;
   LLVM::LLVMFuncOp function;
+  SmallVector<FrameMap> maps;
 };
 } // namespace
 
@@ -91,18 +117,60 @@ Value LauncherBuilder::anyZero() {
   return any;
 }
 
-/// An array of pointers to the parameters, in the frame.
-Value LauncherBuilder::layOutParameters(unsigned first) {
-  unsigned count = function.getNumArguments() - first;
+/// An array of pointers to the parameters, in the frame. Tensor maps get their place; see encode.
+Value LauncherBuilder::layOutParameters(unsigned first, ArrayRef<TensorMapType> types) {
   Value one = constantInt(b, i32, 1);
-  Value array = LLVM::AllocaOp::create(b, pointer, pointer, constantInt(b, i32, std::max(count, 1u)));
-  for (unsigned i = 0; i < count; ++i) {
-    Value parameter = function.getArgument(first + i);
-    Value place = LLVM::AllocaOp::create(b, pointer, parameter.getType(), one);
-    storeAt(b, parameter, place, 0);
-    storeAt(b, place, array, 8 * int32_t(i));
+  Value array = LLVM::AllocaOp::create(b, pointer, pointer, constantInt(b, i32, std::max<int64_t>(types.size(), 1)));
+  auto next = function.getArguments().drop_front(first).begin();
+  for (auto [number, map] : llvm::enumerate(types)) {
+    Type type = map ? Type(LLVM::LLVMArrayType::get(i64, kMapBytes / 8)) : (*next).getType();
+    Value place = LLVM::AllocaOp::create(b, pointer, type, one, map ? kMapAlignment : 0);
+    storeAt(b, place, array, 8 * int32_t(number));
+    Value value = *next++;
+    if (!map) {
+      storeAt(b, value, place, 0);
+      continue;
+    }
+    FrameMap &inFrame = maps.emplace_back(FrameMap{map, place, value, {}});
+    for (int64_t dim = 0; dim < map.getTensor().getRank(); ++dim)
+      inFrame.sizes.push_back(*next++);
   }
   return array;
+}
+
+/// The driver's number of an element type, or none.
+static std::optional<int32_t> tensorMapElement(Type type) {
+  if (type.isF16() || type.isBF16() || type.isF32())
+    return type.isF16() ? 6 : type.isBF16() ? 9 : 7;
+  if (type.isInteger(8) || type.isInteger(16) || type.isInteger(32))
+    return type.isInteger(8) ? 0 : type.isInteger(16) ? 1 : 2;
+  return std::nullopt;
+}
+
+/// cuTensorMapEncodeTiled(place, element, rank, tensor, sizes, strides, box, steps, interleave, swizzle, promotion,
+/// fill) of a dense tensor. The driver counts dimensions from the innermost; strides are bytes, without the innermost.
+Value LauncherBuilder::encode(Value state, const FrameMap &map) {
+  MemRefType box = map.type.getTensor();
+  int32_t rank = box.getRank();
+  Value one = constantInt(b, i32, 1);
+  auto arrayOf = [&](Type type) -> Value {
+    return LLVM::AllocaOp::create(b, pointer, LLVM::LLVMArrayType::get(type, rank), one);
+  };
+  Value sizes = arrayOf(i64), strides = arrayOf(i64), boxes = arrayOf(i32), steps = arrayOf(i32);
+  Value stride = constantInt(b, i64, box.getElementTypeBitWidth() / 8);
+  for (int32_t i = 0; i < rank; ++i) {
+    Value size = map.sizes[rank - 1 - i];
+    storeAt(b, size, sizes, 8 * i);
+    stride = LLVM::MulOp::create(b, stride, size);
+    storeAt(b, stride, strides, 8 * i); // the last one is not read
+    storeAt(b, constantInt(b, i32, box.getDimSize(rank - 1 - i)), boxes, 4 * i);
+    storeAt(b, one, steps, 4 * i);
+  }
+  auto number = [&](auto value) { return constantInt(b, i32, static_cast<int32_t>(value)); };
+  return callDriver(b, state, DriverFunction::TensorMapEncode,
+                    {map.place, number(*tensorMapElement(box.getElementType())), number(rank), map.tensor, sizes,
+                     strides, boxes, steps, number(map.type.getInterleave()), number(map.type.getSwizzle()),
+                     number(map.type.getL2promo()), number(map.type.getOob())});
 }
 
 Value LauncherBuilder::callLaunchKernel(Value state, Value kernel, Value stream, Value parameters) {
@@ -134,19 +202,19 @@ Value LauncherBuilder::callLaunchKernelEx(Value state, Value kernel, Value strea
                     {config, kernel, parameters, LLVM::ZeroOp::create(b, pointer)});
 }
 
-LLVM::LLVMFuncOp LauncherBuilder::build(StringRef name, TypeRange parameters) {
+LLVM::LLVMFuncOp LauncherBuilder::build(StringRef name, const Parameters &parameters) {
   OpBuilder::InsertionGuard guard(b);
   SmallVector<Type> arguments{pointer, i64, i64, i64, i64, i64, i64, i32};
   if (launcher.kernel.clusters)
     arguments.append({i64, i64, i64});
   unsigned first = arguments.size();
-  llvm::append_range(arguments, parameters);
+  llvm::append_range(arguments, ValueRange(parameters.values).getTypes());
   function = startFunction(b, name, LLVM::LLVMVoidType::get(b.getContext()), arguments, /*internal=*/true);
   Value launch = function.getArgument(0);
   Block *sizes = function.addBlock(), *limits = function.addBlock(), *start = function.addBlock(),
         *failed = function.addBlock(), *done = function.addBlock();
   failed->addArgument(i32, b.getLoc());
-  Value array = layOutParameters(first);
+  Value array = layOutParameters(first, parameters.maps);
   Value good = compare(LLVM::ICmpPredicate::eq, loadAt(b, i32, launch, kLaunchStatus), 0);
   LLVM::CondBrOp::create(b, good, sizes, done);
   b.setInsertionPointToStart(sizes);
@@ -156,6 +224,13 @@ LLVM::LLVMFuncOp LauncherBuilder::build(StringRef name, TypeRange parameters) {
 
   b.setInsertionPointToStart(start);
   Value state = loadAt(b, pointer, launch, kLaunchDevice), stream = loadAt(b, pointer, launch, kLaunchStream);
+  for (const FrameMap &map : maps) {
+    Value result = encode(state, map);
+    Block *next = function.addBlock();
+    LLVM::CondBrOp::create(b, compare(LLVM::ICmpPredicate::eq, result, 0), next, ValueRange(), failed,
+                           ValueRange(result));
+    b.setInsertionPointToStart(next);
+  }
   Value kernel = loadAt(b, pointer, state, kernelOffset(launcher.number));
   Value result = launcher.kernel.clusters ? callLaunchKernelEx(state, kernel, stream, array)
                                           : callLaunchKernel(state, kernel, stream, array);
@@ -183,8 +258,10 @@ struct LowerLaunches : qlow::impl::LowerLaunchesBase<LowerLaunches> {
   LogicalResult collect(gpu::LaunchFuncOp launch);
   std::string uniqueName(StringRef wanted);
   LogicalResult lower(gpu::LaunchFuncOp launch, const LLVMTypeConverter &types, StringRef prefix);
-  FailureOr<SmallVector<Value>> expand(ImplicitLocOpBuilder &b, gpu::LaunchFuncOp launch,
-                                       const LLVMTypeConverter &types);
+  FailureOr<Parameters> expand(ImplicitLocOpBuilder &b, gpu::LaunchFuncOp launch, const LLVMTypeConverter &types);
+  LogicalResult expandTensorMap(ImplicitLocOpBuilder &b, gpu::LaunchFuncOp launch, Value operand,
+                                const LLVMTypeConverter &types, Parameters &result);
+  LogicalResult lowerTensorMaps(Operation *kernel, ArrayRef<TensorMapType> maps);
   void runOnOperation() override;
 
   llvm::MapVector<Operation *, Launcher> launchers; ///< by kernel, in the order of their first launches
@@ -247,12 +324,43 @@ LogicalResult LowerLaunches::collect(gpu::LaunchFuncOp launch) {
   return success();
 }
 
+/// Pointer and sizes of the tensor that a map is made of.
+LogicalResult LowerLaunches::expandTensorMap(ImplicitLocOpBuilder &b, gpu::LaunchFuncOp launch, Value operand,
+                                             const LLVMTypeConverter &types, Parameters &result) {
+  auto map = cast<TensorMapType>(operand.getType());
+  auto made = operand.getDefiningOp<nvgpu::TmaCreateDescriptorOp>();
+  auto cast = made ? made.getTensor().getDefiningOp<memref::CastOp>() : memref::CastOp();
+  auto type = cast ? dyn_cast<MemRefType>(cast.getSource().getType()) : MemRefType();
+  if (!type || !type.getLayout().isIdentity() || type.getRank() != map.getTensor().getRank() ||
+      type.getElementType() != map.getTensor().getElementType() || !tensorMapElement(type.getElementType()))
+    return launch.emitOpError(
+        "takes a tensor map, which nvgpu.tma.create.descriptor must make of a dense memref of its "
+        "rank and element type, of 1 to 4 bytes, cast to an unranked one");
+  for (auto [size, extent] : llvm::zip(made.getBoxDimensions(), map.getTensor().getShape()))
+    if (getConstantIntValue(size) != extent)
+      return launch.emitOpError("takes a tensor map with another box than its type says, ") << map;
+  Value converted =
+      UnrealizedConversionCastOp::create(b, TypeRange(types.convertType(type)), cast.getSource()).getResult(0);
+  SmallVector<Value> unpacked;
+  MemRefDescriptor::unpack(b, b.getLoc(), converted, type, unpacked);
+  result.values.push_back(unpacked[1]);
+  llvm::append_range(result.values, ArrayRef(unpacked).slice(3, type.getRank()));
+  result.maps.push_back(map);
+  result.bytes = llvm::alignTo(result.bytes, kMapAlignment) + kMapBytes;
+  return success();
+}
+
 /// Parameters as convert-gpu-to-nvvm expands them: a memref is its pointer twice, offset, sizes and strides.
-FailureOr<SmallVector<Value>> LowerLaunches::expand(ImplicitLocOpBuilder &b, gpu::LaunchFuncOp launch,
-                                                    const LLVMTypeConverter &types) {
-  SmallVector<Value> result;
-  int64_t bytes = 0;
+FailureOr<Parameters> LowerLaunches::expand(ImplicitLocOpBuilder &b, gpu::LaunchFuncOp launch,
+                                            const LLVMTypeConverter &types) {
+  Parameters result;
+  DataLayout layout(launch->getParentOfType<ModuleOp>());
   for (Value operand : launch.getKernelOperands()) {
+    if (isa<TensorMapType>(operand.getType())) {
+      if (failed(expandTensorMap(b, launch, operand, types, result)))
+        return failure();
+      continue;
+    }
     Type type = types.convertType(operand.getType());
     auto memref = dyn_cast<MemRefType>(operand.getType());
     if (!type || isa<UnrankedMemRefType>(operand.getType()))
@@ -261,18 +369,52 @@ FailureOr<SmallVector<Value>> LowerLaunches::expand(ImplicitLocOpBuilder &b, gpu
     Value converted = operand;
     if (type != operand.getType())
       converted = UnrealizedConversionCastOp::create(b, TypeRange(type), operand).getResult(0);
-    if (memref)
-      MemRefDescriptor::unpack(b, b.getLoc(), converted, memref, result);
-    else
-      result.push_back(converted);
+    SmallVector<Value> values{converted};
+    if (memref) {
+      values.clear();
+      MemRefDescriptor::unpack(b, b.getLoc(), converted, memref, values);
+    }
+    for (Value value : values)
+      result.bytes = llvm::alignTo(result.bytes, layout.getTypeABIAlignment(value.getType())) +
+                     layout.getTypeSize(value.getType()).getFixedValue();
+    llvm::append_range(result.values, values);
+    result.maps.append(values.size(), TensorMapType());
   }
-  DataLayout layout(launch->getParentOfType<ModuleOp>());
-  for (Value value : result)
-    bytes = llvm::alignTo(bytes, layout.getTypeABIAlignment(value.getType())) +
-            layout.getTypeSize(value.getType()).getFixedValue();
-  if (bytes > kMaxParameterBytes)
-    return launch.emitOpError("has ") << bytes << " bytes of parameters; expected at most " << kMaxParameterBytes;
+  if (result.bytes > kMaxParameterBytes)
+    return launch.emitOpError("has ") << result.bytes << " bytes of parameters; expected at most "
+                                      << kMaxParameterBytes;
   return result;
+}
+
+/// In the kernel a tensor map is the address of a parameter. Which ones are, by their places behind the expansion, is
+/// said on the kernel: convert-gpu-to-nvvm keeps no attribute of a parameter that would say so.
+LogicalResult LowerLaunches::lowerTensorMaps(Operation *kernel, ArrayRef<TensorMapType> maps) {
+  SmallVector<int32_t> places;
+  for (auto [place, map] : llvm::enumerate(maps))
+    if (map)
+      places.push_back(place);
+  auto function = dyn_cast<FunctionOpInterface>(kernel);
+  if (places.empty() || !function)
+    return success();
+  auto pointer = LLVM::LLVMPointerType::get(&getContext());
+  SmallVector<Type> types(function.getArgumentTypes());
+  for (auto [argument, type] : llvm::zip(function.getArguments(), types)) {
+    if (!isa<TensorMapType>(type))
+      continue;
+    type = pointer;
+    argument.setType(pointer);
+    for (Operation *user : llvm::make_early_inc_range(argument.getUsers())) {
+      auto cast = dyn_cast<UnrealizedConversionCastOp>(user);
+      if (!cast || cast->getResultTypes() != TypeRange(pointer))
+        return user->emitOpError(
+            "uses a tensor map; expected only builtin.unrealized_conversion_cast to !llvm.ptr to do");
+      cast.replaceAllUsesWith(ValueRange(argument));
+      cast.erase();
+    }
+  }
+  function.setType(function.cloneTypeWith(types, function.getResultTypes()));
+  kernel->setAttr(kTensorMapsAttribute, DenseI32ArrayAttr::get(&getContext(), places));
+  return success();
 }
 
 LogicalResult LowerLaunches::lower(gpu::LaunchFuncOp launch, const LLVMTypeConverter &types, StringRef prefix) {
@@ -296,18 +438,36 @@ LogicalResult LowerLaunches::lower(gpu::LaunchFuncOp launch, const LLVMTypeConve
   auto parameters = expand(b, launch, types);
   if (failed(parameters))
     return failure();
-  llvm::append_range(operands, *parameters);
+  llvm::append_range(operands, parameters->values);
+  SmallVector<Type> operandTypes(launch.getKernelOperands().getTypes());
   if (!launcher.function) {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToEnd(launch->getParentOfType<ModuleOp>().getBody());
     std::string name = (prefix + ".launch." + launcher.kernel.name).str();
-    launcher.function = LauncherBuilder(b, launcher).build(name, ValueRange(*parameters).getTypes());
+    launcher.function = LauncherBuilder(b, launcher).build(name, *parameters);
+    launcher.operandTypes = operandTypes;
+    launcher.kernel.maps = llvm::any_of(parameters->maps, [](TensorMapType map) { return bool(map); });
+    if (failed(lowerTensorMaps(kernelOf(launch), parameters->maps)))
+      return failure();
   }
-  if (llvm::to_vector(ValueRange(operands).getTypes()) != llvm::to_vector(launcher.function.getArgumentTypes()))
+  if (operandTypes != launcher.operandTypes)
     return launch.emitOpError("has other types of parameters than an earlier launch of ") << launch.getKernel();
   LLVM::CallOp::create(b, launcher.function, operands);
   launch.erase();
   return success();
+}
+
+/// Ops that made tensor maps, behind their last use.
+static void eraseTensorMaps(ModuleOp module) {
+  SmallVector<nvgpu::TmaCreateDescriptorOp> made;
+  module.walk([&](nvgpu::TmaCreateDescriptorOp op) { made.push_back(op); });
+  for (nvgpu::TmaCreateDescriptorOp op : made) {
+    Operation *whole = op.getTensor().getDefiningOp();
+    if (op->use_empty())
+      op.erase();
+    if (whole && isOpTriviallyDead(whole))
+      whole->erase();
+  }
 }
 
 void LowerLaunches::runOnOperation() {
@@ -324,6 +484,7 @@ void LowerLaunches::runOnOperation() {
   for (gpu::LaunchFuncOp launch : launches)
     if (failed(lower(launch, types, prefix ? prefix.getValue() : "model")))
       return signalPassFailure();
+  eraseTensorMaps(module);
   std::vector<AbiKernel> kernels;
   for (auto &[op, launcher] : launchers) {
     SymbolTable::setSymbolName(op, launcher.kernel.name);

@@ -64,6 +64,9 @@ struct OutlineKernels : qlow::impl::OutlineKernelsBase<OutlineKernels> {
     SmallVector<Value> operands;
     gpu::GPUFuncOp kernel = outlineKernelFunc(launch, name, operands);
     recordBlockSize(launch, kernel);
+    // What a schedule says of the code, such as the fewest blocks a multiprocessor holds, belongs to the kernel.
+    for (NamedAttribute attribute : launch->getDiscardableAttrs())
+      kernel->setDiscardableAttr(attribute.getName(), attribute.getValue());
     kernels.getBody()->push_back(kernel);
     OpBuilder builder(launch);
     gpu::LaunchFuncOp::create(builder, launch.getLoc(), kernel, launch.getGridSizeOperandValues(),

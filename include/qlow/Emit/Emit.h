@@ -100,6 +100,7 @@ struct AbiKernel {
   std::string name;
   int64_t sharedBytes = 0; ///< the most dynamic shared memory a launch asks for
   bool clusters = false;   ///< launched in clusters of blocks
+  bool maps = false;       ///< takes tensor maps
 };
 
 /// What a module of kernels keeps in the caller's state.

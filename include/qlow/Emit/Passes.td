@@ -84,8 +84,12 @@ def LowerLaunches : Pass<"qlow-lower-launches", "::mlir::ModuleOp"> {
     // becomes
     llvm.call @model.launch.k(%launch, %gx, ..., %bz, %shared, %x_allocated, %x_aligned, %x_offset, ..., %n)
     llvm.func internal @model.launch.k(...)      // cuLaunchKernel through the state, cuLaunchKernelEx for clusters
-    module attributes {qlow.kernels = [{name = "k", shared = 0, clusters = false} ]}
+    module attributes {qlow.kernels = [{name = "k", shared = 0, clusters = false, maps = false} ]}
     ```
+
+    A tensor map, which `nvgpu.tma.create.descriptor` makes of a dense memref, is encoded by each call: the function takes
+    pointer and sizes, box and swizzle stand in the type. In the kernel it becomes a pointer to a parameter, and
+    `qlow.tensor_maps` on the kernel says which parameters are such.
 
     A launch does nothing where a grid size is 0 or an earlier launch of the call failed; sizes beyond the driver's limits
     are a failure. Kernels with one name in two gpu.modules get names of their own. Does not lower kernels.

@@ -198,7 +198,7 @@ def ScheduleKernels : Pass<"qlow-schedule-kernels", "::mlir::ModuleOp"> {
   let options = [Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect", "::mlir::arith::ArithDialect",
                            "::mlir::gpu::GPUDialect", "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect",
-                           "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
+                           "::mlir::nvgpu::NVGPUDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
   let statistics = [Statistic<"numKernels", "kernels", "Kernels lowered">, Statistic<"numPacks", "packs", "Packs lowered">];
 }
 def LaunchLoops : Pass<"qlow-launch-loops", "::mlir::ModuleOp"> {
@@ -268,7 +268,8 @@ def OutlineKernels : Pass<"qlow-outline-kernels", "::mlir::ModuleOp"> {
     gpu.module @kernels { gpu.func @f_0(%x: memref<?xf32>) kernel { ..%x.. } }
     ```
 
-    Constants and sizes are made again in the kernel. Does not merge kernels.
+    Constants and sizes are made again in the kernel, which takes over the launch's discardable attributes. Does not
+    merge kernels.
   }];
   let dependentDialects = ["::mlir::gpu::GPUDialect"];
   let statistics = [Statistic<"numKernels", "kernels", "Kernels made">];

@@ -31,6 +31,9 @@ static constexpr Tiling kWarpTilings[] = {
 };
 static constexpr Tiling kWarpgroupTilings[] = {
     {128, 256, 128, 64, 256, 4}, {128, 128, 128, 64, 128, 5}, {64, 128, 128, 64, 128, 6}, {64, 256, 128, 64, 256, 4}};
+/// As many buffers as the results on their way out leave room for.
+static constexpr Tiling kSpecializedTilings[] = {
+    {128, 256, 128, 64, 256, 4}, {128, 128, 128, 64, 128, 6}, {64, 128, 128, 64, 128, 8}, {64, 256, 128, 64, 256, 5}};
 static constexpr Tiling kLaneTiling = {64, 64, 16, 4, 4, 2};
 
 static std::string decline(const MultiplyRow &row, const MatmulProblem &problem, const Target &target) {
@@ -58,11 +61,17 @@ static bool packsRhs(const MultiplyRow &row, const MatmulProblem &problem) {
   return row.scope != MultiplyRow::Scope::Lane && problem.rhs.isConstant && problem.rhs.isWhole;
 }
 
+/// Whether a warpgroup that copies can bring both sides; see TileNest.
+static bool isSpecialized(const MultiplyRow &row, const MatmulProblem &problem) {
+  return row.scope == MultiplyRow::Scope::Warpgroup && copiesLhs(row, problem) && packsRhs(row, problem) &&
+         *problem.knownK > 0;
+}
+
 static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const MatmulProblem &problem,
                              const Tiling &tiling) {
   bool isLane = row.scope == MultiplyRow::Scope::Lane;
-  auto hop = [&](StringRef to, StringRef by, int64_t stages = 1) {
-    return HopAttr::get(context, to.str(), by.str(), stages, 0);
+  auto hop = [&](StringRef to, StringRef by, int64_t stages = 1, int64_t swizzle = 0) {
+    return HopAttr::get(context, to.str(), by.str(), stages, swizzle);
   };
   auto level = [&](StringRef at, ArrayRef<int64_t> sizes) { return LevelAttr::get(context, at.str(), sizes); };
   auto toShared = [&](bool copies, const OperandFacts &facts) {
@@ -70,6 +79,10 @@ static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const
   };
   SmallVector<HopAttr> lhs{toShared(copiesLhs(row, problem), problem.lhs)};
   SmallVector<HopAttr> rhs{toShared(packsRhs(row, problem), problem.rhs)};
+  if (isSpecialized(row, problem)) {
+    lhs = {hop("cta", "tma", tiling.stages, TileNest::kSwizzleBytes)};
+    rhs = {hop("cta", "bulk", tiling.stages)};
+  }
   // wgmma reads shared memory itself.
   if (row.scope != MultiplyRow::Scope::Warpgroup)
     for (SmallVector<HopAttr> *hops : {&lhs, &rhs})
@@ -142,7 +155,10 @@ std::vector<Candidate> qlow::nvptxCandidates(MLIRContext *context, const MatmulP
       addCandidate(result, context, *row, problem, kLaneTiling, target);
     } else {
       bool isWarp = row->scope == MultiplyRow::Scope::Warp;
-      for (const Tiling &tiling : isWarp ? ArrayRef<Tiling>(kWarpTilings) : ArrayRef<Tiling>(kWarpgroupTilings))
+      ArrayRef<Tiling> tilings = isWarp                         ? ArrayRef<Tiling>(kWarpTilings)
+                                 : isSpecialized(*row, problem) ? ArrayRef<Tiling>(kSpecializedTilings)
+                                                                : ArrayRef<Tiling>(kWarpgroupTilings);
+      for (const Tiling &tiling : tilings)
         if (isWarp || tiling.innerN == row->n)
           addCandidate(result, context, *row, problem, tiling, target);
     }

@@ -139,8 +139,8 @@ void TileNest::emitLhsCopies(const OutputTile &block) {
   });
 }
 
-/// A panel lies chunk by chunk, as the tile does; the last one is narrower where N says so.
-void TileNest::emitRhsCopies(const OutputTile &block) {
+/// Where the block's panel lies, and its sums; the last one is narrower where N says so.
+TileNest::Panel TileNest::emitPanel(const OutputTile &block) {
   Layout layout(*op.getPackedRhs(), *staticN, *staticK);
   int64_t lastPanel = layout.numPanels() - 1;
   Value width = i32.constant(tileN);
@@ -149,6 +149,14 @@ void TileNest::emitRhsCopies(const OutputTile &block) {
   Value bytes = i64.mul(i64.cast(block.linearBatch), layout.bytes());
   bytes = i64.add(bytes, i64.mul(i64.cast(block.panel), layout.panelOffset(1)));
   Value panel = offset(pointerOf(op.getRhs().front()), bytes);
+  columnSumsAt = offset(panel, i64.cast(i32.mul(width, layout.sumsAt(1))));
+  return {panel, width};
+}
+
+/// A panel lies chunk by chunk, as the tile does.
+void TileNest::emitRhsCopies(const OutputTile &block) {
+  Panel stored = emitPanel(block);
+  Value panel = stored.at, width = stored.width;
   Value tileStep = i64.cast(i32.mul(width, chunks * kCopyBytes));
   forEachCopy(tileN * chunks, [&](Value number, Value isTaken) {
     Value chunk = i32.div(number, tileN), inTile = i32.rem(number, tileN);
@@ -158,7 +166,6 @@ void TileNest::emitRhsCopies(const OutputTile &block) {
     Value target = i32.add(i32.mul(chunk, rhsTile.chunkPitch), i32.mul(inTile, kCopyBytes));
     copies.push_back({offset(panel, source), tileStep, i32.add(target, rhsTile.base), chunk, inside, isTaken});
   });
-  columnSumsAt = offset(panel, i64.cast(i32.mul(width, layout.sumsAt(1))));
 }
 
 void TileNest::emitIssue(const OutputTile &block, Value stage, Value kTile) {

@@ -112,11 +112,16 @@ void TileNest::emitEpilogue(const OutputTile &block, ArrayRef<Value> sums) {
         rowExtras[r][number] =
             r && !dependsOn(number, rank - 2) ? rowExtras[0][number] : emitExtra(number, block, matrixRow, {});
   int64_t together = columnsStoredTogether();
+  // Columns held lie eight apart in pairs.
+  auto isFirstStaged = [&](int64_t c) { return outMap && c / 2 * 8 % columnsStaged() == 0; };
+  bool allInside = staticN && *staticN % tileN == 0;
   for (int64_t c = 0, e = columns.size(); c < e; c += together) {
+    if (isFirstStaged(c))
+      beginStaging();
     SmallVector<Value> columnIndices, columnSums, columnZeros;
     SmallVector<SmallVector<Value>> columnExtras;
     for (int64_t i = 0; i < together; ++i) {
-      Value column = inside(columns[c + i], n32);
+      Value column = allInside ? index.cast(columns[c + i]) : inside(columns[c + i], n32);
       columnIndices.push_back(column);
       if (!rowZeros.empty())
         columnSums.push_back(emitColumnSum(block, column));
@@ -142,9 +147,15 @@ void TileNest::emitEpilogue(const OutputTile &block, ArrayRef<Value> sums) {
                                   : emitExtra(number, block, rowIndices[r], columnIndices[i]));
         results.push_back(emitRegion(arguments));
       }
+      if (outMap) {
+        stage(r, c, results);
+        continue;
+      }
       // Two columns stand together only where N is even, so the first one decides.
       Value isThere = i32.both(i32.less(rows[r], m32), i32.less(columns[c], n32));
       ifThen(isThere, [&] { emitStore(block, rows[r], columns[c], results); });
     }
+    if (isFirstStaged(c + together))
+      endStaging(block, c);
   }
 }

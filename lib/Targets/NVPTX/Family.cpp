@@ -26,13 +26,29 @@ public:
 };
 } // namespace
 
-Value NvptxFamily::emitSlotBytes(OpBuilder &builder, MatmulKernelOp kernel, const Machine &) const {
+Value NvptxFamily::emitSlotBytes(OpBuilder &builder, MatmulKernelOp kernel, const Machine &machine) const {
   IndexBuilder index(builder, kernel.getLoc());
   Value bytes = index.constant(0);
   for (RecipeAttr recipe : kernel.getRecipes().getRecipes())
     if (const MultiplyRow *row = findNvptxRow(recipe.getUnit()))
-      bytes = index.max(bytes, TileNest(builder, kernel, recipe, *row).emitSlotBytes());
+      bytes = index.max(bytes, TileNest(builder, kernel, recipe, *row, machine).emitSlotBytes());
   return bytes;
+}
+
+/// Whether a warpgroup that copies can bring both sides; says why not.
+static LogicalResult verifySpecialized(MatmulKernelOp kernel, RecipeAttr recipe, const MultiplyRow &row) {
+  ArrayRef<int64_t> block = recipe.getTile("cta"), inner = recipe.getTile(TileNest::innerLevel(row));
+  if (row.scope != MultiplyRow::Scope::Warpgroup || block[2] != TileNest::kSwizzleBytes || inner[0] != row.m)
+    return kernel.emitOpError() << "has a recipe that brings the left side by tensor map, which needs a row of a "
+                                << "warpgroup, tiles of " << TileNest::kSwizzleBytes
+                                << " in K and one product of rows a "
+                                << "warpgroup, found " << recipe;
+  if (!kernel.getPackedRhs() || !TileNest::canCopyLhs(kernel, row) ||
+      cast<ShapedType>(kernel.getLhsType()).getShape().back() == 0)
+    return kernel.emitOpError() << "has a recipe that brings the left side by tensor map, which needs a packed right "
+                                << "side and codes of one byte on the left with K last, known and a positive multiple "
+                                << "of " << TileNest::kCopyBytes;
+  return success();
 }
 
 /// Whether the nest can follow the recipe; says why not.
@@ -59,8 +75,11 @@ static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, cons
   if (threads > 1024 || threads % 32)
     return kernel.emitOpError() << "expected inner tiles of whole warps and at most 1024 threads, found " << threads
                                 << " by " << recipe;
-  // A buffer more where products are waited for a tile later.
-  int64_t fewest = isGroup ? 3 : 2;
+  bool isSpecialized = TileNest::isSpecialized(recipe);
+  if (isSpecialized && failed(verifySpecialized(kernel, recipe, *row)))
+    return failure();
+  // A buffer more where threads copy, and products are waited for a tile later.
+  int64_t fewest = isGroup && !isSpecialized ? 3 : 2;
   if (stages < fewest || stages > 16 || shared > machine.levelBytes("cta"))
     return kernel.emitOpError() << "expected " << fewest << " to 16 stages in " << machine.levelBytes("cta")
                                 << " bytes of shared memory, found " << stages << " in " << shared << " bytes";
@@ -81,8 +100,9 @@ LogicalResult NvptxFamily::schedule(RewriterBase &rewriter, MatmulKernelOp kerne
       return failure();
   OpBuilder::InsertionGuard guard(rewriter);
   rewriter.setInsertionPoint(kernel);
-  emitByRows(rewriter, kernel,
-             [&](RecipeAttr recipe) { TileNest(rewriter, kernel, recipe, *findNvptxRow(recipe.getUnit())).emit(); });
+  emitByRows(rewriter, kernel, [&](RecipeAttr recipe) {
+    TileNest(rewriter, kernel, recipe, *findNvptxRow(recipe.getUnit()), machine).emit();
+  });
   rewriter.eraseOp(kernel);
   return success();
 }

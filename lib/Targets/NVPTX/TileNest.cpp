@@ -64,11 +64,14 @@ static int64_t paddingRows(int64_t chunkBytes, int64_t chunks) {
 
 int64_t TileNest::threadsOf(RecipeAttr recipe, const MultiplyRow &row) {
   ArrayRef<int64_t> block = recipe.getTile("cta"), inner = recipe.getTile(innerLevel(row));
-  return block[0] / inner[0] * (block[1] / inner[1]) * threadsTogether(row);
+  int64_t multiplying = block[0] / inner[0] * (block[1] / inner[1]) * threadsTogether(row);
+  return isSpecialized(recipe) ? multiplying + threadsTogether(row) : multiplying;
 }
 
 int64_t TileNest::sharedBytes(RecipeAttr recipe, const MultiplyRow &row) {
   ArrayRef<int64_t> block = recipe.getTile("cta");
+  if (isSpecialized(recipe))
+    return specializedBytes(recipe, row);
   int64_t group = row.storedGroup(), chunks = block[2] / group, bytes = 0;
   for (auto [lines, element] : {std::pair(block[0], row.storedLhs), std::pair(block[1], row.storedRhs)}) {
     int64_t chunkBytes = group * elementBytes(element);
@@ -77,9 +80,10 @@ int64_t TileNest::sharedBytes(RecipeAttr recipe, const MultiplyRow &row) {
   return bytes * recipe.getLhs().front().getStages();
 }
 
-TileNest::TileNest(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, const MultiplyRow &row)
+TileNest::TileNest(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, const MultiplyRow &row,
+                   const Machine &machine)
     : builder(builder), loc(op.getLoc()), index(builder, loc), i32(builder, loc, builder.getI32Type()),
-      i64(builder, loc, builder.getI64Type()), op(op), recipe(recipe), row(row),
+      i64(builder, loc, builder.getI64Type()), op(op), recipe(recipe), row(row), machine(machine),
       rank(cast<ShapedType>(op.getOut().getType()).getRank()) {
   ArrayRef<int64_t> block = recipe.getTile("cta"), inner = recipe.getTile(innerLevel(row));
   tileM = block[0], tileN = block[1], tileK = block[2];
@@ -97,6 +101,12 @@ TileNest::TileNest(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, con
   lhsTile = tileOf(tileM, row.storedLhs, 0);
   rhsTile = tileOf(tileN, row.storedRhs, llvm::alignTo(chunks * lhsTile.chunkPitch, kCopyBytes));
   stageBytes = rhsTile.base + llvm::alignTo(chunks * rhsTile.chunkPitch, kCopyBytes);
+  if (isSpecialized(recipe)) {
+    consumers = threads - threadsTogether(row);
+    lhsTile = {tileM, 0, 0};
+    rhsTile = {tileN, 0, tileM * tileK};
+    stageBytes = (tileM + tileN) * tileK;
+  }
 
   m = index.dim(op.getOut(), rank - 2);
   n = index.dim(op.getOut(), rank - 1);
@@ -171,7 +181,7 @@ Value TileNest::emitGuarded(Value condition, Type type, function_ref<Value()> in
 //===----------------------------------------------------------------------===//
 
 /// Opens a launch of `blocks` (index) blocks and leaves the builder in its body.
-static gpu::LaunchOp startLaunch(OpBuilder &builder, Location loc, Value blocks, int64_t threads, int64_t shared) {
+gpu::LaunchOp TileNest::startLaunch(Value blocks, int64_t threads, int64_t shared) {
   auto constant = [&](int64_t value) -> Value { return arith::ConstantIndexOp::create(builder, loc, value); };
   Value one = constant(1);
   Value bytes = shared ? arith::ConstantIntOp::create(builder, loc, shared, 32).getResult() : Value();
@@ -187,13 +197,14 @@ void TileNest::emit() {
     emitSumsLaunch(Side::Lhs);
   if (needsColumnSums() && !copiesRhs)
     emitSumsLaunch(Side::Rhs);
-  emitTileLaunch();
+  if (isSpecialized(recipe))
+    emitSpecializedLaunch();
+  else
+    emitTileLaunch();
 }
 
-void TileNest::emitTileLaunch() {
-  Value tiles = index.mul(index.ceilDiv(m, tileM), index.ceilDiv(n, tileN));
-  OpBuilder::InsertionGuard guard(builder);
-  gpu::LaunchOp launch = startLaunch(builder, loc, index.mul(batchCount, tiles), threads, sharedBytes(recipe, row));
+/// What every thread computes with.
+void TileNest::prepareThread(gpu::LaunchOp launch) {
   m32 = i32.cast(m), n32 = i32.cast(n), k32 = i32.cast(k);
   thread = i32.cast(launch.getThreadIds().x);
   lane = i32.rem(thread, kWarp);
@@ -204,6 +215,13 @@ void TileNest::emitTileLaunch() {
   auto pointer = LLVM::LLVMPointerType::get(builder.getContext(), static_cast<unsigned>(NVVM::NVVMMemorySpace::Shared));
   Value address = memref::ExtractAlignedPointerAsIndexOp::create(builder, loc, memory);
   sharedBase = LLVM::IntToPtrOp::create(builder, loc, pointer, i64.cast(address));
+}
+
+void TileNest::emitTileLaunch() {
+  Value tiles = index.mul(index.ceilDiv(m, tileM), index.ceilDiv(n, tileN));
+  OpBuilder::InsertionGuard guard(builder);
+  gpu::LaunchOp launch = startLaunch(index.mul(batchCount, tiles), threads, sharedBytes(recipe, row));
+  prepareThread(launch);
   OutputTile block = decomposeBlock(launch.getBlockIds().x);
   prepareCopies(block);
   prepareFragments();
@@ -240,7 +258,7 @@ TileNest::OutputTile TileNest::decomposeBlock(Value number) {
 void TileNest::emitSumsLaunch(Side side) {
   Value lines = side == Side::Lhs ? m : n, all = index.mul(batchCount, lines);
   OpBuilder::InsertionGuard guard(builder);
-  gpu::LaunchOp launch = startLaunch(builder, loc, index.ceilDiv(all, kSumLines), kSumLines * kWarp, 0);
+  gpu::LaunchOp launch = startLaunch(index.ceilDiv(all, kSumLines), kSumLines * kWarp, 0);
   Value threadId = launch.getThreadIds().x;
   Value line = index.add(index.mul(launch.getBlockIds().x, kSumLines), index.div(threadId, kWarp));
   ifThen(index.less(line, all), [&] {
@@ -281,14 +299,18 @@ void TileNest::emitCommit() {
     NVVM::CpAsyncCommitGroupOp::create(builder, loc);
 }
 
+void TileNest::emitProxyFence() {
+  NVVM::FenceProxyOp::create(builder, loc,
+                             NVVM::ProxyKindAttr::get(builder.getContext(), NVVM::ProxyKind::async_shared),
+                             NVVM::SharedSpaceAttr::get(builder.getContext(), NVVM::SharedSpace::shared_cta));
+}
+
 void TileNest::emitArrival(int64_t pending) {
   if (!copies.empty())
     NVVM::CpAsyncWaitGroupOp::create(builder, loc, static_cast<uint32_t>(pending));
   // The unit reads shared memory by another way than threads write it.
   if (row.scope == MultiplyRow::Scope::Warpgroup)
-    NVVM::FenceProxyOp::create(builder, loc,
-                               NVVM::ProxyKindAttr::get(builder.getContext(), NVVM::ProxyKind::async_shared),
-                               NVVM::SharedSpaceAttr::get(builder.getContext(), NVVM::SharedSpace::shared_cta));
+    emitProxyFence();
   gpu::BarrierOp::create(builder, loc);
 }
 

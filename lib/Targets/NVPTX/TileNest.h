@@ -14,8 +14,12 @@
 // they lie, and eight rows of a chunk are 128 consecutive bytes: ldmatrix has no bank conflicts, and wgmma finds its
 // core matrices without a swizzle.
 //
-// Its files: TileNest.cpp (tiles and the pipeline), Asynchronous.cpp (the pipeline of wgmma), Copies.cpp (hops),
-// Fragments.cpp (who holds what), Epilogue.cpp.
+// Where the left side arrives by `tma` a warpgroup of its own copies both sides, and results leave through shared
+// memory: see Specialized.cpp.
+//
+// Its files: TileNest.cpp (tiles and the pipeline), Asynchronous.cpp (the pipeline of wgmma), Specialized.cpp (the same
+// with a warpgroup that copies), Copies.cpp (hops), Fragments.cpp (who holds what), Epilogue.cpp, Staging.cpp (results
+// on their way out).
 //
 //===----------------------------------------------------------------------===//
 
@@ -25,6 +29,8 @@
 #include "IndexBuilder.h"
 #include "qlow/Targets/Targets.h"
 
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+
 namespace qlow {
 
 class TileNest {
@@ -33,8 +39,13 @@ public:
   static constexpr int64_t kCopyBytes = 16;
   /// Whether the kernel's left side can be copied as it lies: whole codes in K order, rows of whole copies.
   static bool canCopyLhs(MatmulKernelOp op, const MultiplyRow &row);
+  /// Whether a recipe has a warpgroup that only copies.
+  static bool isSpecialized(RecipeAttr recipe) { return recipe.getLhs().front().getBy() == "tma"; }
+  /// Bytes of K in a tile that tensor maps bring: a line is one pattern of their swizzle.
+  static constexpr int64_t kSwizzleBytes = 128;
 
-  TileNest(mlir::OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, const MultiplyRow &row);
+  TileNest(mlir::OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, const MultiplyRow &row,
+           const Machine &machine);
 
   /// Bytes of scratch: sums over k of the rows and of the columns that are not packed, where zero points need them.
   mlir::Value emitSlotBytes();
@@ -74,14 +85,26 @@ private:
     mlir::Value row0, column0;            ///< i32, first of the tile
     mlir::Value panel;                    ///< i32, number of the tile of columns
   };
+  /// The stored panel of an output tile.
+  struct Panel {
+    mlir::Value at;    ///< pointer
+    mlir::Value width; ///< i32, columns stored
+  };
+  /// A place in the ring of buffers: which, and the parity of its turn. Both i32.
+  struct RingPlace {
+    mlir::Value stage, phase;
+  };
 
   // TileNest.cpp
+  mlir::gpu::LaunchOp startLaunch(mlir::Value blocks, int64_t threads, int64_t shared);
   void emitTileLaunch();
   OutputTile decomposeBlock(mlir::Value number);
   llvm::SmallVector<mlir::Value> emitPipeline(const OutputTile &block);
   /// Waits until `pending` of this thread's newest groups of copies are left, then for all threads.
   void emitArrival(int64_t pending);
   void emitCommit();
+  /// Between stores to shared memory and what reads it by another way than threads do.
+  void emitProxyFence();
   mlir::Value stageAfter(mlir::Value stage);
   void emitSumsLaunch(Side side);
   bool needsRowSums();
@@ -93,7 +116,35 @@ private:
   /// An instruction between what writes the sums and what reads them; the sums as they come out of it.
   llvm::SmallVector<mlir::Value> emitOrdered(llvm::StringRef instruction, llvm::ArrayRef<mlir::Value> sums);
 
+  // Specialized.cpp
+  static int64_t specializedBytes(RecipeAttr recipe, const MultiplyRow &row);
+  void emitSpecializedLaunch();
+  void emitRingSetup();
+  void emitProducer();
+  void emitStageCopies(const OutputTile &block, const Panel &panel, mlir::Value stage, mlir::Value kTile);
+  void emitConsumers();
+  llvm::SmallVector<mlir::Value> emitConsumption(const OutputTile &block, RingPlace &place);
+  void forEachTile(llvm::function_ref<RingPlace(const OutputTile &, RingPlace)> body);
+  Fragments emitDescriptors(mlir::Value stage, mlir::Value width, int64_t step);
+  RingPlace placeAfter(RingPlace place);
+  mlir::Value fullBarrier(mlir::Value stage), emptyBarrier(mlir::Value stage);
+  void emitWait(mlir::Value barrier, mlir::Value phase);
+  void emitRelease(mlir::Value stage);
+
+  // Staging.cpp
+  bool canStageResults();
+  static int64_t stagingBytes(RecipeAttr recipe, const MultiplyRow &row);
+  mlir::Value emitTensorMap(mlir::Value memref, llvm::ArrayRef<int64_t> box);
+  llvm::SmallVector<mlir::Value> mapCoordinates(const OutputTile &block, mlir::Value line, mlir::Value element);
+  int64_t columnsStaged(); ///< at one time
+  void prepareStaging();
+  void beginStaging();
+  void stage(int64_t heldRow, int64_t heldColumn, llvm::ArrayRef<mlir::Value> results);
+  void endStaging(const OutputTile &block, int64_t heldColumn);
+  void finishStaging();
+
   // Copies.cpp
+  Panel emitPanel(const OutputTile &block);
   void prepareCopies(const OutputTile &block);
   /// Calls `add` with the number of each copy of this thread, of `total` in the tile, and whether there is one.
   void forEachCopy(int64_t total, llvm::function_ref<void(mlir::Value number, mlir::Value isTaken)> add);
@@ -130,6 +181,7 @@ private:
   mlir::Value pointerOf(mlir::Value memref); ///< global memory
   mlir::Value offset(mlir::Value pointer, mlir::Value bytes);
   mlir::Value shared(mlir::Value stage, mlir::Value bytes); ///< pointer into a stage's buffer
+  void prepareThread(mlir::gpu::LaunchOp launch);
   void ifThen(mlir::Value condition, llvm::function_ref<void()> body);
   /// The value of `inside` where the condition holds, else zero.
   mlir::Value emitGuarded(mlir::Value condition, mlir::Type type, llvm::function_ref<mlir::Value()> inside);
@@ -140,6 +192,7 @@ private:
   MatmulKernelOp op;
   RecipeAttr recipe;
   const MultiplyRow &row;
+  const Machine &machine;
   int64_t tileM, tileN, tileK, innerM, innerN; ///< of a block, of a warp or thread
   int64_t threads, stages, steps, chunks;      ///< steps: of the row, in a tile of K
   bool copiesLhs, copiesRhs;
@@ -150,12 +203,20 @@ private:
   llvm::SmallVector<mlir::Value> batchSizes;
   mlir::Value batchCount;
   std::optional<int64_t> staticK, staticN;
+  int64_t kTiles() const { return llvm::divideCeil(*staticK, tileK); }
 
   // Inside the launch.
   mlir::Value thread, lane, warp, sharedBase, m32, n32, k32;
   llvm::SmallVector<Copy> copies;
   mlir::Value columnSumsAt;                 ///< pointer to the sums of a packed panel's columns
   mlir::Value lhsFragmentAt, rhsFragmentAt; ///< i32 bytes in a stage's buffer
+
+  // Inside a specialized launch.
+  int64_t consumers = 0; ///< threads that multiply
+  mlir::Value lhsMap, outMap;
+  mlir::Value warpgroup, firstTile, tileCount, tileStride; ///< i32
+  mlir::Value barriersAt, stagingAt;                       ///< pointers
+  mlir::Value stagedRow, stagedSwizzle, isLeader, groupBarrier;
 };
 
 } // namespace qlow

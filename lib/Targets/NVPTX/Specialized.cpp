@@ -1,0 +1,282 @@
+//===- Specialized.cpp - wgmma fed by a warpgroup that copies ---------------===//
+//
+// One block a multiprocessor, which takes output tile after output tile. Its warpgroups have roles: the last one only
+// starts copies into a ring of buffers, the others only multiply, so that copies for the next output tile run while
+// the results of this one are on their way out.
+//
+//   copying thread:  for each tile, each k:  wait until empty[stage];  tell full[stage] of the bytes to come;
+//                                            a box of the left side by tensor map, its piece of the panel in one copy
+//   warpgroup:       for each tile, each k:  wait until full[stage];  start products;  wait for those of k - 1;
+//                                            arrive at empty[stage of k - 1]
+//                    epilogue
+//
+// The left side's lines are 128 bytes of K, swizzled by the copy so that eight of them have no bank conflicts. The
+// piece of a packed panel is contiguous and already holds core matrices one behind the other: it needs no swizzle.
+// Past the edges the left side is zero; what the right side holds there is multiplied by it, or not stored.
+//
+//===----------------------------------------------------------------------===//
+
+#include "NVPTX/TileNest.h"
+#include "qlow/Targets/Layout.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+using namespace mlir;
+using namespace qlow;
+
+static constexpr int64_t kWarpgroup = 128;
+/// Bytes of an mbarrier, and of the two of a stage: full, empty.
+static constexpr int64_t kBarrierBytes = 8, kPairBytes = 2 * kBarrierBytes;
+/// Where a swizzled tile may begin.
+static constexpr int64_t kTileAlignment = 1024;
+/// Registers of a multiprocessor for each thread of one warpgroup; those that a copying warpgroup keeps (the least that
+/// ptxas was seen to need without spills is 24, more costs the others nothing).
+static constexpr int64_t kRegisters = 512, kCopyingRegisters = 40, kMostRegisters = 240;
+/// Nanoseconds that a wait may sleep before it looks again.
+static constexpr int64_t kPatience = 10'000'000;
+
+// Descriptors of wgmma (PTX ISA 8.0, 9.7.15.5.1): address, distance along K << 16, distance along lines << 32, all in
+// units of 16 bytes; kind of swizzle << 62.
+static constexpr int64_t kSwizzle128 = int64_t(1) << 62;
+/// A pattern of the swizzle is eight lines; along K it is walked by address, and the distance counts for nothing.
+static constexpr int64_t kSwizzledDistances = int64_t(8 * TileNest::kSwizzleBytes / 16) << 32 | 1 << 16;
+static constexpr int64_t kCoreBytes = 128;
+
+//===----------------------------------------------------------------------===//
+// The launch
+//===----------------------------------------------------------------------===//
+
+int64_t TileNest::specializedBytes(RecipeAttr recipe, const MultiplyRow &row) {
+  ArrayRef<int64_t> block = recipe.getTile("cta");
+  int64_t stages = recipe.getLhs().front().getStages();
+  return kTileAlignment + stages * ((block[0] + block[1]) * block[2] + kPairBytes) + stagingBytes(recipe, row);
+}
+
+void TileNest::emitSpecializedLaunch() {
+  Value tiles = index.mul(batchCount, index.mul(index.ceilDiv(m, tileM), index.ceilDiv(n, tileN)));
+  OpBuilder::InsertionGuard guard(builder);
+  lhsMap = emitTensorMap(op.getLhs().front(), {tileM, tileK});
+  if (canStageResults())
+    outMap = emitTensorMap(op.getOut(), {row.m, columnsStaged()});
+  gpu::LaunchOp launch =
+      startLaunch(index.min(tiles, index.constant(machine.cores)), threads, sharedBytes(recipe, row));
+  // ptxas moves registers between roles only in kernels whose blocks a multiprocessor is known to hold.
+  launch->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), builder.getI32IntegerAttr(1));
+  prepareThread(launch);
+  // Uniform, so that roles are branches of whole warps to the compiler, too.
+  warp = gpu::ShuffleOp::create(builder, loc, warp, i32.constant(0), i32.constant(32), gpu::ShuffleMode::IDX)
+             .getShuffleResult();
+  warpgroup = i32.div(warp, 4);
+  firstTile = i32.cast(launch.getBlockIds().x), tileStride = i32.cast(launch.getGridSize().x);
+  tileCount = i32.cast(tiles);
+  Value address = LLVM::PtrToIntOp::create(builder, loc, builder.getI32Type(), sharedBase);
+  sharedBase = LLVM::IntToPtrOp::create(builder, loc, sharedBase.getType(), i32.alignTo(address, kTileAlignment));
+  stagingAt = offset(sharedBase, i32.constant(stages * stageBytes));
+  barriersAt = offset(stagingAt, i32.constant(stagingBytes(recipe, row)));
+  auto asPointer = [&](Value map) {
+    Type pointer = LLVM::LLVMPointerType::get(builder.getContext());
+    return UnrealizedConversionCastOp::create(builder, loc, TypeRange(pointer), map).getResult(0);
+  };
+  lhsMap = asPointer(lhsMap);
+  if (outMap)
+    outMap = asPointer(outMap);
+  emitRingSetup();
+  auto roles =
+      scf::IfOp::create(builder, loc, i32.equal(warpgroup, i32.constant(consumers / kWarpgroup)), /*withElse=*/true);
+  builder.setInsertionPointToStart(&roles.getThenRegion().front());
+  emitProducer();
+  builder.setInsertionPointToStart(&roles.getElseRegion().front());
+  emitConsumers();
+}
+
+/// Barriers, and zeros where copies will never write but products read.
+void TileNest::emitRingSetup() {
+  ifThen(i32.equal(thread, i32.constant(0)), [&] {
+    for (int64_t stage = 0; stage < stages; ++stage) {
+      NVVM::MBarrierInitOp::create(builder, loc, fullBarrier(i32.constant(stage)), i32.constant(1), Value());
+      // Each warp that multiplies arrives once.
+      NVVM::MBarrierInitOp::create(builder, loc, emptyBarrier(i32.constant(stage)), i32.constant(consumers / 32),
+                                   Value());
+    }
+    NVVM::FenceMbarrierInitOp::create(builder, loc);
+    for (Value map : {lhsMap, outMap})
+      if (map)
+        NVVM::PrefetchOp::create(builder, loc, NVVM::PrefetchCacheLevelAttr(), NVVM::CacheEvictionPriorityAttr(), map,
+                                 Value(), builder.getUnitAttr());
+  });
+  if (*staticK % tileK || *staticN % tileN) {
+    auto loop = scf::ForOp::create(builder, loc, i32.mul(thread, kCopyBytes), i32.constant(stages * stageBytes),
+                                   i32.constant(threads * kCopyBytes));
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPointToStart(loop.getBody());
+    Value zeros =
+        arith::ConstantOp::create(builder, loc, builder.getZeroAttr(VectorType::get({4}, builder.getI32Type())));
+    LLVM::StoreOp::create(builder, loc, zeros, offset(sharedBase, loop.getInductionVar()), kCopyBytes);
+    builder.setInsertionPointAfter(loop);
+    emitProxyFence();
+  }
+  gpu::BarrierOp::create(builder, loc);
+}
+
+Value TileNest::fullBarrier(Value stage) { return offset(barriersAt, i32.mul(stage, kPairBytes)); }
+Value TileNest::emptyBarrier(Value stage) {
+  return offset(barriersAt, i32.add(i32.mul(stage, kPairBytes), kBarrierBytes));
+}
+
+void TileNest::emitWait(Value barrier, Value phase) {
+  NVVM::MBarrierTryWaitParityOp::create(builder, loc, barrier, phase, i32.constant(kPatience));
+}
+
+TileNest::RingPlace TileNest::placeAfter(RingPlace place) {
+  Value next = i32.add(place.stage, 1), wraps = i32.equal(next, i32.constant(stages));
+  return {i32.select(wraps, i32.constant(0), next),
+          i32.select(wraps, i32.sub(i32.constant(1), place.phase), place.phase)};
+}
+
+/// The block's output tiles, one after the other; `body` gives the place in the ring behind its tile.
+void TileNest::forEachTile(function_ref<RingPlace(const OutputTile &, RingPlace)> body) {
+  Value zero = i32.constant(0);
+  auto loop = scf::ForOp::create(builder, loc, firstTile, tileCount, tileStride, ValueRange{zero, zero});
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(loop.getBody());
+  OutputTile block = decomposeBlock(loop.getInductionVar());
+  RingPlace behind = body(block, {loop.getRegionIterArg(0), loop.getRegionIterArg(1)});
+  scf::YieldOp::create(builder, loc, ValueRange{behind.stage, behind.phase});
+}
+
+/// Registers that warpgroups of both kinds may hold, where the kernel has fewer for each thread than sums need.
+static std::optional<int64_t> registersToMultiply(int64_t sums, int64_t threads) {
+  int64_t atStart = kRegisters * kWarpgroup / threads;
+  if (sums + sums / 2 < atStart)
+    return std::nullopt;
+  int64_t left = (kRegisters - kCopyingRegisters) / (threads / kWarpgroup - 1);
+  return std::min(kMostRegisters, left / 8 * 8);
+}
+
+//===----------------------------------------------------------------------===//
+// The warpgroup that copies
+//===----------------------------------------------------------------------===//
+
+void TileNest::emitProducer() {
+  if (registersToMultiply(innerM * innerN / kWarpgroup, threads))
+    NVVM::SetMaxRegisterOp::create(builder, loc, kCopyingRegisters, NVVM::SetMaxRegisterAction::decrease);
+  ifThen(i32.equal(thread, i32.constant(consumers)), [&] {
+    forEachTile([&](const OutputTile &block, RingPlace place) {
+      Panel panel = emitPanel(block);
+      auto loop = scf::ForOp::create(builder, loc, i32.constant(0), i32.constant(kTiles()), i32.constant(1),
+                                     ValueRange{place.stage, place.phase});
+      OpBuilder::InsertionGuard guard(builder);
+      builder.setInsertionPointToStart(loop.getBody());
+      RingPlace at{loop.getRegionIterArg(0), loop.getRegionIterArg(1)};
+      emitWait(emptyBarrier(at.stage), i32.sub(i32.constant(1), at.phase));
+      emitStageCopies(block, panel, at.stage, loop.getInductionVar());
+      RingPlace next = placeAfter(at);
+      scf::YieldOp::create(builder, loc, ValueRange{next.stage, next.phase});
+      return RingPlace{loop.getResult(0), loop.getResult(1)};
+    });
+  });
+}
+
+/// Starts the two copies of a stage. A box reaches over the matrix's edges and has all its bytes; a panel's piece has
+/// those that are stored.
+void TileNest::emitStageCopies(const OutputTile &block, const Panel &panel, Value stage, Value kTile) {
+  Value firstChunk = i32.mul(kTile, chunks), bytesOfChunk = i32.mul(panel.width, kCopyBytes);
+  Value chunksStored = i32.constant(chunks);
+  if (*staticK % tileK)
+    chunksStored = i32.min(chunksStored, i32.sub(i32.constant(*staticK / kCopyBytes), firstChunk));
+  Value rhsBytes = i32.mul(chunksStored, bytesOfChunk), barrier = fullBarrier(stage);
+  NVVM::MBarrierArriveExpectTxOp::create(builder, loc, Type(), barrier, i32.add(rhsBytes, tileM * tileK),
+                                         NVVM::MemScopeKind::CTA, /*relaxed=*/false, Value());
+  auto destination = [&](const Tile &tile) -> Value {
+    auto type =
+        LLVM::LLVMPointerType::get(builder.getContext(), static_cast<unsigned>(NVVM::NVVMMemorySpace::SharedCluster));
+    return LLVM::AddrSpaceCastOp::create(builder, loc, type, shared(stage, i32.constant(tile.base)));
+  };
+  NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
+      builder, loc, destination(lhsTile), lhsMap, mapCoordinates(block, block.row0, i32.mul(kTile, tileK)), barrier,
+      ValueRange(), Value(), Value(), NVVM::TMALoadMode::TILE, /*isCTAOnly=*/false, NVVM::CTAGroupKindAttr(), Value());
+  Value source = offset(panel.at, i64.mul(i64.cast(firstChunk), i64.cast(bytesOfChunk)));
+  NVVM::CpAsyncBulkGlobalToSharedClusterOp::create(builder, loc, destination(rhsTile), source, barrier, rhsBytes,
+                                                   Value(), Value());
+}
+
+//===----------------------------------------------------------------------===//
+// Warpgroups that multiply
+//===----------------------------------------------------------------------===//
+
+void TileNest::emitConsumers() {
+  if (auto registers = registersToMultiply(innerM * innerN / kWarpgroup, threads))
+    NVVM::SetMaxRegisterOp::create(builder, loc, *registers, NVVM::SetMaxRegisterAction::increase);
+  prepareStaging();
+  forEachTile([&](const OutputTile &block, RingPlace place) {
+    SmallVector<Value> sums = emitConsumption(block, place);
+    emitEpilogue(block, sums);
+    return place;
+  });
+  finishStaging();
+}
+
+/// One arrival for each warp: its threads are done with their products together.
+void TileNest::emitRelease(Value stage) {
+  ifThen(i32.equal(lane, i32.constant(0)),
+         [&] { NVVM::MBarrierArriveOp::create(builder, loc, builder.getI64Type(), emptyBarrier(stage), Value()); });
+}
+
+/// The sums over all k, and the place behind them.
+SmallVector<Value> TileNest::emitConsumption(const OutputTile &block, RingPlace &place) {
+  Panel panel = emitPanel(block);
+  auto stageBefore = [&](Value stage) {
+    return i32.select(i32.equal(stage, i32.constant(0)), i32.constant(stages - 1), i32.sub(stage, i32.constant(1)));
+  };
+  SmallVector<Value> carried{place.stage, place.phase};
+  llvm::append_range(carried, emitZeroSums());
+  auto loop = scf::ForOp::create(builder, loc, i32.constant(0), i32.constant(kTiles()), i32.constant(1), carried);
+  {
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPointToStart(loop.getBody());
+    RingPlace at{loop.getRegionIterArg(0), loop.getRegionIterArg(1)};
+    SmallVector<Value> sums(loop.getRegionIterArgs().drop_front(2));
+    emitWait(fullBarrier(at.stage), at.phase);
+    sums = emitOrdered("wgmma.fence.sync.aligned;", sums);
+    for (int64_t step = 0; step < steps; ++step)
+      emitMultiplies(emitDescriptors(at.stage, panel.width, step), sums);
+    NVVM::WgmmaGroupSyncAlignedOp::create(builder, loc);
+    NVVM::WgmmaWaitGroupSyncOp::create(builder, loc, builder.getI64IntegerAttr(1));
+    ifThen(i32.notEqual(loop.getInductionVar(), i32.constant(0)), [&] { emitRelease(stageBefore(at.stage)); });
+    RingPlace next = placeAfter(at);
+    SmallVector<Value> yielded{next.stage, next.phase};
+    llvm::append_range(yielded, sums);
+    scf::YieldOp::create(builder, loc, yielded);
+  }
+  place = {loop.getResult(0), loop.getResult(1)};
+  SmallVector<Value> sums =
+      emitOrdered("wgmma.wait_group.sync.aligned 0;", SmallVector<Value>(loop.getResults().drop_front(2)));
+  emitRelease(stageBefore(place.stage));
+  return sums;
+}
+
+/// What the warpgroup multiplies in step `step` of a stage. Panels that are narrower than the tile have their core
+/// matrices closer together, and the products' last columns are made of what lies behind.
+TileNest::Fragments TileNest::emitDescriptors(Value stage, Value width, int64_t step) {
+  int64_t gridN = tileN / innerN;
+  Value base = LLVM::PtrToIntOp::create(builder, loc, builder.getI32Type(), sharedBase);
+  Value begin = i32.add(base, i32.mul(stage, stageBytes));
+  auto inUnits = [&](Value address) {
+    return i64.cast(i32.div(arith::AndIOp::create(builder, loc, address, i32.constant(0x3FFFF)), 16));
+  };
+  auto combine = [&](Value a, Value b) -> Value { return arith::OrIOp::create(builder, loc, a, b); };
+  Value lhs = i32.add(begin, i32.mul(i32.div(warpgroup, gridN), innerM * kSwizzleBytes));
+  lhs = combine(inUnits(lhs), i64.constant(kSwizzle128 | kSwizzledDistances));
+  Value rhs = i32.add(i32.add(begin, rhsTile.base), i32.mul(i32.rem(warpgroup, gridN), innerN * kCopyBytes));
+  rhs = combine(inUnits(rhs), i64.add(i64.mul(i64.cast(width), 1 << 16), (kCoreBytes / 16) << 32));
+  Value rhsStep = i64.mul(i64.cast(width), step * (row.k / kCopyBytes));
+  Fragments fragments;
+  for (int64_t line = 0; line < innerM; line += row.m)
+    fragments.lhs.push_back(i64.add(lhs, (line * kSwizzleBytes + step * row.k) / 16));
+  for (int64_t line = 0; line < innerN; line += row.n)
+    fragments.rhs.push_back(i64.add(i64.add(rhs, rhsStep), line));
+  return fragments;
+}

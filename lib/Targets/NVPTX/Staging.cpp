@@ -1,0 +1,143 @@
+//===- Staging.cpp - results on their way out -------------------------------===//
+//
+// A warpgroup's results go to shared memory in pieces of 64 rows and 128 bytes, each of which one thread then sends to
+// global memory by tensor map while the next one is computed: global memory is written in whole lines, and what lies
+// past the matrix's edges is cut off by the copy. Two pieces are under way.
+//
+// Registers hold two neighbouring columns of a row, a quarter warp eight of them. A piece is swizzled (PTX ISA 8.0,
+// 5.5.4): 16 bytes number c of row r lie at c ^ (r mod 8), so that the eight rows that a warp stores at a time lie in
+// different banks where results are at most two bytes; those of four bytes meet in pairs.
+//
+//===----------------------------------------------------------------------===//
+
+#include "NVPTX/TileNest.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+using namespace qlow;
+
+static constexpr int64_t kWarpgroup = 128;
+/// Of a piece, and how many each warpgroup has.
+static constexpr int64_t kRows = 64, kRowBytes = 128, kPieceBytes = kRows * kRowBytes, kPieces = 2;
+
+static int64_t bytesOf(Value memref) {
+  return llvm::divideCeil(cast<MemRefType>(memref.getType()).getElementTypeBitWidth(), 8);
+}
+
+//===----------------------------------------------------------------------===//
+// Tensor maps
+//===----------------------------------------------------------------------===//
+
+/// A map of a dense tensor whose last two dimensions are read or written in boxes, swizzled. All others become one.
+Value TileNest::emitTensorMap(Value memref, ArrayRef<int64_t> box) {
+  SmallVector<int64_t> sizes(box);
+  if (rank > 2) {
+    SmallVector<ReassociationIndices> groups{llvm::to_vector(llvm::seq<int64_t>(0, rank - 2)), {rank - 2}, {rank - 1}};
+    if (rank > 3)
+      memref = memref::CollapseShapeOp::create(builder, loc, memref, groups);
+    sizes.insert(sizes.begin(), 1);
+  }
+  Type element = cast<MemRefType>(memref.getType()).getElementType();
+  auto space = builder.getI64IntegerAttr(static_cast<int64_t>(NVVM::NVVMMemorySpace::Shared));
+  auto type = nvgpu::TensorMapDescriptorType::get(
+      builder.getContext(), MemRefType::get(sizes, element, MemRefLayoutAttrInterface(), space),
+      nvgpu::TensorMapSwizzleKind::SWIZZLE_128B, nvgpu::TensorMapL2PromoKind::L2PROMO_256B,
+      nvgpu::TensorMapOOBKind::OOB_ZERO, nvgpu::TensorMapInterleaveKind::INTERLEAVE_NONE);
+  Value whole = memref::CastOp::create(builder, loc, UnrankedMemRefType::get(element, Attribute()), memref);
+  SmallVector<Value> extents;
+  for (int64_t size : sizes)
+    extents.push_back(index.constant(size));
+  return nvgpu::TmaCreateDescriptorOp::create(builder, loc, type, whole, extents);
+}
+
+/// Where a box begins, innermost first.
+SmallVector<Value> TileNest::mapCoordinates(const OutputTile &block, Value line, Value element) {
+  SmallVector<Value> coordinates{element, line};
+  if (rank > 2)
+    coordinates.push_back(i32.cast(block.linearBatch));
+  return coordinates;
+}
+
+//===----------------------------------------------------------------------===//
+// Pieces
+//===----------------------------------------------------------------------===//
+
+/// Maps take rows of whole 16 bytes.
+bool TileNest::canStageResults() { return staticN && *staticN * bytesOf(op.getOut()) % kCopyBytes == 0; }
+
+int64_t TileNest::stagingBytes(RecipeAttr recipe, const MultiplyRow &row) {
+  return (threadsOf(recipe, row) / kWarpgroup - 1) * kPieces * kPieceBytes;
+}
+
+int64_t TileNest::columnsStaged() { return kRowBytes / bytesOf(op.getOut()); }
+
+/// Each thread's part of the addresses.
+void TileNest::prepareStaging() {
+  if (!outMap)
+    return;
+  Value eighth = i32.div(lane, 4), bytes = i32.mul(i32.rem(lane, 4), 2 * bytesOf(op.getOut()));
+  Value matrixRow = i32.add(i32.mul(i32.rem(warp, 4), 16), eighth);
+  Value at = i32.add(i32.mul(warpgroup, kPieces * kPieceBytes), i32.mul(matrixRow, kRowBytes));
+  stagedRow = offset(stagingAt, i32.add(at, i32.rem(bytes, kCopyBytes)));
+  stagedSwizzle = i32.mul(arith::XOrIOp::create(builder, loc, eighth, i32.div(bytes, kCopyBytes)), kCopyBytes);
+  isLeader = i32.equal(i32.rem(thread, kWarpgroup), i32.constant(0));
+  groupBarrier = i32.add(warpgroup, 1); // 0 is the block's
+}
+
+static void emitGroupBarrier(OpBuilder &builder, Location loc, Value number) {
+  Value threads = arith::ConstantIntOp::create(builder, loc, kWarpgroup, 32);
+  NVVM::BarrierOp::create(builder, loc, Type(), number, threads, NVVM::BarrierReductionAttr(), Value());
+}
+
+/// Waits until the piece that is written next has been read.
+void TileNest::beginStaging() {
+  // Where a tile is one piece, the next tile writes the same.
+  int64_t pending = std::min(kPieces, innerN / columnsStaged()) - 1;
+  ifThen(isLeader, [&] {
+    NVVM::CpAsyncBulkWaitGroupOp::create(builder, loc, builder.getI32IntegerAttr(pending), builder.getUnitAttr());
+  });
+  emitGroupBarrier(builder, loc, groupBarrier);
+}
+
+/// Two neighbouring columns of a row that the thread holds.
+void TileNest::stage(int64_t heldRow, int64_t heldColumn, ArrayRef<Value> results) {
+  int64_t bytes = bytesOf(op.getOut()), column = heldColumn / 2 * 8;
+  int64_t inRow = column % columnsStaged() * bytes, piece = column / columnsStaged() % kPieces;
+  Value granule =
+      arith::XOrIOp::create(builder, loc, i32.constant(inRow / kCopyBytes * kCopyBytes), stagedSwizzle).getResult();
+  int64_t fixed = piece * kPieceBytes + heldRow * 8 * kRowBytes + inRow % kCopyBytes;
+  auto type = VectorType::get({static_cast<int64_t>(results.size())}, results.front().getType());
+  Value value = vector::FromElementsOp::create(builder, loc, type, results);
+  LLVM::StoreOp::create(builder, loc, value, offset(offset(stagedRow, granule), i32.constant(fixed)), 2 * bytes);
+}
+
+/// Sends the piece that ends with this column.
+void TileNest::endStaging(const OutputTile &block, int64_t heldColumn) {
+  int64_t gridN = tileN / innerN, number = heldColumn / 2 * 8 / columnsStaged();
+  emitProxyFence();
+  emitGroupBarrier(builder, loc, groupBarrier);
+  ifThen(isLeader, [&] {
+    Value matrixRow = i32.add(block.row0, i32.mul(i32.div(warpgroup, gridN), innerM));
+    Value column = i32.add(block.column0, i32.mul(i32.rem(warpgroup, gridN), innerN));
+    column = i32.add(column, number * columnsStaged());
+    Value from = i32.add(i32.mul(warpgroup, kPieces * kPieceBytes), number % kPieces * kPieceBytes);
+    NVVM::CpAsyncBulkTensorSharedCTAToGlobalOp::create(builder, loc, outMap, offset(stagingAt, from),
+                                                       mapCoordinates(block, matrixRow, column), Value(),
+                                                       NVVM::TMAStoreMode::TILE, Value());
+    NVVM::CpAsyncBulkCommitGroupOp::create(builder, loc);
+  });
+}
+
+/// A block's shared memory must not end before it has been read.
+void TileNest::finishStaging() {
+  if (outMap)
+    ifThen(isLeader, [&] {
+      NVVM::CpAsyncBulkWaitGroupOp::create(builder, loc, builder.getI32IntegerAttr(0), builder.getUnitAttr());
+    });
+}
