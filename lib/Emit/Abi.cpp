@@ -21,6 +21,8 @@ using Json = nlohmann::ordered_json;
 
 /// Sizes in bytes stay below this, so that sums of two fit.
 static constexpr int64_t kMaxBytes = int64_t(1) << 62;
+/// PTX ISA 8.0: of the addresses of asynchronous copies, and of tensors that tensor maps describe.
+static constexpr int64_t kDeviceAlignment = 16;
 
 static constexpr StringLiteral kKinds[] = {"scalar", "input", "output", "state"};
 
@@ -79,6 +81,10 @@ std::vector<AbiMember> AbiFunction::members() const {
 }
 
 int64_t AbiFunction::structBytes() const { return members().back().offset + 8; }
+
+int64_t AbiFunction::alignmentOf(const AbiField &field) const {
+  return std::max(abiElementBytes(field.element), device ? kDeviceAlignment : int64_t(1));
+}
 
 bool AbiFunction::mayBeTooLarge(const AbiField &field) const {
   int64_t bytes = abiElementBytes(field.element);
@@ -149,8 +155,9 @@ static void addMessages(const AbiModule &abi, const AbiFunction &function, std::
       add(AbiCode::Null, member, "must not be NULL unless the tensor is empty");
       if (function.mayBeTooLarge(field))
         add(AbiCode::Size, member, "would have more than 2^62 bytes");
-      if (int64_t bytes = abiElementBytes(field.element); bytes > 1)
-        add(AbiCode::Align, member, "must be aligned to " + Twine(bytes) + " bytes, the size of its element");
+      if (int64_t bytes = function.alignmentOf(field); bytes > 1)
+        add(AbiCode::Align, member,
+            "must be aligned to " + Twine(bytes) + " bytes" + (function.device ? "" : ", the size of its element"));
       break;
     }
     case AbiMember::Kind::Workspace:

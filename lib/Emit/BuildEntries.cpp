@@ -306,7 +306,7 @@ void EntryBuilder::checkPointers(ArrayRef<AbiMember> members, Value need) {
 
   for (const AbiMember &member : members)
     if (member.kind == AbiMember::Kind::Field && function.fields[member.index].kind != AbiField::Kind::Scalar)
-      if (int64_t bytes = abiElementBytes(function.fields[member.index].element); bytes > 1)
+      if (int64_t bytes = function.alignmentOf(function.fields[member.index]); bytes > 1)
         check(isAligned(fieldValues[member.index], bytes), AbiCode::Align, member.number);
   check(isAligned(space, function.workspaceAlignment()), AbiCode::Align, numberOf(AbiMember::Kind::Workspace));
   Value enough = LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::uge, special[AbiMember::Kind::WorkspaceSize], need);

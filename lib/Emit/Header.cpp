@@ -93,7 +93,9 @@ void HeaderWriter::writePrologue() {
     os << ", and opens the CUDA driver when it is loaded.\n   Pointers to tensors, workspace and weights are addresses "
           "in the memory of that device. Calls return when their\n   kernels are in the stream";
   os << ".\n\n"
-        "   Tensors are dense and row-major. Pointers are aligned as C asks for their type. Results must not overlap\n"
+        "   Tensors are dense and row-major. "
+     << (abi.device ? "Pointers to them are multiples of 16" : "Pointers are aligned as C asks for their type")
+     << ". Results must not overlap\n"
         "   arguments or each other, which is not checked. Calls allocate nothing, keep nothing, may run in several\n"
         "   threads at once, and expect the default floating-point environment: rounding to nearest, subnormals kept. "
         "*/\n"

@@ -4,7 +4,7 @@
 // RUN: qlow-opt --qlow-lower-launches %s -split-input-file -verify-diagnostics
 
 // The module says what load has to look up; the second kernel of the name got another.
-// CHECK: module attributes {{.*}}qlow.kernels = [{clusters = false, name = "kernel", shared = 0 : i64}, {clusters = true, name = "kernel_1", shared = 65536 : i64}]
+// CHECK: module attributes {{.*}}qlow.kernels = [{clusters = false, maps = false, name = "kernel", shared = 0 : i64}, {clusters = true, maps = true, name = "kernel_1", shared = 65536 : i64}]
 
 // A memref is its pointer twice, offset, sizes and strides.
 // CHECK-LABEL: func.func @f
@@ -16,8 +16,12 @@
 // CHECK: llvm.call @model.launch.kernel(%[[LAUNCH]], {{.*}}%[[ALLOCATED]], %[[ALIGNED]], %[[OFFSET]],
 // CHECK: llvm.call @model.launch.kernel_1(%[[LAUNCH]],
 // CHECK-NOT: gpu.launch_func
+
+// A tensor map is its tensor's pointer and sizes; in the kernel it is the address of a parameter, number 20 of all.
+// CHECK-NOT: nvgpu
 // CHECK: gpu.func @kernel(
-// CHECK: gpu.func @kernel_1(
+// CHECK: gpu.func @kernel_1({{.*}}%[[MAP:[a-z0-9]+]]: !llvm.ptr) kernel attributes {qlow.tensor_maps = array<i32: 20>}
+// CHECK-NEXT: nvvm.prefetch tensormap, %[[MAP]]
 
 // Nothing happens where an earlier launch failed or a size of the grid is 0; a grid too large is a failure.
 // CHECK: llvm.func internal @model.launch.kernel(%[[STRUCT:[a-z0-9]+]]: !llvm.ptr, %[[GX:[a-z0-9]+]]: i64, %[[GY:[a-z0-9]+]]: i64,
@@ -39,6 +43,10 @@
 
 // Clusters are an attribute: number 4, behind it the three sizes.
 // CHECK: llvm.func internal @model.launch.kernel_1
+// CHECK: %[[PLACE:.+]] = llvm.alloca %{{.+}} x !llvm.array<16 x i64> {alignment = 64 : i64}
+// CHECK: %[[ENCODED:.+]] = llvm.call %{{.+}}(%[[PLACE]], {{.*}}) : !llvm.ptr, (!llvm.ptr, i32, i32, !llvm.ptr, !llvm.ptr, !llvm.ptr, !llvm.ptr, !llvm.ptr, i32, i32, i32, i32) -> i32
+// CHECK: %[[FINE:.+]] = llvm.icmp "eq" %[[ENCODED]]
+// CHECK: llvm.cond_br %[[FINE]]
 // CHECK: %[[FOUR:.+]] = llvm.mlir.constant(4 : i32)
 // CHECK: llvm.store %[[FOUR]]
 
@@ -116,5 +124,56 @@ module attributes {gpu.container_module} {
   }
   gpu.module @k {
     gpu.func @k(%x: vector<512xf64>, %n: index) kernel { gpu.return }
+  }
+}
+
+// -----
+
+!map = !nvgpu.tensormap.descriptor<tensor = memref<8x32xf32, 3>, swizzle = swizzle_128b, l2promo = none, oob = zero, interleave = none>
+module attributes {gpu.container_module} {
+  func.func @map(%n: index, %map: !map, %launch: !llvm.ptr {qlow.launch}) {
+    // expected-error@+1 {{takes a tensor map, which nvgpu.tma.create.descriptor must make of a dense memref of its rank and element type, of 1 to 4 bytes, cast to an unranked one}}
+    gpu.launch_func @k::@k blocks in (%n, %n, %n) threads in (%n, %n, %n) args(%map : !map)
+    return
+  }
+  gpu.module @k {
+    gpu.func @k(%map: !map) kernel { gpu.return }
+  }
+}
+
+// -----
+
+!map = !nvgpu.tensormap.descriptor<tensor = memref<8x32xf32, 3>, swizzle = swizzle_128b, l2promo = none, oob = zero, interleave = none>
+module attributes {gpu.container_module} {
+  func.func @box(%n: index, %x: memref<?x64xf32>, %launch: !llvm.ptr {qlow.launch}) {
+    %whole = memref.cast %x : memref<?x64xf32> to memref<*xf32>
+    %map = nvgpu.tma.create.descriptor %whole box[%n, %n] : memref<*xf32> -> !map
+    // expected-error@+1 {{takes a tensor map with another box than its type says}}
+    gpu.launch_func @k::@k blocks in (%n, %n, %n) threads in (%n, %n, %n) args(%map : !map)
+    return
+  }
+  gpu.module @k {
+    gpu.func @k(%map: !map) kernel { gpu.return }
+  }
+}
+
+// -----
+
+!map = !nvgpu.tensormap.descriptor<tensor = memref<8x32xf32, 3>, swizzle = swizzle_128b, l2promo = none, oob = zero, interleave = none>
+module attributes {gpu.container_module} {
+  func.func @use(%n: index, %x: memref<?x64xf32>, %launch: !llvm.ptr {qlow.launch}) {
+    %c8 = arith.constant 8 : index
+    %c32 = arith.constant 32 : index
+    %whole = memref.cast %x : memref<?x64xf32> to memref<*xf32>
+    %map = nvgpu.tma.create.descriptor %whole box[%c8, %c32] : memref<*xf32> -> !map
+    gpu.launch_func @k::@k blocks in (%n, %n, %n) threads in (%n, %n, %n) args(%map : !map)
+    return
+  }
+  gpu.module @k {
+    gpu.func @k(%map: !map) kernel {
+      // expected-error@+1 {{uses a tensor map; expected only builtin.unrealized_conversion_cast to !llvm.ptr to do}}
+      nvgpu.tma.prefetch.descriptor %map : !map
+      gpu.return
+    }
   }
 }

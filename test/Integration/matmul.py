@@ -74,6 +74,7 @@ class Product:
     shift: np.ndarray
     whole_result: bool  # the quantized tensor itself is returned, not its codes
     numbers: np.random.Generator
+    recipe: str = ""  # or what selection writes
 
     def __str__(self):
         sides = " x ".join(f"{s.type()} {s.how}" for s in (self.lhs, self.rhs))
@@ -121,7 +122,7 @@ def draw_scale(r, numbers, shape):
     return np.exp(numbers.uniform(-7, 1, shape)).astype(F32)
 
 
-def draw_side(r, numbers, is_lhs, rows, k, batch, k_first, dynamic):
+def draw_side(r, numbers, is_lhs, rows, k, batch, k_first, dynamic, constant=False):
     """`rows`: M of the left side, N of the right one; a scale for each of them or one for all."""
     mine = ("m" if dynamic else rows, k)
     sizes = (rows, k)
@@ -145,7 +146,7 @@ def draw_side(r, numbers, is_lhs, rows, k, batch, k_first, dynamic):
     if has_zero:
         zero = np.full(zero_shape, r.choice([low, high])) if r.random() < 0.3 else numbers.integers(low, high + 1, zero_shape)
         zero = zero.astype(np.uint8 if format == "u8" else np.int8)
-    how = r.choice(["argument", "composed"]) if is_lhs or r.random() < 0.4 else "constant"
+    how = r.choice(["argument", "composed"]) if is_lhs or r.random() < 0.4 and not constant else "constant"
     if how == "constant" and int(np.prod(sizes)) > 1 << 20:
         how = "composed"  # text holds no larger weights
     if dynamic and many:
@@ -154,15 +155,15 @@ def draw_side(r, numbers, is_lhs, rows, k, batch, k_first, dynamic):
                 draw_scale(r, numbers, scale_shape), zero, how, list(mine))
 
 
-def draw_sample(seed, index, shape):
+def draw_sample(seed, index, shape, transposes_lhs=True, constant_rhs=False):
     r = rng_of(seed, index)
     numbers = np.random.default_rng([seed, index])
     m, n, k = shape
     batch = r.choice([0] * 8 + [2, 3]) if max(shape) <= 257 else 0
-    transpose = (r.random() < 0.15, r.random() < 0.25)
+    transpose = (r.random() < 0.15 and transposes_lhs, r.random() < 0.25)
     dynamic = r.random() < 0.4
     lhs = draw_side(r, numbers, True, m, k, batch, transpose[0], dynamic)
-    rhs = draw_side(r, numbers, False, n, k, batch, not transpose[1], False)
+    rhs = draw_side(r, numbers, False, n, k, batch, not transpose[1], False, constant_rhs)
     result = r.choice(RESULTS)
     scale = float(np.median(lhs.scale)) * float(np.median(rhs.scale))
     spread = scale * 6000 * np.sqrt(k)  # about one standard deviation of the result
@@ -299,7 +300,8 @@ class Writer:
             bias = f" bias(%bias : {tensor(s.bias.shape, kind)})"
         words = " ".join(["transpose_lhs"] * s.transpose[0] + ["transpose_rhs"] * s.transpose[1])
         given = f" parts({self.uses(parts)} : {self.types(parts)})" if parts else ""
-        self.body += f"  %acc = qlow.matmul {words} %x, %w{bias}{given} : {sides[0]}, {sides[1]} -> {self.result_type(element)}\n"
+        recipes = f" recipes <[{s.recipe}]>" if s.recipe else ""
+        self.body += f"  %acc = qlow.matmul {words} %x, %w{bias}{given}{recipes} : {sides[0]}, {sides[1]} -> {self.result_type(element)}\n"
         return "acc"
 
     def function(self):
@@ -307,11 +309,11 @@ class Writer:
         sides = self.side("x", s.lhs), self.side("w", s.rhs)
         out_type = f"!qlow.q<{s.out_format} : f32{'' if s.out_zero is None else ', zero = ' + s.out_format}>"
         out_zero = None if s.out_zero is None else np.array([s.out_zero % 256], np.uint8)
-        quantized = s.result not in ("i32", "f32", "f32_bias", "f32_residual")
+        quantized = s.result not in ("i32", "f16", "f32", "f32_bias", "f32_residual")
         if quantized:
             out_parts = self.parts("out", np.array(s.out_scale), out_zero)
-        if s.result == "i32":
-            value, type_ = self.matmul(sides, "i32"), self.result_type("i32")
+        if s.result in ("i32", "f16"):
+            value, type_ = self.matmul(sides, s.result), self.result_type(s.result)
         elif not quantized:
             value, type_ = self.matmul(sides, "f32"), self.result_type("f32")
             if s.residual:
@@ -402,6 +404,9 @@ def expected(s, codes, residual):
             return saturate(np.rint(acc.astype(F32) * s.multiplier).astype(np.float64) + zero, s.out_format)
         return saturate(apply_scale_32(acc, s.multiplier, s.shift, s.result == "double") + zero, s.out_format)
     y = acc.astype(F32) * scale
+    if s.result == "f16":
+        with np.errstate(over="ignore"):
+            return y.astype(np.float16)
     y = y + s.bias if s.bias is not None else y
     y = y + residual if s.residual else y
     y = np.maximum(y, F32(0)) if s.relu else y

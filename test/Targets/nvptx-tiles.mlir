@@ -1,5 +1,5 @@
 // What the tile nest of NVIDIA chips is made of: asynchronous copies into a ring of buffers, fragments by ldmatrix for
-// mma.sync, descriptors for wgmma, and a launch for sums that zero points need.
+// mma.sync, descriptors and a warpgroup that copies for wgmma, and a launch for sums that zero points need.
 // RUN: qlow-opt %s --qlow-pipeline="target=sm_80 stop-after=qlow-schedule-kernels" | FileCheck %s --check-prefixes=CHECK,MMA
 // RUN: qlow-opt %s --qlow-pipeline="target=sm_90 stop-after=qlow-schedule-kernels" | FileCheck %s --check-prefixes=CHECK,WGMMA
 // RUN: qlow-opt %s --qlow-pipeline="target=sm_75 stop-after=qlow-schedule-kernels" | FileCheck %s --check-prefix=LANE
@@ -8,21 +8,48 @@
 !z = !qlow.q<u8 : f32, zero = u8>
 
 // CHECK-LABEL: func @large
-// CHECK: gpu.launch blocks
-// CHECK: nvvm.cp.async.shared.global
-// CHECK: nvvm.cp.async.commit.group
+// MMA: gpu.launch blocks
+// MMA: nvvm.cp.async.shared.global
+// MMA: nvvm.cp.async.commit.group
 // MMA: scf.for
 // MMA: nvvm.cp.async.wait.group
 // MMA: gpu.barrier
 // MMA: nvvm.ldmatrix
 // MMA: nvvm.mma.sync {{.*}}intOverflowBehavior = #nvvm.mma_int_overflow<wrapped>
-// WGMMA: scf.for
-// WGMMA: nvvm.cp.async.wait.group
-// WGMMA: nvvm.fence.proxy
+
+// The left side and the result by tensor maps; no more blocks than multiprocessors; the ring's barriers.
+// WGMMA: nvgpu.tma.create.descriptor {{.*}} -> <tensor = memref<128x128xi8, 3>, swizzle = swizzle_128b,
+// WGMMA: nvgpu.tma.create.descriptor {{.*}} -> <tensor = memref<64x32xi32, 3>, swizzle = swizzle_128b,
+// WGMMA: gpu.launch blocks(%{{.+}}) in (%{{.+}} = %[[BLOCKS:.+]], %{{.+}} = %{{.+}}, %{{.+}} = %{{.+}}) threads
+// WGMMA-COUNT-8: nvvm.mbarrier.init
+// WGMMA: nvvm.fence.mbarrier.init
 // WGMMA: gpu.barrier
-// WGMMA: nvvm.wgmma.mma_async
+// The last warpgroup copies: a box, and a piece of the panel as it lies.
+// WGMMA: scf.if
+// WGMMA: nvvm.setmaxregister decrease 40
+// WGMMA: nvvm.mbarrier.try_wait.parity
+// WGMMA: nvvm.mbarrier.arrive.expect_tx
+// WGMMA: nvvm.cp.async.bulk.tensor.shared.cluster.global
+// WGMMA: nvvm.cp.async.bulk.shared.cluster.global
+// The others multiply, and give a buffer back when the products of the next one have been started.
+// WGMMA: else
+// WGMMA: nvvm.setmaxregister increase 232
+// WGMMA: nvvm.mbarrier.try_wait.parity
+// WGMMA: wgmma.fence.sync.aligned
+// WGMMA-COUNT-4: nvvm.wgmma.mma_async
 // WGMMA: nvvm.wgmma.commit.group
 // WGMMA: nvvm.wgmma.wait.group.sync.aligned 1
+// WGMMA: nvvm.mbarrier.arrive
+// WGMMA: wgmma.wait_group.sync.aligned 0
+// Results: through shared memory in eight pieces.
+// WGMMA: nvvm.cp.async.bulk.wait_group 1 {read}
+// WGMMA: nvvm.barrier id
+// WGMMA: llvm.store {{.*}} : vector<2xi32>, !llvm.ptr<3>
+// WGMMA: nvvm.fence.proxy
+// WGMMA: nvvm.barrier id
+// WGMMA-COUNT-8: nvvm.cp.async.bulk.tensor.global.shared.cta
+// WGMMA: nvvm.cp.async.bulk.wait_group 0 {read}
+// WGMMA: nvvm.minctasm = 1 : i32
 // LANE-LABEL: func @large
 // LANE-NOT: nvvm.cp.async
 // LANE: arith.muli
@@ -42,7 +69,7 @@ func.func @large(%a: tensor<4096x4096xi8>, %b: tensor<f32>) -> tensor<4096x4096x
 // CHECK: gpu.shuffle xor
 // CHECK: gpu.launch
 // CHECK: nvvm.cp.async
-// CHECK-NOT: gpu.shuffle
+// CHECK-NOT: gpu.shuffle xor
 // CHECK: return
 func.func @zero_points(%a: tensor<64x64xi8>, %z: tensor<1xi8>) -> tensor<64x64xi32> {
   %s = arith.constant dense<1.0> : tensor<f32>

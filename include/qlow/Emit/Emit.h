@@ -91,6 +91,9 @@ struct AbiFunction {
   bool mayBeTooLarge(const AbiField &field) const;
   int64_t structBytes() const;
   int64_t workspaceAlignment() const { return device ? 256 : 64; }
+  /// What a tensor's address must be a multiple of: its element's size, and on a device what its copies move at once,
+  /// whichever instructions were chosen.
+  int64_t alignmentOf(const AbiField &field) const;
   mlir::DictionaryAttr toAttribute(mlir::MLIRContext *context) const;
   static mlir::FailureOr<AbiFunction> fromAttribute(llvm::StringRef name, mlir::Attribute attribute);
 };

@@ -39,7 +39,7 @@ static int call(const model_device *device, int64_t m) {
 }
 
 static void reset(void) {
-  fake.launched = fake.fail_seen = 0;
+  fake.launched = fake.fail_seen = fake.maps = 0;
   fake.fail_name = 0;
 }
 
@@ -67,6 +67,9 @@ static void checkLaunches(void) {
   CHECK(memcmp(first->parameters, expected, sizeof expected) == 0);
   const float *w = (const float *)(uintptr_t)first->parameters[8], *v = (const float *)(uintptr_t)second->parameters[8];
   CHECK((uintptr_t)w % 256 == 0 && w[0] == 1 && w[63] == 1 && (uintptr_t)v % 256 == 0 && v[0] == 2);
+  // The map is of the sum in the workspace, innermost first: [64, 2], rows of 256 bytes, boxes of 32 x 8.
+  const struct Map map = {workspace, {64, 2}, 256, {32, 8}, {1, 1}, 7, 2, 0, 3, 3, 0};
+  CHECK(memcmp(&second->map, &map, sizeof map) == 0);
   CHECK(first->parameters[13] == (uintptr_t)workspace && second->parameters[13] == (uintptr_t)y);
   CHECK(model_unload(&device) == MODEL_OK);
   CHECK(holdsNothing());
@@ -78,7 +81,7 @@ static void checkSizes(void) {
   model_device device;
   reset();
   CHECK(model_load(&device, NULL) == MODEL_OK);
-  CHECK(call(&device, 0) == MODEL_OK && fake.launched == 0);
+  CHECK(call(&device, 0) == MODEL_OK && fake.launched == 0 && fake.maps == 0);
   CHECK(call(&device, 1500000000) == MODEL_E_LAUNCH + 256 * 1 && fake.launched == 1);
   CHECK(call(&device, 2000000001) % 256 == MODEL_E_SIZE);
   CHECK(model_f_workspace(3) == 3 * 256 && model_f_workspace(-1) == -1);
@@ -99,6 +102,13 @@ static void checkArguments(void) {
   args.workspace = workspace + 64;
   CHECK(model_f(&args) % 256 == MODEL_E_ALIGN &&
         strstr(model_strerror(model_f(&args)), "workspace must be aligned to 256"));
+  args = arguments(&device);
+  args.x = (const float *)(x + 8);
+  CHECK(model_f(&args) % 256 == MODEL_E_ALIGN &&
+        strstr(model_strerror(model_f(&args)), "x must be aligned to 16 bytes"));
+  args = arguments(&device);
+  args.y = (float *)(y + 4);
+  CHECK(model_f(&args) % 256 == MODEL_E_ALIGN);
   args = arguments(&device);
   args.workspace_size = 511;
   CHECK(model_f(&args) % 256 == MODEL_E_WORKSPACE);
@@ -171,6 +181,7 @@ static void checkFaults(void) {
       {"cuMemFree_v2", MODEL_E_DEVICE, 1, 1},
       {"cuMemcpyHtoD_v2", MODEL_E_MEMORY, 1, 0},
       {"cuStreamSynchronize", MODEL_E_MEMORY, 1, 0},
+      {"cuTensorMapEncodeTiled", MODEL_E_LAUNCH, 1, 0},
       {"cuLaunchKernel", MODEL_E_LAUNCH, 1, 0},
       {"cuLaunchKernelEx", MODEL_E_LAUNCH, 1, 0},
   };

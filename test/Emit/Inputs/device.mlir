@@ -1,5 +1,7 @@
 // y = (x + w) * v + v on a device, as it is before its launches are lowered: two kernels of one name in two modules, the
-// second launched in clusters and with more shared memory than a kernel gets unasked.
+// second launched in clusters, with more shared memory than a kernel gets unasked and with a tensor map.
+
+!map = !nvgpu.tensormap.descriptor<tensor = memref<8x32xf32, 3>, swizzle = swizzle_128b, l2promo = l2promo_256b, oob = zero, interleave = none>
 
 module attributes {gpu.container_module, qlow.prefix = "model"} {
   qlow.weight private @w dense<1.0> : tensor<64xf32> as tensor<64xf32> bytes 256
@@ -22,10 +24,14 @@ module attributes {gpu.container_module, qlow.prefix = "model"} {
     %sum = memref.view %workspace[%c0][%m] : memref<?xi8> to memref<?x64xf32>
     gpu.launch_func @f_kernels::@kernel blocks in (%m, %c1, %c1) threads in (%c64, %c1, %c1)
       args(%x : memref<?x64xf32>, %w : memref<64xf32>, %sum : memref<?x64xf32>)
+    %c8 = arith.constant 8 : index
+    %c32 = arith.constant 32 : index
+    %whole = memref.cast %sum : memref<?x64xf32> to memref<*xf32>
+    %map = nvgpu.tma.create.descriptor %whole box[%c8, %c32] : memref<*xf32> -> !map
     %blocks = arith.muli %m, %c2 : index
     gpu.launch_func @g_kernels::@kernel clusters in (%c2, %c1, %c1) blocks in (%blocks, %c1, %c1)
       threads in (%c64, %c1, %c1) dynamic_shared_memory_size %shared
-      args(%sum : memref<?x64xf32>, %v : memref<1xf32>, %y : memref<?x64xf32>, %m : index)
+      args(%sum : memref<?x64xf32>, %v : memref<1xf32>, %y : memref<?x64xf32>, %m : index, %map : !map)
     func.return
   }
   func.func private @f.workspace(%m: index, %width: index) -> index {
@@ -51,7 +57,9 @@ module attributes {gpu.container_module, qlow.prefix = "model"} {
     }
   }
   gpu.module @g_kernels {
-    gpu.func @kernel(%sum: memref<?x64xf32>, %v: memref<1xf32>, %y: memref<?x64xf32>, %m: index) kernel {
+    gpu.func @kernel(%sum: memref<?x64xf32>, %v: memref<1xf32>, %y: memref<?x64xf32>, %m: index, %map: !map) kernel {
+      %map_at = builtin.unrealized_conversion_cast %map : !map to !llvm.ptr
+      nvvm.prefetch tensormap, %map_at : !llvm.ptr
       %c0 = arith.constant 0 : index
       %i = gpu.block_id x
       %j = gpu.thread_id x

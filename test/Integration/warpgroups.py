@@ -1,0 +1,49 @@
+# Matmuls whose operands a warpgroup of their own copies and whose results leave through shared memory, in every tiling,
+# at sizes that tiles do not divide: the samples of matmul.py with such a recipe, as device objects in the emulator, bit
+# for bit.
+#
+# RUN: python3 %s --targets sm_90 --samples 24 --seconds 90 --out %t
+#
+# On a GPU: --compile-only here, then the same with --reuse --gpu there.
+
+import argparse
+import os
+import sys
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from matmul import add_run_options, draw_sample, rng_of, run_all, sample_of
+
+TILES = [(128, 256, 256, 4), (128, 128, 128, 6), (64, 128, 128, 8), (64, 256, 256, 5), (128, 256, 256, 2)]  # M, N, of a warpgroup, stages
+M, N, K = [1, 5, 64, 65, 129, 257], [3, 8, 16, 100, 129, 256, 264, 513], [16, 32, 48, 128, 144, 400, 1040]
+
+NAMES = {"i8": "s8", "u8": "u8"}
+
+
+def recipe(product, tile_m, tile_n, inner, stages):
+    row = f"wgmma_64x{inner}x32_i32_{NAMES[product.lhs.format]}_{NAMES[product.rhs.format]}"
+    return (f"#qlow.recipe<{row}, tiles = [<cta, [{tile_m}, {tile_n}, 128]>, <warpgroup, [64, {inner}, 32]>], "
+            f"lhs = [<to = cta, by = tma, stages = {stages}, swizzle = 128>], "
+            f"rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = {stages}>], rescale = end>")
+
+
+def draw(seed, index):
+    """A sample of matmul.py with a left side that lies along K and a constant right side."""
+    r = rng_of(seed, index, "warpgroups")
+    shape = r.choice(M), r.choice(N), r.choice(K)
+    product = draw_sample(seed, index, shape, transposes_lhs=False, constant_rhs=True)
+    if product.result == "f32" and not product.relu:
+        product.result = "f16"
+    product.recipe = recipe(product, *TILES[index % len(TILES)])
+    return sample_of(product)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    add_run_options(parser, samples=100, out="build/warpgroups")
+    options = parser.parse_args()
+    return run_all(options, "Integration/warpgroups.py", lambda index: draw(options.seed, index))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
