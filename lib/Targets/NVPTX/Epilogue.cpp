@@ -16,6 +16,9 @@
 using namespace mlir;
 using namespace qlow;
 
+/// Columns held whose scales and the like are kept at one time, beside the sums.
+static constexpr int64_t kColumnsAhead = 16;
+
 /// One scalar of an extra operand; `matrixRow` and `column` are index.
 Value TileNest::emitExtra(unsigned number, const OutputTile &block, Value matrixRow, Value column) {
   AffineMap map = cast<AffineMapAttr>(op.getExtraMaps()[number]).getValue();
@@ -40,24 +43,6 @@ Value TileNest::emitRegion(ArrayRef<Value> arguments) {
   return mapping.lookupOrDefault(region.getTerminator()->getOperand(0));
 }
 
-/// What corrections need of each row held: its zero point, and (sum of its codes - K zero).
-void TileNest::emitRowTerms(const OutputTile &block, ArrayRef<Value> rows, SmallVectorImpl<Value> &zeros,
-                            SmallVectorImpl<Value> &terms) {
-  if (row.scope == MultiplyRow::Scope::Lane || row.isFloat)
-    return;
-  for (Value matrixRow : rows) {
-    Value zero = emitZero(Side::Lhs, block.batch, matrixRow);
-    if (zero)
-      zeros.push_back(zero);
-    if (!needsRowSums())
-      continue;
-    Value line = index.add(index.mul(block.linearBatch, m), matrixRow);
-    Value address = offset(pointerOf(op.getScratch()), i64.cast(index.mul(line, 4)));
-    Value term = LLVM::LoadOp::create(builder, loc, builder.getI32Type(), address);
-    terms.push_back(zero ? i32.sub(term, i32.mul(k32, zero)) : term);
-  }
-}
-
 /// The sum of a column's codes, i32.
 Value TileNest::emitColumnSum(const OutputTile &block, Value column) {
   Value address;
@@ -78,84 +63,108 @@ int64_t TileNest::columnsStoredTogether() const {
   return row.scope != MultiplyRow::Scope::Lane && staticN && *staticN % 2 == 0 ? 2 : 1;
 }
 
+/// Stores what lies inside the matrix. Two columns stand together only where N is even, so the first one decides.
 void TileNest::emitStore(const OutputTile &block, Value matrixRow, Value column, ArrayRef<Value> results) {
-  Type element = results.front().getType();
-  int64_t bytes = llvm::divideCeil(element.getIntOrFloatBitWidth(), 8);
-  Value line = i64.add(i64.mul(i64.cast(block.linearBatch), i64.cast(m)), i64.cast(matrixRow));
-  Value at = i64.mul(i64.add(i64.mul(line, i64.cast(n)), i64.cast(column)), bytes);
-  Value value = results.front();
-  if (results.size() > 1)
-    value = vector::FromElementsOp::create(builder, loc,
-                                           VectorType::get({static_cast<int64_t>(results.size())}, element), results);
-  LLVM::StoreOp::create(builder, loc, value, offset(pointerOf(op.getOut()), at), bytes * results.size());
+  ifThen(i32.both(i32.less(matrixRow, m32), i32.less(column, n32)), [&] {
+    Type element = results.front().getType();
+    int64_t bytes = llvm::divideCeil(element.getIntOrFloatBitWidth(), 8), count = results.size();
+    Value line = i64.add(i64.mul(i64.cast(block.linearBatch), i64.cast(m)), i64.cast(matrixRow));
+    Value at = i64.mul(i64.add(i64.mul(line, i64.cast(n)), i64.cast(column)), bytes), value = results.front();
+    if (count > 1)
+      value = vector::FromElementsOp::create(builder, loc, VectorType::get({count}, element), results);
+    LLVM::StoreOp::create(builder, loc, value, offset(pointerOf(op.getOut()), at), bytes * count);
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// Rows and columns that a thread holds
+//===----------------------------------------------------------------------===//
+
+/// `position` as an index, or the last one of the matrix where it lies past its `size`.
+Value TileNest::emitInside(Value position, Value size) {
+  return index.cast(i32.min(position, i32.sub(size, i32.constant(1))));
+}
+
+bool TileNest::extraDependsOn(unsigned number, unsigned dim) {
+  return cast<AffineMapAttr>(op.getExtraMaps()[number]).getValue().isFunctionOfDim(dim);
+}
+
+/// The rows held. What belongs to none alone, but to no column either, is read once for all of them.
+SmallVector<TileNest::HeldLine> TileNest::emitRows(const OutputTile &block) {
+  bool corrects = row.scope != MultiplyRow::Scope::Lane && !row.isFloat;
+  SmallVector<HeldLine> lines;
+  for (Value position : rowsHeld(block)) {
+    HeldLine line{position, emitInside(position, m32), {}, {}, {}};
+    if (corrects)
+      line.zero = emitZero(Side::Lhs, block.batch, line.index);
+    if (needsRowSums()) {
+      Value number = index.add(index.mul(block.linearBatch, m), line.index);
+      Value address = offset(pointerOf(op.getScratch()), i64.cast(index.mul(number, 4)));
+      line.sum = LLVM::LoadOp::create(builder, loc, builder.getI32Type(), address);
+      if (line.zero)
+        line.sum = i32.sub(line.sum, i32.mul(k32, line.zero));
+    }
+    for (unsigned number = 0, e = op.getExtras().size(); number < e; ++number) {
+      bool isShared = !lines.empty() && !extraDependsOn(number, rank - 2);
+      line.extras.push_back(extraDependsOn(number, rank - 1) ? Value()
+                            : isShared                       ? lines.front().extras[number]
+                                                             : emitExtra(number, block, line.index, {}));
+    }
+    lines.push_back(std::move(line));
+  }
+  return lines;
+}
+
+TileNest::HeldLine TileNest::emitColumn(const OutputTile &block, Value position) {
+  bool allInside = staticN && *staticN % tileN == 0;
+  HeldLine line{position, allInside ? index.cast(position) : emitInside(position, n32), {}, {}, {}};
+  if (needsRowSums())
+    line.zero = emitZero(Side::Rhs, block.batch, line.index);
+  if (needsColumnSums())
+    line.sum = emitColumnSum(block, line.index);
+  for (unsigned number = 0, e = op.getExtras().size(); number < e; ++number) {
+    bool isMine = extraDependsOn(number, rank - 1) && !extraDependsOn(number, rank - 2);
+    line.extras.push_back(isMine ? emitExtra(number, block, {}, line.index) : Value());
+  }
+  return line;
 }
 
 /// sum (a - za)(b - zb) = sum a b - za sum b - zb (sum a - K za), and the region.
+Value TileNest::emitResult(const OutputTile &block, Value sum, const HeldLine &held, const HeldLine &column) {
+  if (held.zero)
+    sum = i32.sub(sum, i32.mul(held.zero, column.sum));
+  if (held.sum)
+    sum = i32.sub(sum, i32.mul(held.sum, column.zero));
+  SmallVector<Value> arguments{sum};
+  for (unsigned number = 0, e = op.getExtras().size(); number < e; ++number)
+    arguments.push_back(held.extras[number]     ? held.extras[number]
+                        : column.extras[number] ? column.extras[number]
+                                                : emitExtra(number, block, held.index, column.index));
+  return emitRegion(arguments);
+}
+
+/// Columns in groups: what belongs to those of a group is read ahead of its results, since no load passes a barrier.
 void TileNest::emitEpilogue(const OutputTile &block, ArrayRef<Value> sums) {
-  SmallVector<Value> rows = rowsHeld(block), columns = columnsHeld(block);
-  auto inside = [&](Value position, Value size) {
-    return index.cast(i32.min(position, i32.sub(size, i32.constant(1))));
-  };
-  SmallVector<Value> rowIndices, rowZeros, rowTerms;
-  for (Value position : rows)
-    rowIndices.push_back(inside(position, m32));
-  emitRowTerms(block, rowIndices, rowZeros, rowTerms);
-  unsigned numExtras = op.getExtras().size();
-  auto dependsOn = [&](unsigned number, unsigned dim) {
-    return cast<AffineMapAttr>(op.getExtraMaps()[number]).getValue().isFunctionOfDim(dim);
-  };
-  // What belongs to a row alone is read once for it, what belongs to a column alone once for that.
-  SmallVector<SmallVector<Value>> rowExtras(rows.size(), SmallVector<Value>(numExtras));
-  for (unsigned number = 0; number < numExtras; ++number)
-    if (!dependsOn(number, rank - 1))
-      for (auto [r, matrixRow] : llvm::enumerate(rowIndices))
-        rowExtras[r][number] =
-            r && !dependsOn(number, rank - 2) ? rowExtras[0][number] : emitExtra(number, block, matrixRow, {});
-  int64_t together = columnsStoredTogether();
-  // Columns held lie eight apart in pairs.
-  auto isFirstStaged = [&](int64_t c) { return outMap && c / 2 * 8 % columnsStaged() == 0; };
-  bool allInside = staticN && *staticN % tileN == 0;
-  for (int64_t c = 0, e = columns.size(); c < e; c += together) {
-    if (isFirstStaged(c))
+  SmallVector<HeldLine> rows = emitRows(block);
+  SmallVector<Value> positions = columnsHeld(block);
+  int64_t together = columnsStoredTogether(), group = outMap ? std::min(kColumnsAhead, piece()) : together;
+  for (int64_t first = 0, e = positions.size(); first < e; first += group) {
+    SmallVector<HeldLine> columns;
+    for (Value position : ArrayRef(positions).slice(first, group))
+      columns.push_back(emitColumn(block, position));
+    if (outMap && first % piece() == 0)
       beginStaging();
-    SmallVector<Value> columnIndices, columnSums, columnZeros;
-    SmallVector<SmallVector<Value>> columnExtras;
-    for (int64_t i = 0; i < together; ++i) {
-      Value column = allInside ? index.cast(columns[c + i]) : inside(columns[c + i], n32);
-      columnIndices.push_back(column);
-      if (!rowZeros.empty())
-        columnSums.push_back(emitColumnSum(block, column));
-      if (!rowTerms.empty())
-        columnZeros.push_back(emitZero(Side::Rhs, block.batch, column));
-      auto &extras = columnExtras.emplace_back(numExtras);
-      for (unsigned number = 0; number < numExtras; ++number)
-        if (dependsOn(number, rank - 1) && !dependsOn(number, rank - 2))
-          extras[number] = emitExtra(number, block, {}, column);
-    }
-    for (int64_t r = 0, rowsEnd = rows.size(); r < rowsEnd; ++r) {
-      SmallVector<Value> results;
-      for (int64_t i = 0; i < together; ++i) {
-        SmallVector<Value> arguments{sumAt(sums, r, c + i)};
-        if (!rowZeros.empty())
-          arguments[0] = i32.sub(arguments[0], i32.mul(rowZeros[r], columnSums[i]));
-        if (!rowTerms.empty())
-          arguments[0] = i32.sub(arguments[0], i32.mul(rowTerms[r], columnZeros[i]));
-        for (unsigned number = 0; number < numExtras; ++number)
-          arguments.push_back(!dependsOn(number, rank - 1) ? rowExtras[r][number]
-                              : !dependsOn(number, rank - 2)
-                                  ? columnExtras[i][number]
-                                  : emitExtra(number, block, rowIndices[r], columnIndices[i]));
-        results.push_back(emitRegion(arguments));
+    for (int64_t c = 0; c < group; c += together)
+      for (auto [r, held] : llvm::enumerate(rows)) {
+        SmallVector<Value> results;
+        for (int64_t i = 0; i < together; ++i)
+          results.push_back(emitResult(block, sumAt(sums, r, first + c + i), held, columns[c + i]));
+        if (outMap)
+          stage(r, first + c, results);
+        else
+          emitStore(block, held.position, columns[c].position, results);
       }
-      if (outMap) {
-        stage(r, c, results);
-        continue;
-      }
-      // Two columns stand together only where N is even, so the first one decides.
-      Value isThere = i32.both(i32.less(rows[r], m32), i32.less(columns[c], n32));
-      ifThen(isThere, [&] { emitStore(block, rows[r], columns[c], results); });
-    }
-    if (isFirstStaged(c + together))
-      endStaging(block, c);
+    if (outMap && (first + group) % piece() == 0)
+      endStaging(block, first);
   }
 }

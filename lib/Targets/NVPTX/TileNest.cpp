@@ -52,8 +52,8 @@ StringRef TileNest::innerLevel(const MultiplyRow &row) {
   return {};
 }
 
-/// Rows of nothing behind each chunk, so that threads that store one row's chunks side by side hit different banks. They
-/// take whole vectors of 16 bytes: those begin at the same row of every chunk.
+/// Rows of nothing behind each chunk, so that threads that store one row's chunks side by side hit different banks.
+/// They take whole vectors of 16 bytes: those begin at the same row of every chunk.
 static int64_t paddingRows(int64_t chunkBytes, int64_t chunks) {
   return chunkBytes == 16 ? std::max<int64_t>(8 / chunks, 1) : 16 / chunkBytes;
 }

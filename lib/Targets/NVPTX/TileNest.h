@@ -90,6 +90,14 @@ private:
     mlir::Value at;    ///< pointer
     mlir::Value width; ///< i32, columns stored
   };
+  /// What the epilogue reads of a row or column that the thread holds.
+  struct HeldLine {
+    mlir::Value position;                  ///< i32, in the matrix or past it
+    mlir::Value index;                     ///< in the matrix
+    mlir::Value zero;                      ///< i32, its zero point; null: no correction needs it
+    mlir::Value sum;                       ///< i32, of its codes; of a row less K times its zero point
+    llvm::SmallVector<mlir::Value> extras; ///< those that belong to it alone; null: others
+  };
   /// A place in the ring of buffers: which, and the parity of its turn. Both i32.
   struct RingPlace {
     mlir::Value stage, phase;
@@ -136,7 +144,8 @@ private:
   static int64_t stagingBytes(RecipeAttr recipe, const MultiplyRow &row);
   mlir::Value emitTensorMap(mlir::Value memref, llvm::ArrayRef<int64_t> box);
   llvm::SmallVector<mlir::Value> mapCoordinates(const OutputTile &block, mlir::Value line, mlir::Value element);
-  int64_t columnsStaged(); ///< at one time
+  int64_t columnsStaged();                        ///< at one time
+  int64_t piece() { return columnsStaged() / 4; } ///< of them those that a thread holds
   void prepareStaging();
   void beginStaging();
   void stage(int64_t heldRow, int64_t heldColumn, llvm::ArrayRef<mlir::Value> results);
@@ -169,8 +178,11 @@ private:
 
   // Epilogue.cpp
   void emitEpilogue(const OutputTile &block, llvm::ArrayRef<mlir::Value> sums);
-  void emitRowTerms(const OutputTile &block, llvm::ArrayRef<mlir::Value> rows,
-                    llvm::SmallVectorImpl<mlir::Value> &zeros, llvm::SmallVectorImpl<mlir::Value> &terms);
+  mlir::Value emitInside(mlir::Value position, mlir::Value size);
+  bool extraDependsOn(unsigned number, unsigned dim);
+  llvm::SmallVector<HeldLine> emitRows(const OutputTile &block);
+  HeldLine emitColumn(const OutputTile &block, mlir::Value position);
+  mlir::Value emitResult(const OutputTile &block, mlir::Value sum, const HeldLine &held, const HeldLine &column);
   mlir::Value emitColumnSum(const OutputTile &block, mlir::Value column);
   int64_t columnsStoredTogether() const;
   mlir::Value emitExtra(unsigned number, const OutputTile &block, mlir::Value row, mlir::Value column);
