@@ -4,22 +4,22 @@
 // by row (a norm, a softmax, a dynamic quantization) are one launch, where the threads of a block share each row's
 // reductions. What a row's loops hand to each other stays near; a row is read from memory once.
 //
-// A reduction is changed in its order, which the law leaves open, and only where it combines by one associative op.
+// An element that a row has once, such as a sum, is computed by all its threads and stored by one: the others need not
+// wait for it.
 //
 //===----------------------------------------------------------------------===//
 
+#include "RowGroups.h"
 #include "qlow/Targets/Targets.h"
 #include "qlow/Transforms/Pipeline.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
-#include "mlir/Interfaces/ViewLikeInterface.h"
 
 namespace qlow {
 #define GEN_PASS_DEF_LAUNCHROWS
@@ -36,276 +36,6 @@ static constexpr int64_t kWarpRow = 1024;
 /// Neighbours in a row that a thread works on together are loaded by one instruction of so many bytes at most, which
 /// all buffers are aligned to.
 static constexpr int64_t kVectorBytes = 16;
-
-//===----------------------------------------------------------------------===//
-// What a loop does with a row
-//===----------------------------------------------------------------------===//
-
-namespace {
-/// acc = combine(acc, term(j)), where acc is an element of the row's own.
-struct Accumulator {
-  memref::LoadOp load;
-  memref::StoreOp store;
-  SmallVector<Operation *> combine;
-  Value term;
-  TypedAttr neutral;
-};
-
-/// for j: one accumulation or more.
-struct Reduction {
-  scf::ForOp loop;
-  SmallVector<Accumulator> accumulators;
-};
-
-/// A parallel loop whose leading dimensions are those of the rows.
-struct RowLoop {
-  scf::ParallelOp loop;
-  std::optional<Reduction> reduction;
-  int64_t split = 1; ///< so many of the last leading dimension belong to one row
-};
-
-/// Neighbours that become one launch.
-struct RowGroup {
-  SmallVector<RowLoop> loops;
-  unsigned rank = 0; ///< dimensions that number the rows
-};
-} // namespace
-
-static bool isDefinedIn(Value value, Operation *op) { return op->isAncestor(value.getParentBlock()->getParentOp()); }
-
-/// The neutral element of what one op, or a comparison and a selection, makes of `acc` and `term`.
-static TypedAttr neutralOf(ArrayRef<Operation *> combine, Value acc, Value term) {
-  auto takesBoth = [&](Operation *op) {
-    return op->getNumOperands() == 2 && llvm::is_contained(op->getOperands(), acc) &&
-           llvm::is_contained(op->getOperands(), term);
-  };
-  if (combine.size() == 1)
-    return takesBoth(combine[0]) ? arith::getNeutralElement(combine[0]).value_or(TypedAttr()) : TypedAttr();
-  if (combine.size() != 2)
-    return {};
-  // term > acc ? term : acc, which drops what is no number.
-  auto compare = dyn_cast<arith::CmpFOp>(combine[0]);
-  auto select = dyn_cast<arith::SelectOp>(combine[1]);
-  if (!compare || !select || compare.getLhs() != term || compare.getRhs() != acc ||
-      select.getCondition() != compare.getResult() || select.getTrueValue() != term || select.getFalseValue() != acc)
-    return {};
-  bool isMax = compare.getPredicate() == arith::CmpFPredicate::OGT;
-  if (!isMax && compare.getPredicate() != arith::CmpFPredicate::OLT)
-    return {};
-  auto type = cast<FloatType>(term.getType());
-  return FloatAttr::get(type, APFloat::getInf(type.getFloatSemantics(), /*Negative=*/isMax));
-}
-
-/// Whether the row's elements lie side by side: a load of the loop's body has its last index from the variable.
-static bool walksAlongRow(scf::ForOp loop) {
-  return loop
-      .walk([&](memref::LoadOp load) {
-        return !load.getIndices().empty() && load.getIndices().back() == loop.getInductionVar()
-                   ? WalkResult::interrupt()
-                   : WalkResult::advance();
-      })
-      .wasInterrupted();
-}
-
-/// What the store accumulates; an accumulator without a neutral element if that is nothing known.
-static Accumulator matchAccumulator(scf::ForOp loop, memref::StoreOp store) {
-  Accumulator result{};
-  result.store = store;
-  Type type = store.getValueToStore().getType();
-  if (!(type.isF32() || type.isInteger(32)) ||
-      llvm::any_of(store.getIndices(), [&](Value index) { return isDefinedIn(index, loop); }))
-    return result;
-  llvm::SmallPtrSet<Operation *, 4> dependent;
-  for (Operation &op : loop.getBody()->without_terminator()) {
-    if (auto load = dyn_cast<memref::LoadOp>(op); load && load.getMemRef() == store.getMemRef()) {
-      if (result.load || !llvm::equal(load.getIndices(), store.getIndices()))
-        return result;
-      result.load = load;
-      dependent.insert(load);
-    } else if (&op != store && llvm::any_of(op.getOperands(), [&](Value operand) {
-                 return operand.getDefiningOp() && dependent.contains(operand.getDefiningOp());
-               })) {
-      dependent.insert(&op);
-      result.combine.push_back(&op);
-    }
-  }
-  if (!result.load || result.combine.empty() || store.getValueToStore().getDefiningOp() != result.combine.back())
-    return result;
-  Value acc = result.load.getResult();
-  for (Value operand : result.combine.front()->getOperands())
-    if (operand != acc)
-      result.term = operand;
-  if (result.term)
-    result.neutral = neutralOf(result.combine, acc, result.term);
-  return result;
-}
-
-static std::optional<Reduction> matchReduction(scf::ParallelOp parallel) {
-  Reduction result{};
-  for (Operation &op : parallel.getBody()->without_terminator()) {
-    if (auto loop = dyn_cast<scf::ForOp>(op); loop && !result.loop)
-      result.loop = loop;
-    else if (!isPure(&op))
-      return {};
-  }
-  if (!result.loop || result.loop.getNumResults() || !matchPattern(result.loop.getStep(), m_One()) ||
-      !matchPattern(result.loop.getLowerBound(), m_Zero()) || !walksAlongRow(result.loop))
-    return {};
-  for (Operation &op : result.loop.getBody()->without_terminator()) {
-    if (auto store = dyn_cast<memref::StoreOp>(op)) {
-      Accumulator accumulator = matchAccumulator(result.loop, store);
-      bool isAnother = llvm::none_of(result.accumulators,
-                                     [&](Accumulator &other) { return other.store.getMemRef() == store.getMemRef(); });
-      if (!accumulator.neutral || !isAnother)
-        return {};
-      result.accumulators.push_back(std::move(accumulator));
-    } else if (!isa<memref::LoadOp>(op) && !isPure(&op)) {
-      return {};
-    }
-  }
-  return result.accumulators.empty() ? std::nullopt : std::optional(result);
-}
-
-//===----------------------------------------------------------------------===//
-// Which loops work row by row
-//===----------------------------------------------------------------------===//
-
-static bool isCounted(scf::ParallelOp loop) {
-  return loop.getInitVals().empty() &&
-         llvm::all_of(loop.getLowerBound(), [](Value v) { return matchPattern(v, m_Zero()); }) &&
-         llvm::all_of(loop.getStep(), [](Value v) { return matchPattern(v, m_One()); });
-}
-
-static bool isSameSize(Value a, Value b) {
-  APInt first, second;
-  return a == b ||
-         (matchPattern(a, m_ConstantInt(&first)) && matchPattern(b, m_ConstantInt(&second)) && first == second);
-}
-
-static ValueRange numbersOf(scf::ParallelOp loop) { return loop.getBody()->getArguments(); }
-
-static Value rootOf(Value buffer) {
-  while (auto view = buffer.getDefiningOp<ViewLikeOpInterface>())
-    buffer = view.getViewSource();
-  return buffer;
-}
-
-/// Calls `visit` with each access of memory: its buffer, its indices and whether it writes. False where there is
-/// another kind of access.
-static bool forEachAccess(scf::ParallelOp loop, function_ref<void(Value, ValueRange, bool)> visit) {
-  return !loop.walk([&](Operation *op) {
-                if (auto load = dyn_cast<memref::LoadOp>(op))
-                  visit(load.getMemRef(), load.getIndices(), false);
-                else if (auto store = dyn_cast<memref::StoreOp>(op))
-                  visit(store.getMemRef(), store.getIndices(), true);
-                else if (isa<scf::ParallelOp>(op) ? op != loop : !op->getNumRegions() && !isMemoryEffectFree(op))
-                  return WalkResult::interrupt();
-                return WalkResult::advance();
-              })
-              .wasInterrupted();
-}
-
-/// What an access says of its row: the numbers of the rows come first, or those of the elements that a split row has.
-enum class Place { Row, Element, Elsewhere };
-
-/// Whether the value is the number of the row that an element's number, the last one of a split row, is in.
-static bool isNumberOfSplitRow(const RowLoop &row, Value value) {
-  APInt divisor;
-  auto quotient = value.getDefiningOp<arith::DivUIOp>();
-  return row.split > 1 && quotient && quotient.getLhs() == numbersOf(row.loop).back() &&
-         matchPattern(quotient.getRhs(), m_ConstantInt(&divisor)) && divisor == row.split;
-}
-
-static Place placeOf(const RowLoop &row, ValueRange indices, unsigned rank) {
-  ValueRange numbers = numbersOf(row.loop).take_front(rank);
-  if (indices.size() < rank || !llvm::equal(indices.take_front(rank - 1), numbers.drop_back()))
-    return Place::Elsewhere;
-  Value last = indices[rank - 1];
-  if (last == numbers.back())
-    return row.split == 1 ? Place::Row : Place::Element;
-  return isNumberOfSplitRow(row, last) ? Place::Row : Place::Elsewhere;
-}
-
-/// Whether no row's loops touch what another row's write: every buffer that one of them writes is indexed by the row's
-/// numbers first, everywhere.
-static bool areRowsIndependent(const RowGroup &group) {
-  struct Written {
-    Value buffer;
-    Place place;
-  };
-  llvm::MapVector<Value, Written> written; // by root
-  bool isPlain = true;
-  for (const RowLoop &row : group.loops)
-    isPlain &= forEachAccess(row.loop, [&](Value buffer, ValueRange indices, bool writes) {
-      if (writes)
-        written.insert({rootOf(buffer), {buffer, placeOf(row, indices, group.rank)}});
-    });
-  for (const RowLoop &row : group.loops)
-    forEachAccess(row.loop, [&](Value buffer, ValueRange indices, bool) {
-      auto found = written.find(rootOf(buffer));
-      if (found == written.end())
-        return;
-      Place place = placeOf(row, indices, group.rank);
-      isPlain &= place != Place::Elsewhere && place == found->second.place && buffer == found->second.buffer;
-    });
-  return isPlain;
-}
-
-/// How many of the loop's numbers belong to a row of `first`; nothing if its leading dimensions are other ones.
-static std::optional<int64_t> splitOf(scf::ParallelOp loop, scf::ParallelOp first, unsigned rank) {
-  if (loop.getNumLoops() < rank)
-    return std::nullopt;
-  ValueRange sizes = ValueRange(loop.getUpperBound()).take_front(rank);
-  ValueRange rows = ValueRange(first.getUpperBound()).take_front(rank);
-  for (auto [size, row] : llvm::zip(sizes.drop_back(), rows.drop_back()))
-    if (!isSameSize(size, row))
-      return std::nullopt;
-  if (isSameSize(sizes.back(), rows.back()))
-    return 1;
-  APInt size, row;
-  if (loop.getNumLoops() != rank || !matchPattern(sizes.back(), m_ConstantInt(&size)) ||
-      !matchPattern(rows.back(), m_ConstantInt(&row)) || row.isZero() || size.urem(row) != 0 || size.ult(row))
-    return std::nullopt;
-  return size.udiv(row).getSExtValue();
-}
-
-/// The group that begins with `first`: as many neighbours as fit, a reduction among them. Empty if there is none.
-static RowGroup collectGroup(scf::ParallelOp first) {
-  SmallVector<RowLoop> neighbours;
-  for (Operation *op = first; op; op = op->getNextNode()) {
-    if (auto loop = dyn_cast<scf::ParallelOp>(op)) {
-      if (!isCounted(loop))
-        break;
-      neighbours.push_back({loop, matchReduction(loop)});
-    } else if (!isMemoryEffectFree(op) && !isa<memref::AllocOp>(op)) {
-      break;
-    }
-  }
-  RowGroup group;
-  auto reducing = llvm::find_if(neighbours, [](const RowLoop &row) { return row.reduction.has_value(); });
-  if (reducing == neighbours.end())
-    return group;
-  group.rank = reducing->loop.getNumLoops();
-  for (RowLoop row : neighbours) {
-    std::optional<int64_t> split = splitOf(row.loop, first, group.rank);
-    if (!split)
-      break;
-    row.split = *split;
-    // What reduces other things than rows is left to one thread for each: here, to few of them if that is a row.
-    if (row.split != 1 || row.loop.getNumLoops() != group.rank)
-      row.reduction.reset();
-    else if (!row.reduction && !row.loop.getBody()->getOps<scf::ForOp>().empty())
-      break;
-    group.loops.push_back(row);
-    if (!areRowsIndependent(group)) {
-      group.loops.pop_back();
-      break;
-    }
-  }
-  if (llvm::none_of(group.loops, [](const RowLoop &row) { return row.reduction.has_value(); }))
-    group.loops.clear();
-  return group;
-}
 
 //===----------------------------------------------------------------------===//
 // The launch
@@ -327,17 +57,32 @@ private:
   /// Numbers of dimensions, the last one's side by side.
   SmallVector<Value> delinearize(Value number, ValueRange sizes);
   int64_t longestRow();
-  IRMapping mapRow(scf::ParallelOp loop);
+  IRMapping mapRow(const RowLoop &each);
   void assumeAlignment();
+
+  /// An element of the row's own: a buffer, and what follows the row's numbers. Nothing for other places.
+  using Scalar = std::pair<Value, SmallVector<int64_t>>;
+  std::optional<Scalar> scalarOf(const RowLoop &each, Value buffer, ValueRange indices);
+  /// Its value where all threads have it: a store's that the first thread has made, or will.
+  Value knownValue(const RowLoop &each, memref::LoadOp load);
+  void setKnown(const RowLoop &each, memref::StoreOp store, Value value);
+  void forget(Value buffer);
+  /// Whether the loop's threads all compute what the first one stores.
+  bool isComputedByAll(const RowLoop &each);
+  /// Makes the row's threads wait for each other where the loop touches what others wrote, or writes what they read.
+  void emitBarrierBefore(const RowLoop &each);
 
   /// Neighbours that a thread works on together in the loop, where `size` says how many elements there are.
   int64_t countTogether(scf::ParallelOp loop, Value size);
-  /// Runs body(numbers) for all numbers below `size`, spread over the row's threads, `together` neighbours or one at a
-  /// time. Carries `values`: `together` of each, side by side.
+  /// Runs body(numbers) for all numbers below `size`, spread over the row's threads, some neighbours at a time. Carries
+  /// as many of each value, side by side, and returns them.
   using Body = function_ref<SmallVector<Value>(ArrayRef<Value> numbers, ValueRange carried)>;
-  SmallVector<Value> forShare(Value size, int64_t together, ValueRange values, Body body);
+  SmallVector<Value> forShare(scf::ParallelOp loop, Value size, ValueRange values, Body body);
   void emitElements(const RowLoop &each);
-  void emitReduction(scf::ParallelOp loop, Reduction reduction);
+  void emitScalars(const RowLoop &each);
+  void emitReduction(const RowLoop &each);
+  /// By the row's first thread, where there is a row.
+  void ifFirst(function_ref<void()> body);
   Value combine(const Accumulator &accumulator, Value a, Value b);
   /// `value` of the row's threads, combined: every thread of the row gets it.
   Value reduceThreads(const Accumulator &accumulator, Value value);
@@ -353,6 +98,9 @@ private:
   int64_t slot = 0; ///< of shared memory that no reduction has used
   SmallVector<Value> row;
   IRMapping aligned; ///< buffers
+  SmallVector<std::pair<Scalar, Value>> known;
+  /// Buffers since the last barrier: what threads read or wrote, and what the first of a row did.
+  llvm::SmallPtrSet<Value, 8> read, written, writtenByFirst;
 };
 } // namespace
 
@@ -374,18 +122,17 @@ int64_t RowLaunch::longestRow() {
     return matchPattern(value, m_ConstantInt(&size)) ? size.getSExtValue() : kWarpRow + 1;
   };
   for (const RowLoop &each : group.loops) {
-    int64_t size = each.reduction ? sizeOf(Reduction(*each.reduction).loop.getUpperBound()) : each.split;
-    scf::ParallelOp loop = each.loop;
-    for (Value bound : ValueRange(loop.getUpperBound()).drop_front(group.rank))
+    int64_t size = each.reduction ? sizeOf(each.reduction->loop.getUpperBound()) : each.split;
+    for (Value bound : each.elementSizes(group.rank))
       size = std::min(size * sizeOf(bound), kWarpRow + 1);
     longest = std::max(longest, size);
   }
   return longest;
 }
 
-IRMapping RowLaunch::mapRow(scf::ParallelOp loop) {
+IRMapping RowLaunch::mapRow(const RowLoop &each) {
   IRMapping mapping = aligned;
-  mapping.map(numbersOf(loop).take_front(group.rank), row); // of a split row the last is mapped by element
+  mapping.map(each.numbers().take_front(group.rank), row); // of a split row the last is mapped by element
   return mapping;
 }
 
@@ -397,7 +144,7 @@ static void cloneTogether(OpBuilder &builder, ArrayRef<Operation *> ops, Mutable
 }
 
 int64_t RowLaunch::countTogether(scf::ParallelOp loop, Value size) {
-  ValueRange rows = numbersOf(loop).take_front(group.rank);
+  ValueRange rows = ValueRange(loop.getBody()->getArguments()).take_front(group.rank);
   int64_t widest = 1;
   forEachAccess(loop, [&](Value buffer, ValueRange indices, bool) {
     bool isOfElement =
@@ -415,7 +162,13 @@ int64_t RowLaunch::countTogether(scf::ParallelOp loop, Value size) {
   return together;
 }
 
-SmallVector<Value> RowLaunch::forShare(Value size, int64_t together, ValueRange values, Body body) {
+SmallVector<Value> RowLaunch::forShare(scf::ParallelOp loop, Value size, ValueRange values, Body body) {
+  int64_t together = countTogether(loop, size);
+  if (isThere)
+    size = arith::SelectOp::create(builder, loc, isThere, size, constant(0));
+  SmallVector<Value> begin;
+  for (Value value : values)
+    begin.append(together, value);
   auto emitLoop = [&](Value from, Value to, int64_t width, ValueRange carried) {
     auto loop = scf::ForOp::create(builder, loc, from, to, constant(rowThreads * width), carried);
     OpBuilder::InsertionGuard guard(builder);
@@ -429,7 +182,7 @@ SmallVector<Value> RowLaunch::forShare(Value size, int64_t together, ValueRange 
     return SmallVector<Value>(loop.getResults());
   };
   Value end = mul(div(size, constant(together)), constant(together));
-  SmallVector<Value> carried = emitLoop(mul(thread, constant(together)), end, together, values);
+  SmallVector<Value> carried = emitLoop(mul(thread, constant(together)), end, together, begin);
   if (together == 1)
     return carried;
   // Of each value's, the first goes on.
@@ -441,78 +194,186 @@ SmallVector<Value> RowLaunch::forShare(Value size, int64_t together, ValueRange 
   return carried;
 }
 
+//===----------------------------------------------------------------------===//
+// Elements of a row that its threads know
+//===----------------------------------------------------------------------===//
+
+std::optional<RowLaunch::Scalar> RowLaunch::scalarOf(const RowLoop &each, Value buffer, ValueRange indices) {
+  if (group.placeOf(each, indices) != RowGroup::Place::Row)
+    return std::nullopt;
+  Scalar result{buffer, {}};
+  for (Value index : indices.drop_front(group.rank)) {
+    APInt number;
+    if (!matchPattern(index, m_ConstantInt(&number)))
+      return std::nullopt;
+    result.second.push_back(number.getSExtValue());
+  }
+  return result;
+}
+
+Value RowLaunch::knownValue(const RowLoop &each, memref::LoadOp load) {
+  std::optional<Scalar> scalar = scalarOf(each, load.getMemRef(), load.getIndices());
+  for (auto &[place, value] : known)
+    if (scalar && place == *scalar)
+      return value;
+  return {};
+}
+
+void RowLaunch::setKnown(const RowLoop &each, memref::StoreOp store, Value value) {
+  Scalar scalar = *scalarOf(each, store.getMemRef(), store.getIndices());
+  llvm::erase_if(known, [&](auto &entry) { return entry.first == scalar; });
+  known.push_back({scalar, value});
+}
+
+void RowLaunch::forget(Value buffer) {
+  llvm::erase_if(known, [&](auto &entry) { return entry.first.first == buffer; });
+}
+
+bool RowLaunch::isComputedByAll(const RowLoop &each) {
+  if (each.reduction)
+    return llvm::all_of(each.reduction->accumulators, [&](const Accumulator &accumulator) {
+      return scalarOf(each, accumulator.store.getMemRef(), accumulator.store.getIndices()).has_value();
+    });
+  bool isPlain = each.split == 1 && each.elementSizes(group.rank).empty();
+  for (Operation &op : each.loop.getBody()->without_terminator())
+    isPlain &= op.getNumRegions() == 0;
+  return isPlain &&
+         forEachAccess(each.loop,
+                       [&](Value buffer, ValueRange indices, bool writes) {
+                         isPlain &= !writes || scalarOf(each, buffer, indices).has_value();
+                       }) &&
+         isPlain;
+}
+
+void RowLaunch::emitBarrierBefore(const RowLoop &each) {
+  llvm::SmallPtrSet<Value, 8> reads, writes;
+  each.loop.walk([&](Operation *op) {
+    if (auto load = dyn_cast<memref::LoadOp>(op); load && !knownValue(each, load))
+      reads.insert(load.getMemRef());
+    else if (auto store = dyn_cast<memref::StoreOp>(op))
+      writes.insert(store.getMemRef());
+  });
+  bool isByFirst = each.reduction || (each.split == 1 && each.elementSizes(group.rank).empty());
+  auto meets = [](const llvm::SmallPtrSet<Value, 8> &a, const llvm::SmallPtrSet<Value, 8> &b) {
+    return llvm::any_of(a, [&](Value value) { return b.contains(value); });
+  };
+  if (meets(reads, written) || meets(reads, writtenByFirst) || meets(writes, written) || meets(writes, read) ||
+      (!isByFirst && meets(writes, writtenByFirst))) {
+    gpu::BarrierOp::create(builder, loc);
+    read.clear(), written.clear(), writtenByFirst.clear();
+  }
+  read.insert_range(reads);
+  (isByFirst ? writtenByFirst : written).insert_range(writes);
+}
+
+void RowLaunch::ifFirst(function_ref<void()> body) {
+  Value isFirst = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, thread, constant(0));
+  if (isThere)
+    isFirst = arith::AndIOp::create(builder, loc, isFirst, isThere);
+  auto branch = scf::IfOp::create(builder, loc, isFirst, /*withElseRegion=*/false);
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(branch.thenBlock());
+  body();
+}
+
+//===----------------------------------------------------------------------===//
+// Loops over a row's elements
+//===----------------------------------------------------------------------===//
+
 /// The ops of the loop's body that are the same for all elements of a row, such as loads of what a reduction found.
 static llvm::SetVector<Operation *> collectInvariant(const RowLoop &each, unsigned rank) {
-  scf::ParallelOp loop = each.loop;
   SmallVector<Value> buffers;
-  loop.walk([&](memref::StoreOp store) { buffers.push_back(store.getMemRef()); });
+  each.loop.walk([&](memref::StoreOp store) { buffers.push_back(store.getMemRef()); });
   llvm::SetVector<Operation *> invariant;
   auto isInvariant = [&](Value value) {
     auto argument = dyn_cast<BlockArgument>(value);
-    if (argument && argument.getOwner() == loop.getBody())
+    if (argument && argument.getOwner() == each.loop.getBody())
       return argument.getArgNumber() + (each.split == 1 ? 0 : 1) < rank;
-    return !isDefinedIn(value, loop) || invariant.contains(value.getDefiningOp());
+    return !isDefinedIn(value, each.loop) || invariant.contains(value.getDefiningOp());
   };
-  for (Operation &op : loop.getBody()->without_terminator()) {
+  for (Operation &op : each.loop.getBody()->without_terminator()) {
     auto load = dyn_cast<memref::LoadOp>(op);
     bool mayMove = load ? !llvm::is_contained(buffers, load.getMemRef()) : isPure(&op) && !op.getNumRegions();
-    if (mayMove && llvm::all_of(op.getOperands(), isInvariant))
-      invariant.insert(&op);
-    else if (op.getNumResults() == 1 && isNumberOfSplitRow(each, op.getResult(0)))
+    bool isSame = mayMove && llvm::all_of(op.getOperands(), isInvariant);
+    if (isSame || (op.getNumResults() == 1 && each.isNumberOfSplitRow(op.getResult(0))))
       invariant.insert(&op);
   }
   return invariant;
 }
 
 void RowLaunch::emitElements(const RowLoop &each) {
-  scf::ParallelOp loop = each.loop;
-  ValueRange sizes = ValueRange(loop.getUpperBound()).drop_front(group.rank);
+  ValueRange sizes = each.elementSizes(group.rank);
   llvm::SetVector<Operation *> invariant = collectInvariant(each, group.rank);
-  IRMapping ofRow = mapRow(loop);
+  IRMapping ofRow = mapRow(each);
+  for (Operation *op : invariant) {
+    auto load = dyn_cast<memref::LoadOp>(op);
+    if (Value value = load ? knownValue(each, load) : Value())
+      ofRow.map(load.getResult(), value);
+    else if (each.isNumberOfSplitRow(op->getResult(0)))
+      ofRow.map(op->getResult(0), row.back());
+    else
+      builder.clone(*op, ofRow);
+  }
   SmallVector<Operation *> ops;
-  auto emitInvariant = [&] {
-    for (Operation *op : invariant)
-      if (isNumberOfSplitRow(each, op->getResult(0)))
-        ofRow.map(op->getResult(0), row.back());
-      else
-        builder.clone(*op, ofRow);
-  };
-  for (Operation &op : loop.getBody()->without_terminator())
+  for (Operation &op : each.loop.getBody()->without_terminator())
     if (!invariant.contains(&op))
       ops.push_back(&op);
-  auto emitBody = [&](ArrayRef<Value> numbers) {
+  Value size = constant(each.split);
+  for (Value count : sizes)
+    size = mul(size, count);
+  forShare(each.loop, size, {}, [&](ArrayRef<Value> numbers, ValueRange) {
     SmallVector<IRMapping> mappings;
     for (Value number : numbers) {
       IRMapping &mapping = mappings.emplace_back(ofRow);
       if (each.split == 1)
-        mapping.map(numbersOf(loop).drop_front(group.rank), delinearize(number, sizes));
+        mapping.map(each.numbers().drop_front(group.rank), delinearize(number, sizes));
       else
-        mapping.map(numbersOf(loop).back(), add(mul(row.back(), constant(each.split)), number));
+        mapping.map(each.numbers().back(), add(mul(row.back(), constant(each.split)), number));
     }
     cloneTogether(builder, ops, mappings);
+    return SmallVector<Value>();
+  });
+  each.loop.walk([&](memref::StoreOp store) { forget(store.getMemRef()); });
+}
+
+/// What a row has once: every thread computes it, the first one stores it. What they can not compute from what they
+/// know, the first thread does alone.
+void RowLaunch::emitScalars(const RowLoop &each) {
+  IRMapping mapping = mapRow(each);
+  auto cloneAll = [&](bool withStores) {
+    for (Operation &op : each.loop.getBody()->without_terminator())
+      if (isa<memref::StoreOp>(op) == withStores)
+        builder.clone(op, mapping);
   };
-  Value none = constant(0), size = constant(each.split);
-  for (Value count : sizes)
-    size = mul(size, count);
-  if (!sizes.empty() || each.split != 1) {
-    emitInvariant();
-    int64_t together = countTogether(loop, size);
-    forShare(arith::SelectOp::create(builder, loc, isThere, size, none), together, {},
-             [&](ArrayRef<Value> numbers, ValueRange) { return emitBody(numbers), SmallVector<Value>(); });
+  if (!isComputedByAll(each)) {
+    ifFirst([&] {
+      for (Operation &op : each.loop.getBody()->without_terminator())
+        builder.clone(op, mapping);
+    });
+    each.loop.walk([&](memref::StoreOp store) { forget(store.getMemRef()); });
     return;
   }
-  Value isFirst = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, thread, none);
-  auto branch =
-      scf::IfOp::create(builder, loc, arith::AndIOp::create(builder, loc, isFirst, isThere), /*withElseRegion=*/false);
-  OpBuilder::InsertionGuard guard(builder);
-  builder.setInsertionPointToStart(branch.thenBlock());
-  emitInvariant();
-  emitBody({none});
+  for (Operation &op : each.loop.getBody()->without_terminator()) {
+    if (auto store = dyn_cast<memref::StoreOp>(op)) {
+      setKnown(each, store, mapping.lookupOrDefault(store.getValueToStore()));
+      continue;
+    }
+    auto load = dyn_cast<memref::LoadOp>(op);
+    if (Value value = load ? knownValue(each, load) : Value())
+      mapping.map(load.getResult(), value);
+    else
+      builder.clone(op, mapping);
+  }
+  ifFirst([&] { cloneAll(/*withStores=*/true); });
 }
+
+//===----------------------------------------------------------------------===//
+// Reductions
+//===----------------------------------------------------------------------===//
 
 Value RowLaunch::combine(const Accumulator &accumulator, Value a, Value b) {
   IRMapping mapping;
-  mapping.map(Accumulator(accumulator).load.getResult(), a);
+  mapping.map(accumulator.load.getResult(), a);
   mapping.map(accumulator.term, b);
   Operation *last = nullptr;
   for (Operation *op : accumulator.combine)
@@ -549,56 +410,77 @@ Value RowLaunch::reduceThreads(const Accumulator &accumulator, Value value) {
   return reduceLanes(mine, warps);
 }
 
-void RowLaunch::emitReduction(scf::ParallelOp loop, Reduction reduction) {
-  IRMapping mapping = mapRow(loop);
-  for (Operation &op : loop.getBody()->without_terminator())
+void RowLaunch::emitReduction(const RowLoop &each) {
+  const Reduction &reduction = *each.reduction;
+  ArrayRef<Accumulator> accumulators = reduction.accumulators;
+  IRMapping mapping = mapRow(each);
+  for (Operation &op : each.loop.getBody()->without_terminator())
     if (&op != reduction.loop)
       builder.clone(op, mapping);
-  ArrayRef<Accumulator> accumulators = reduction.accumulators;
   SmallVector<Operation *> ops;
-  for (Operation &op : reduction.loop.getBody()->without_terminator())
-    if (llvm::none_of(accumulators, [&](Accumulator each) { return &op == each.load || &op == each.store; }))
+  for (Operation &op : reduction.loop.getBody()->without_terminator()) {
+    auto load = dyn_cast<memref::LoadOp>(op);
+    if (Value value = load ? knownValue(each, load) : Value())
+      mapping.map(load.getResult(), value);
+    else if (llvm::none_of(accumulators, [&](const Accumulator &a) { return &op == a.load || &op == a.store; }))
       ops.push_back(&op);
-  Value bound = mapping.lookupOrDefault(reduction.loop.getUpperBound()), none = constant(0);
-  // As many sums of each accumulator as a thread works on elements at a time.
-  int64_t together = countTogether(loop, bound);
-  SmallVector<Value> sums;
-  for (const Accumulator &each : accumulators)
-    sums.append(together, arith::ConstantOp::create(builder, loc, each.neutral));
-  Value size = arith::SelectOp::create(builder, loc, isThere, bound, none);
-  sums = forShare(size, together, sums, [&](ArrayRef<Value> numbers, ValueRange carried) {
+  }
+  SmallVector<Value> neutrals, totals, results;
+  for (const Accumulator &accumulator : accumulators)
+    neutrals.push_back(arith::ConstantOp::create(builder, loc, accumulator.neutral));
+  Value size = mapping.lookupOrDefault(reduction.loop.getUpperBound());
+  SmallVector<Value> sums = forShare(each.loop, size, neutrals, [&](ArrayRef<Value> numbers, ValueRange carried) {
     SmallVector<IRMapping> mappings(numbers.size(), mapping);
     for (auto [i, number] : llvm::enumerate(numbers)) {
       mappings[i].map(reduction.loop.getInductionVar(), number);
-      for (auto [a, each] : llvm::enumerate(accumulators))
-        mappings[i].map(Accumulator(each).load.getResult(), carried[a * numbers.size() + i]);
+      for (auto [a, accumulator] : llvm::enumerate(accumulators))
+        mappings[i].map(accumulator.load.getResult(), carried[a * numbers.size() + i]);
     }
     cloneTogether(builder, ops, mappings);
     SmallVector<Value> next;
-    for (const Accumulator &each : accumulators)
+    for (const Accumulator &accumulator : accumulators)
       for (IRMapping &clone : mappings)
-        next.push_back(clone.lookup(Accumulator(each).store.getValueToStore()));
+        next.push_back(clone.lookup(accumulator.store.getValueToStore()));
     return next;
   });
-  SmallVector<Value> totals;
-  for (auto [a, each] : llvm::enumerate(accumulators)) {
+  size_t together = sums.size() / accumulators.size();
+  for (auto [a, accumulator] : llvm::enumerate(accumulators)) {
     ArrayRef<Value> mine = ArrayRef(sums).slice(a * together, together);
     Value total = mine.front();
     for (Value sum : mine.drop_front())
-      total = combine(each, total, sum);
-    totals.push_back(reduceThreads(each, total));
+      total = combine(accumulator, total, sum);
+    totals.push_back(reduceThreads(accumulator, total));
   }
-  Value isFirst = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, thread, none);
-  auto branch =
-      scf::IfOp::create(builder, loc, arith::AndIOp::create(builder, loc, isFirst, isThere), /*withElseRegion=*/false);
-  OpBuilder::InsertionGuard guard(builder);
-  builder.setInsertionPointToStart(branch.thenBlock());
-  for (auto [each, total] : llvm::zip(accumulators, totals)) {
-    Value acc = builder.clone(*Accumulator(each).load, mapping)->getResult(0);
-    Value result = combine(each, acc, total);
-    mapping.map(Accumulator(each).store.getValueToStore(), result);
-    builder.clone(*Accumulator(each).store, mapping);
-  }
+  auto emitResults = [&] {
+    for (auto [accumulator, total] : llvm::zip(accumulators, totals)) {
+      Value before = knownValue(each, accumulator.load);
+      if (!before)
+        before = builder.clone(*accumulator.load, mapping)->getResult(0);
+      results.push_back(combine(accumulator, before, total));
+    }
+  };
+  auto emitStores = [&] {
+    for (auto [accumulator, result] : llvm::zip(accumulators, results)) {
+      IRMapping stored = mapping;
+      stored.map(accumulator.store.getValueToStore(), result);
+      builder.clone(*accumulator.store, stored);
+    }
+  };
+  bool isKnown = isComputedByAll(each) && llvm::all_of(accumulators, [&](const Accumulator &accumulator) {
+                   return knownValue(each, accumulator.load) != nullptr;
+                 });
+  if (isKnown)
+    emitResults();
+  ifFirst([&] {
+    if (!isKnown)
+      emitResults();
+    emitStores();
+  });
+  for (auto [accumulator, result] : llvm::zip(accumulators, results))
+    if (isKnown)
+      setKnown(each, accumulator.store, result);
+    else
+      forget(accumulator.store.getMemRef());
 }
 
 /// Says of dense buffers what the C interface and the workspace promise of them.
@@ -631,10 +513,14 @@ void RowLaunch::emit() {
 
   assumeAlignment();
   inBlock = launch.getThreadIds().x;
-  thread = rem(inBlock, constant(rowThreads));
-  Value number = add(mul(launch.getBlockIds().x, constant(rowsInBlock)), div(inBlock, constant(rowThreads)));
-  isThere = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ult, number, rows);
-  number = arith::SelectOp::create(builder, loc, isThere, number, constant(0));
+  thread = rowsInBlock > 1 ? rem(inBlock, constant(rowThreads)) : inBlock;
+  Value number = launch.getBlockIds().x;
+  if (rowsInBlock > 1)
+    number = add(mul(number, constant(rowsInBlock)), div(inBlock, constant(rowThreads)));
+  if (rowsInBlock > 1) {
+    isThere = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ult, number, rows);
+    number = arith::SelectOp::create(builder, loc, isThere, number, constant(0));
+  }
   row = delinearize(number, sizes);
   if (sharedBytes) {
     auto space = gpu::AddressSpaceAttr::get(builder.getContext(), gpu::AddressSpace::Workgroup);
@@ -642,16 +528,16 @@ void RowLaunch::emit() {
     shared = gpu::DynamicSharedMemoryOp::create(builder, loc, type);
   }
   for (const RowLoop &each : group.loops) {
-    // What one thread wrote of a row is read by others.
-    if (&each != &group.loops.front())
-      gpu::BarrierOp::create(builder, loc);
+    emitBarrierBefore(each);
     if (each.reduction)
-      emitReduction(each.loop, *each.reduction);
+      emitReduction(each);
+    else if (each.split == 1 && each.elementSizes(group.rank).empty())
+      emitScalars(each);
     else
       emitElements(each);
   }
   for (const RowLoop &each : group.loops)
-    scf::ParallelOp(each.loop).erase();
+    each.loop.erase();
 }
 
 namespace {
@@ -675,7 +561,7 @@ struct LaunchRows : qlow::impl::LaunchRowsBase<LaunchRows> {
     for (scf::ParallelOp loop : loops) {
       if (taken.contains(loop))
         continue;
-      RowGroup group = collectGroup(loop);
+      RowGroup group = collectRowGroup(loop);
       for (const RowLoop &each : group.loops)
         taken.insert(each.loop);
       if (group.loops.empty())
