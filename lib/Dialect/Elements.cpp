@@ -8,6 +8,7 @@
 #include "qlow/Dialect/Elements.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
@@ -459,10 +460,34 @@ Value ElementReader::emitValue(OpBuilder &builder, Location loc, ValueRange indi
   return x;
 }
 
-Value ElementReader::emitQuantized(OpBuilder &builder, Location loc, Value x, ValueRange indices) const {
+/// x / scale, correctly rounded wherever its integer and no sign of a zero matters, by the inverse of a scale that
+/// many x have: q = x * r leaves a remainder x - q * s, exact by one fma, that corrects it. The second correction is
+/// correctly rounded, as the first is within a unit of the quotient and r is the rounded inverse (P. Markstein:
+/// Computation of elementary functions on the IBM RISC System/6000 processor, 1990). Scales far from 1 come nearer to
+/// it first, so that neither inverse nor remainder is subnormal; what overflows then saturates all the same.
+static Value emitQuotient(Math &m, Value x, Value scale) {
+  constexpr float kFar = 0x1p64f, kSaturates = 0x1p22f;
+  Value magnitude = m.make<math::AbsFOp>(scale), one = m.number(x, 1);
+  Value nearer = m.select(m.compare(FloatPredicate::OLT, magnitude, 1 / kFar), m.number(x, kFar), one);
+  nearer = m.select(m.compare(FloatPredicate::OGT, magnitude, kFar), m.number(x, 1 / kFar), nearer);
+  Value s = m.make<arith::MulFOp>(scale, nearer), inverse = m.make<arith::DivFOp>(one, s);
+  x = m.make<arith::MulFOp>(x, nearer);
+  Value first = m.make<arith::MulFOp>(x, inverse), quotient = first;
+  Value minus = m.make<arith::NegFOp>(s);
+  for (int i = 0; i < 2; ++i)
+    quotient = m.make<math::FmaOp>(m.make<math::FmaOp>(quotient, minus, x), inverse, quotient);
+  return m.select(m.compare(FloatPredicate::OLT, m.make<math::AbsFOp>(first), kSaturates), quotient, first);
+}
+
+Value ElementReader::emitQuantized(OpBuilder &builder, Location loc, Value x, ValueRange indices, bool hasFma) const {
   Math m{builder, loc};
   if (Value offset = emitOffset(builder, loc, indices))
     x = m.make<arith::SubFOp>(x, offset);
-  x = m.make<arith::DivFOp>(x, emitScale(builder, loc, indices));
+  Value scale = emitScale(builder, loc, indices);
+  bool sharesScale = type.getBlock().empty() || type.getBlock().back() != 1;
+  if (hasFma && sharesScale && type.getFormat()->kind == DecodeKind::Integer)
+    x = emitQuotient(m, x, scale);
+  else
+    x = m.make<arith::DivFOp>(x, scale);
   return emitEncode(builder, loc, *type.getFormat(), x, emitZeroPoint(builder, loc, indices));
 }

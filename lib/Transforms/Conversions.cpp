@@ -184,13 +184,13 @@ static void replaceByParts(RewriterBase &rewriter, Operation *op, Value codes, V
 }
 
 static Value emitQuantizedCodes(OpBuilder &builder, Location loc, RankedTensorType type, Value input,
-                                ValueRange otherParts) {
+                                ValueRange otherParts, bool hasFma) {
   SmallVector<Value> parts = {Value()};
   llvm::append_range(parts, otherParts);
   ElementReader reader(cast<QType>(type.getElementType()), parts, makeHoistingLoad(builder));
   CodeTensor codes{type, emitSizes(builder, loc, input), {input}, {}};
   codes.code = [&](OpBuilder &builder, Location loc, ValueRange elements, ValueRange indices) {
-    return reader.emitQuantized(builder, loc, emitToF32(builder, loc, elements.front()), indices);
+    return reader.emitQuantized(builder, loc, emitToF32(builder, loc, elements.front()), indices, hasFma);
   };
   return codes.emit(builder, loc);
 }
@@ -203,10 +203,10 @@ Value qlow::emitPackedCodes(OpBuilder &builder, Location loc, RankedTensorType t
   return packed.emit(builder, loc);
 }
 
-void qlow::lowerQuantize(RewriterBase &rewriter, QuantizeOp op) {
+void qlow::lowerQuantize(RewriterBase &rewriter, QuantizeOp op, bool hasFma) {
   rewriter.setInsertionPoint(op);
   auto type = cast<RankedTensorType>(op.getType());
-  replaceByParts(rewriter, op, emitQuantizedCodes(rewriter, op.getLoc(), type, op.getInput(), op.getParts()),
+  replaceByParts(rewriter, op, emitQuantizedCodes(rewriter, op.getLoc(), type, op.getInput(), op.getParts(), hasFma),
                  op.getParts());
 }
 
@@ -421,7 +421,7 @@ static Value emitMeasuredZero(OpBuilder &builder, Location loc, RankedTensorType
   return codes.emit(builder, loc);
 }
 
-void qlow::lowerQuantizeDynamic(RewriterBase &rewriter, QuantizeDynamicOp op) {
+void qlow::lowerQuantizeDynamic(RewriterBase &rewriter, QuantizeDynamicOp op, bool hasFma) {
   rewriter.setInsertionPoint(op);
   Location loc = op.getLoc();
   auto type = cast<RankedTensorType>(op.getType());
@@ -449,5 +449,5 @@ void qlow::lowerQuantizeDynamic(RewriterBase &rewriter, QuantizeDynamicOp op) {
     parts.push_back(
         emitMeasuredZero(rewriter, loc, RankedTensorType::get(shape, element), scaleSizes, extremes[0], scale));
   }
-  replaceByParts(rewriter, op, emitQuantizedCodes(rewriter, loc, type, op.getInput(), parts), parts);
+  replaceByParts(rewriter, op, emitQuantizedCodes(rewriter, loc, type, op.getInput(), parts, hasFma), parts);
 }

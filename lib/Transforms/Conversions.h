@@ -42,8 +42,8 @@ mlir::Value emitPackedCodes(mlir::OpBuilder &builder, mlir::Location loc, mlir::
                             mlir::Value codes);
 
 /// Replaces the op by linalg over parts and a qlow.compose.
-void lowerQuantize(mlir::RewriterBase &rewriter, QuantizeOp op);
-void lowerQuantizeDynamic(mlir::RewriterBase &rewriter, QuantizeDynamicOp op);
+void lowerQuantize(mlir::RewriterBase &rewriter, QuantizeOp op, bool hasFma);
+void lowerQuantizeDynamic(mlir::RewriterBase &rewriter, QuantizeDynamicOp op, bool hasFma);
 void lowerDequantize(mlir::RewriterBase &rewriter, DequantizeOp op);
 void lowerRequantize(mlir::RewriterBase &rewriter, RequantizeOp op);
 

@@ -31,8 +31,9 @@ using namespace qlow;
 
 static constexpr int64_t kThreads = 256;
 static constexpr int64_t kWarp = 32;
-/// A warp takes a row that is known to be no longer; else a block does.
+/// A warp takes a row that is known to be no longer, else a block does; fewer lanes take one that leaves them little.
 static constexpr int64_t kWarpRow = 1024;
+static constexpr int64_t kLaneElements = 16;
 /// Neighbours in a row that a thread works on together are loaded by one instruction of so many bytes at most, which
 /// all buffers are aligned to.
 static constexpr int64_t kVectorBytes = 16;
@@ -389,8 +390,8 @@ Value RowLaunch::reduceThreads(const Accumulator &accumulator, Value value) {
     }
     return of;
   };
-  value = reduceLanes(value, kWarp);
-  if (rowThreads == kWarp)
+  value = reduceLanes(value, std::min(rowThreads, kWarp));
+  if (rowThreads <= kWarp)
     return value;
   // Each warp's value, by way of shared memory: all lanes that read one of them have it.
   int64_t warps = rowThreads / kWarp;
@@ -493,7 +494,10 @@ void RowLaunch::assumeAlignment() {
 }
 
 void RowLaunch::emit() {
-  rowThreads = longestRow() <= kWarpRow ? kWarp : kThreads;
+  int64_t longest = longestRow();
+  rowThreads = longest <= kWarpRow ? kWarp : kThreads;
+  while (rowThreads <= kWarp && rowThreads > 8 && rowThreads * kLaneElements / 2 >= longest)
+    rowThreads /= 2;
   int64_t rowsInBlock = kThreads / rowThreads;
   scf::ParallelOp first = group.loops.front().loop;
   ValueRange sizes = ValueRange(first.getUpperBound()).take_front(group.rank);

@@ -128,10 +128,11 @@ static void lowerDim(IRRewriter &rewriter, tensor::DimOp op) {
 }
 
 static LogicalResult lowerOp(IRRewriter &rewriter, Operation *op, const Target &target) {
+  bool hasFma = target.family().hasNative(FloatUnit::Fma, target.machine());
   return TypeSwitch<Operation *, LogicalResult>(op)
       .Case([&](MatmulOp matmul) { return lowerMatmul(rewriter, matmul, target); })
-      .Case([&](QuantizeOp quantize) { return lowerQuantize(rewriter, quantize), success(); })
-      .Case([&](QuantizeDynamicOp quantize) { return lowerQuantizeDynamic(rewriter, quantize), success(); })
+      .Case([&](QuantizeOp quantize) { return lowerQuantize(rewriter, quantize, hasFma), success(); })
+      .Case([&](QuantizeDynamicOp quantize) { return lowerQuantizeDynamic(rewriter, quantize, hasFma), success(); })
       .Case([&](DequantizeOp dequantize) { return lowerDequantize(rewriter, dequantize), success(); })
       .Case([&](RequantizeOp requantize) { return lowerRequantize(rewriter, requantize), success(); })
       .Case([&](tensor::DimOp dim) { return lowerDim(rewriter, dim), success(); })

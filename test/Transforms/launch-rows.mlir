@@ -55,14 +55,14 @@ func.func @norm(%x: memref<?x?xf32>, %s: memref<?xf32>, %y: memref<?x?xf32>, %m:
 
 // -----
 
-// Short rows take a warp each, and need no shared memory; two accumulations of one loop; a dimension that is split into
+// Short rows take some lanes each, and need no shared memory; two accumulations of one loop; a dimension that is split into
 // the rows' blocks.
 // CHECK-LABEL: func @blocks
-// CHECK: arith.ceildivui %{{.+}}, %c8
+// CHECK: arith.ceildivui %{{.+}}, %c32
 // CHECK: gpu.launch
 // CHECK-NOT: workgroup
 // CHECK: %{{.+}}:8 = scf.for
-// CHECK-COUNT-10: gpu.shuffle
+// CHECK-COUNT-6: gpu.shuffle
 // CHECK-NOT: gpu.shuffle
 // CHECK: arith.mulf %{{.+}}, %[[SCALE:.+]] : f32
 // CHECK-COUNT-3: arith.mulf %{{.+}}, %[[SCALE]] : f32

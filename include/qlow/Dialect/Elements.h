@@ -83,9 +83,9 @@ public:
   /// scale * (decode(code) - zero) + offset in f32, each operation rounded once.
   mlir::Value emitValue(mlir::OpBuilder &builder, mlir::Location loc, mlir::ValueRange indices) const;
   /// The code, i32, of the f32 `x` at this place: encode((x - offset) / scale, zero). Does not read the codes, so the
-  /// first part may be null.
-  mlir::Value emitQuantized(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value x,
-                            mlir::ValueRange indices) const;
+  /// first part may be null. With `hasFma` the division may be multiply-adds; the code is the same.
+  mlir::Value emitQuantized(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value x, mlir::ValueRange indices,
+                            bool hasFma) const;
 
 private:
   QType type;

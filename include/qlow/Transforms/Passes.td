@@ -246,7 +246,7 @@ def LaunchRows : Pass<"qlow-launch-rows", "::mlir::ModuleOp"> {
 
     Loops belong together where all dimensions of the first reduction are their leading ones, and every buffer that one
     of them writes is indexed by these first. A reduction combines 32 bits by one associative op along the dimension that
-    lies side by side. Rows known to be short take a warp instead of a block. Does nothing for targets that are no
+    lies side by side. Rows known to be short take a warp or some lanes of it instead of a block. Does nothing for targets that are no
     device, and does not touch reductions along other dimensions.
   }];
   let options = [Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">];
