@@ -16,6 +16,7 @@ using namespace mlir;
 
 void qlow::buildImportPipeline(OpPassManager &manager) {
   manager.addPass(createImportQuant());
+  manager.addPass(createImportArith());
   manager.addPass(createImportTosa());
   manager.addPass(createImportLinalg());
   manager.addPass(createCheckImported());

@@ -44,6 +44,28 @@ def ImportQuant : Pass<"qlow-import-quant", "::mlir::ModuleOp"> {
   let statistics = [Statistic<"numProducts", "products", "Number of matmuls that became qlow.matmul">];
 }
 
+def ImportArith : Pass<"qlow-import-arith", "::mlir::ModuleOp"> {
+  let summary = "Keep what combines a dynamic tensor with itself from being folded";
+  let description = [{
+    Precondition: as for qlow-import-quant, which comes first. Upstream folds `xori` and `cmpi` of a value and itself to a
+    constant of the result's type, and a constant has no dynamic size. Before:
+
+    ```mlir
+    %y = arith.xori %x, %x : tensor<?x4xi32>
+    ```
+
+    After, where folding the body leaves the sizes alone:
+
+    ```mlir
+    %y = linalg.generic ... ins(%x, %x : tensor<?x4xi32>, tensor<?x4xi32>) { arith.xori }
+    ```
+
+    Does not touch scalars, tensors of static shape, or arith of different values.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect"];
+}
+
 def ImportTosa : Pass<"qlow-import-tosa", "::mlir::ModuleOp"> {
   let summary = "Turn tosa.matmul and tosa.rescale into qlow ops, other tosa into linalg";
   let description = [{
