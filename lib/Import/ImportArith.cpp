@@ -23,7 +23,8 @@ namespace qlow {
 using namespace mlir;
 using namespace qlow;
 
-/// Whether `op` is elementwise arith with one tensor of dynamic size as all of its operands, of which there are several.
+/// Whether `op` is elementwise arith with one tensor of dynamic size as all of its operands, of which there are
+/// several.
 static bool combinesWithItself(Operation *op) {
   if (!isa<arith::ArithDialect>(op->getDialect()) || op->getNumResults() != 1 || op->getNumOperands() < 2)
     return false;

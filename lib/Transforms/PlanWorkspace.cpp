@@ -19,6 +19,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringMap.h"
 
 namespace qlow {
 #define GEN_PASS_DEF_PLANWORKSPACE
@@ -190,14 +191,28 @@ void Planner::turnResultsIntoArguments() {
 // Buffers carried by loops
 //===----------------------------------------------------------------------===//
 
-/// Whether both buffers have the same sizes whatever the arguments' are. Buffers carried by loops around them must have
-/// been replaced.
+/// What the caller calls this size of an argument; empty where it has no name.
+static StringRef nameOfDim(func::FuncOp function, BlockArgument argument, int64_t d) {
+  auto names = function.getArgAttrOfType<ArrayAttr>(argument.getArgNumber(), "qlow.dims");
+  auto name = names && d < static_cast<int64_t>(names.size()) ? dyn_cast<StringAttr>(names[d]) : StringAttr();
+  return name ? name.getValue() : StringRef();
+}
+
+/// Whether both buffers have the same sizes whatever the arguments' are; those of one name are one number. Buffers
+/// carried by loops around them must have been replaced.
 bool Planner::haveOneShape(Value a, Value b) {
   Block scratch;
   OpBuilder builder(function.getContext());
   builder.setInsertionPointToEnd(&scratch);
+  llvm::StringMap<Value> named;
   auto dim = [&](BlockArgument argument, int64_t d) -> Value {
-    return memref::DimOp::create(builder, argument.getLoc(), argument, d);
+    StringRef name = nameOfDim(function, argument, d);
+    if (Value known = name.empty() ? Value() : named.lookup(name))
+      return known;
+    Value size = memref::DimOp::create(builder, argument.getLoc(), argument, d);
+    if (!name.empty())
+      named[name] = size;
+    return size;
   };
   SizeExpressions sizes(builder, roots, dim, roots.width, SizeExpressions::Wrap);
   for (int64_t d = 0, rank = cast<MemRefType>(a.getType()).getRank(); d < rank; ++d)

@@ -390,3 +390,33 @@ func.func @slots(%a: memref<6x64xi8>, %w: memref<64x32xi8>, %s: memref<f32>) -> 
     } recipes <[#vnni]>
   return %out : memref<6x32xi32>
 }
+
+// -----
+
+// Sizes of one name are one number, whichever argument has them; without names they are two.
+// CHECK-LABEL: @carried_same_name
+// CHECK: scf.for
+func.func @carried_same_name(%x: memref<?xf32> {qlow.dims = ["m"]}, %y: memref<?xf32> {qlow.dims = ["m"]}, %n: index) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %z = scf.for %i = %c0 to %n step %c1 iter_args(%a = %x) -> memref<?xf32> {
+    "test.step"(%a) : (memref<?xf32>) -> ()
+    scf.yield %y : memref<?xf32>
+  }
+  "test.step"(%z) : (memref<?xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @carried_other_name(%x: memref<?xf32> {qlow.dims = ["m"]}, %y: memref<?xf32> {qlow.dims = ["k"]}, %n: index) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  // expected-error@+1 {{'scf.for' op carries a buffer of shape 'memref<?xf32>' whose sizes may change: expected each iteration to leave it as large as it was}}
+  %z = scf.for %i = %c0 to %n step %c1 iter_args(%a = %x) -> memref<?xf32> {
+    "test.step"(%a) : (memref<?xf32>) -> ()
+    scf.yield %y : memref<?xf32>
+  }
+  "test.step"(%z) : (memref<?xf32>) -> ()
+  return
+}
