@@ -36,81 +36,105 @@ static constexpr int64_t kReadAhead = 8192;
 
 static int64_t peakSums(const MultiplyRow &row) { return row.temporaries == 0 ? 12 : 8; }
 
-/// Entries limits_peak and limits_read, which take a pointer and a count.
-static llvm::Expected<LoadedObject> compile(MLIRContext &context, const Target &target, const MultiplyRow &row) {
-  Location loc = UnknownLoc::get(&context);
-  OwningOpRef<ModuleOp> module = ModuleOp::create(loc);
-  OpBuilder builder = OpBuilder::atBlockEnd(module->getBody());
-  auto pointer = LLVM::LLVMPointerType::get(&context);
-  auto i64 = builder.getI64Type();
-  // Entries are compiled for any machine; the loop they call is compiled for this one.
-  auto begin = [&](StringRef name) {
-    auto type = builder.getFunctionType({pointer, i64}, {});
-    auto func = func::FuncOp::create(builder, loc, ("loop." + name).str(), type);
-    auto entry = func::FuncOp::create(builder, loc, ("limits_" + name).str(), type);
-    builder.setInsertionPointToStart(entry.addEntryBlock());
-    func::CallOp::create(builder, loc, func, entry.getArguments());
-    func::ReturnOp::create(builder, loc);
-    builder.setInsertionPointToStart(func.addEntryBlock());
-    return func;
-  };
-  auto constant = [&](int64_t value) -> Value { return arith::ConstantIntOp::create(builder, loc, value, 64); };
-  auto at = [&](Value base, Value bytes) -> Value {
-    return LLVM::GEPOp::create(builder, loc, pointer, builder.getI8Type(), base, ValueRange{bytes});
-  };
-  // Sums held in registers; what they end in is stored, so that no loop can be left out.
-  auto loop = [&](func::FuncOp func, Type type, int64_t count, int64_t step,
-                  llvm::function_ref<void(Value, SmallVectorImpl<Value> &)> body) {
-    Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(type));
-    auto repeat = scf::ForOp::create(builder, loc, constant(0), func.getArgument(1), constant(step),
-                                     SmallVector<Value>(count, zero));
-    builder.setInsertionPointToStart(repeat.getBody());
-    SmallVector<Value> sums(repeat.getRegionIterArgs());
-    body(repeat.getInductionVar(), sums);
-    scf::YieldOp::create(builder, loc, sums);
-    builder.setInsertionPointAfter(repeat);
-    for (auto [i, sum] : llvm::enumerate(repeat.getResults()))
-      LLVM::StoreOp::create(builder, loc, sum, at(func.getArgument(0), constant(static_cast<int64_t>(i) * 64)), 1);
-    func::ReturnOp::create(builder, loc);
-    builder.setInsertionPointToEnd(module->getBody());
-  };
+namespace {
+/// Emits functions of a pointer and a count, each with one loop.
+class LoopEmitter {
+public:
+  LoopEmitter(ModuleOp module) : builder(OpBuilder::atBlockEnd(module.getBody())), loc(module.getLoc()) {}
+  void emitPeak(const MultiplyRow &row);
+  void emitRead(const Machine &machine);
 
-  func::FuncOp peak = begin("peak");
+private:
+  using Body = llvm::function_ref<void(Value position, SmallVectorImpl<Value> &sums)>;
+  void begin(StringRef name);
+  void emitLoop(Type type, int64_t count, int64_t step, Body body);
+
+  Value constant(int64_t value) { return arith::ConstantIntOp::create(builder, loc, value, 64); }
+  /// What the pointer points to, `bytes` further on.
+  Value load(Type type, Value bytes, bool isVolatile = false) {
+    return LLVM::LoadOp::create(builder, loc, type, at(bytes), /*alignment=*/1, isVolatile);
+  }
+  Value at(Value bytes) {
+    Value base = function.getArgument(0);
+    return LLVM::GEPOp::create(builder, loc, base.getType(), builder.getI8Type(), base, ValueRange{bytes});
+  }
+
+  OpBuilder builder;
+  Location loc;
+  func::FuncOp function;
+};
+} // namespace
+
+/// Entries are compiled for any machine; the loop they call is compiled for this one.
+void LoopEmitter::begin(StringRef name) {
+  auto pointer = LLVM::LLVMPointerType::get(builder.getContext());
+  auto type = builder.getFunctionType({pointer, builder.getI64Type()}, {});
+  function = func::FuncOp::create(builder, loc, ("loop." + name).str(), type);
+  auto entry = func::FuncOp::create(builder, loc, ("limits_" + name).str(), type);
+  builder.setInsertionPointToStart(entry.addEntryBlock());
+  func::CallOp::create(builder, loc, function, entry.getArguments());
+  func::ReturnOp::create(builder, loc);
+  builder.setInsertionPointToStart(function.addEntryBlock());
+}
+
+/// Sums held in registers; what they end in is stored, so that no loop can be left out.
+void LoopEmitter::emitLoop(Type type, int64_t count, int64_t step, Body body) {
+  Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(type));
+  auto repeat = scf::ForOp::create(builder, loc, constant(0), function.getArgument(1), constant(step),
+                                   SmallVector<Value>(count, zero));
+  builder.setInsertionPointToStart(repeat.getBody());
+  SmallVector<Value> sums(repeat.getRegionIterArgs());
+  body(repeat.getInductionVar(), sums);
+  scf::YieldOp::create(builder, loc, sums);
+  builder.setInsertionPointAfter(repeat);
+  for (auto [i, sum] : llvm::enumerate(repeat.getResults()))
+    LLVM::StoreOp::create(builder, loc, sum, at(constant(static_cast<int64_t>(i) * 64)), 1);
+  func::ReturnOp::create(builder, loc);
+  builder.setInsertionPointAfter(function);
+}
+
+/// A row of one instruction needs sums enough to hide its latency. One of several must not have equal products, which
+/// would be computed once, and all of its registers must stay registers: two left sides, read anew each time so that no
+/// product moves out of the loop, times four right sides.
+void LoopEmitter::emitPeak(const MultiplyRow &row) {
+  begin("peak");
   auto sum = VectorType::get({row.n}, row.isFloat ? Type(builder.getF32Type()) : builder.getI32Type());
   Type element = row.isFloat ? Type(builder.getF32Type()) : builder.getIntegerType(8 * elementBytes(row.storedLhs));
   auto operand = VectorType::get({row.n * row.k}, element);
-  // A row of one instruction needs sums enough to hide its latency. One of several must not have equal products, which
-  // would be computed once, and all of its registers must stay registers: two left sides, read anew each time so that
-  // no product moves out of the loop, times four right sides.
-  bool isOne = row.temporaries == 0;
   SmallVector<Value> rhs;
-  for (int64_t i = 0; i < (isOne ? 1 : 4); ++i)
-    rhs.push_back(LLVM::LoadOp::create(builder, loc, operand, at(peak.getArgument(0), constant(i * 64)), 1));
-  loop(peak, sum, peakSums(row), 1, [&](Value, SmallVectorImpl<Value> &sums) {
+  for (int64_t i = 0, count = row.temporaries == 0 ? 1 : 4; i < count; ++i)
+    rhs.push_back(load(operand, constant(i * 64)));
+  emitLoop(sum, peakSums(row), 1, [&](Value, SmallVectorImpl<Value> &sums) {
     Value lhs;
     for (auto [i, value] : llvm::enumerate(sums)) {
       if (i % 4 == 0)
-        lhs = LLVM::LoadOp::create(builder, loc, operand,
-                                   at(peak.getArgument(0), constant(static_cast<int64_t>(i + 16) * 16)), 1,
-                                   /*isVolatile=*/true);
+        lhs = load(operand, constant(static_cast<int64_t>(i + 16) * 16), /*isVolatile=*/true);
       value = row.emit(builder, loc, value, lhs, rhs[i % rhs.size()]);
     }
   });
+}
 
-  func::FuncOp read = begin("read");
-  int64_t bytes = target.machine().vectorBits / 8;
+/// Reads ask ahead of time: hardware alone does not read as fast as the machine can.
+void LoopEmitter::emitRead(const Machine &machine) {
+  begin("read");
+  int64_t bytes = machine.vectorBits / 8;
   auto vector = VectorType::get({bytes / 4}, builder.getI32Type());
-  loop(read, vector, 8, 8 * bytes, [&](Value position, SmallVectorImpl<Value> &sums) {
+  emitLoop(vector, 8, 8 * bytes, [&](Value position, SmallVectorImpl<Value> &sums) {
     for (auto [i, value] : llvm::enumerate(sums)) {
       Value offset = arith::AddIOp::create(builder, loc, position, constant(static_cast<int64_t>(i) * bytes));
-      // Asked for ahead of time: hardware alone does not read as fast as the machine can.
       Value ahead = arith::AddIOp::create(builder, loc, offset, constant(kReadAhead));
-      LLVM::Prefetch::create(builder, loc, at(read.getArgument(0), ahead), /*rw=*/0, /*hint=*/3, /*cache=*/1);
-      Value loaded = LLVM::LoadOp::create(builder, loc, vector, at(read.getArgument(0), offset), 1);
-      value = arith::XOrIOp::create(builder, loc, value, loaded);
+      LLVM::Prefetch::create(builder, loc, at(ahead), /*rw=*/0, /*hint=*/3, /*cache=*/1);
+      value = arith::XOrIOp::create(builder, loc, value, load(vector, offset));
     }
   });
+}
 
+/// Entries limits_peak and limits_read, which take a pointer and a count.
+static llvm::Expected<LoadedObject> compileLoops(MLIRContext &context, const Target &target, const MultiplyRow &row) {
+  OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context));
+  LoopEmitter loops(*module);
+  loops.emitPeak(row);
+  loops.emitRead(target.machine());
   PassManager passes(&context);
   if (failed(parsePassPipeline("convert-scf-to-cf,convert-vector-to-llvm,convert-to-llvm,reconcile-unrealized-casts",
                                passes)) ||
@@ -127,7 +151,7 @@ static llvm::Expected<LoadedObject> compile(MLIRContext &context, const Target &
 
 llvm::Expected<MachineLimits> MachineLimits::compile(MLIRContext &context, const Target &target,
                                                      const MultiplyRow &row) {
-  llvm::Expected<LoadedObject> object = ::compile(context, target, row);
+  llvm::Expected<LoadedObject> object = compileLoops(context, target, row);
   if (!object)
     return object.takeError();
   MachineLimits limits(std::move(*object));
