@@ -361,6 +361,10 @@ LogicalResult Recorder::addResult(unsigned index) {
     if (func.getArgumentTypes()[found->second] != value.type || !isa<RankedTensorType>(value.type))
       return func.emitError() << "result " << index << " updates '" << name.getValue() << "' and must have its type, "
                               << func.getArgumentTypes()[found->second] << ", a tensor; found " << value.type;
+    for (unsigned other = 0; other < index; ++other)
+      if (func.getResultAttr(other, "qlow.updates") == updates)
+        return func.emitError() << "results " << other << " and " << index << " both update '" << name.getValue()
+                                << "': expected one of them; the other can be a result with a name of its own";
     for (auto [dim, extent] : llvm::enumerate(argumentShapes[found->second]))
       if (extent.isDynamic() && failed(requireReturned(index, dim, extent.dim)))
         return failure();

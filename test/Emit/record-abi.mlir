@@ -60,6 +60,14 @@ func.func @range(%x: tensor<?xf32> {qlow.dims = ["m"]}) -> tensor<?xf32> attribu
 
 // -----
 
+// expected-error@+1 {{results 0 and 2 both update 'kv': expected one of them; the other can be a result with a name of its own}}
+func.func @updates_twice(%x: tensor<4xf32> {qlow.name = "kv"}, %y: tensor<4xf32>)
+    -> (tensor<4xf32> {qlow.updates = "kv"}, tensor<4xf32>, tensor<4xf32> {qlow.updates = "kv"}) {
+  return %x, %y, %y : tensor<4xf32>, tensor<4xf32>, tensor<4xf32>
+}
+
+// -----
+
 // expected-error@+1 {{'qlow.updates' of result 0: expected the name of an argument, found "k"}}
 func.func @updates(%x: tensor<4xf32> {qlow.name = "kv"}) -> (tensor<4xf32> {qlow.updates = "k"}) {
   return %x : tensor<4xf32>
