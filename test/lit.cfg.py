@@ -5,8 +5,8 @@
 #   lit --param build=build/debug test/Dialect      another build
 #
 # Tools of the build, LLVM's tools and a python3 that has numpy are on PATH; a test names them plainly. Folders Inputs,
-# golden and Models hold what tests read. A test can REQUIRES: cpu-FLAG, FLAG as /proc/cpuinfo spells it, and disk-8GiB
-# where so much is free.
+# golden and Models hold what tests read. A test can REQUIRES: cpu-FLAG, FLAG as /proc/cpuinfo spells it, disk-8GiB where
+# so much is free, and optimized, which a debug build is not.
 
 import os
 import shutil
@@ -46,5 +46,7 @@ else:
     if os.path.exists("/proc/cpuinfo"):
         flags = [line.split(":")[1] for line in open("/proc/cpuinfo") if line.startswith("flags")]
         config.available_features.update("cpu-" + flag for flag in (flags[0].split() if flags else []))
+    if config.build_type != "Debug":
+        config.available_features.add("optimized")
     if shutil.disk_usage(config.qlow_build).free >= 8 << 30:
         config.available_features.add("disk-8GiB")

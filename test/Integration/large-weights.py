@@ -3,6 +3,7 @@
 # how far it is.
 #
 # RUN: python3 %s %t
+# REQUIRES: optimized
 
 import os
 import re
