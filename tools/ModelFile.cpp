@@ -37,10 +37,11 @@ void qlow::printDiagnostics(MLIRContext &context) {
     auto print = [](const Diagnostic &part) {
       std::string text;
       llvm::raw_string_ostream os(text);
-      if (auto file = part.getLocation()->findInstanceOf<FileLineColLoc>())
+      // A module that the file does not spell has its name and no line.
+      if (auto file = part.getLocation()->findInstanceOf<FileLineColLoc>(); file && file.getLine())
         os << file.getFilename().getValue() << ":" << file.getLine() << ":" << file.getColumn() << ": ";
       else
-        os << "qlow: ";
+        os << (file ? file.getFilename().getValue() : "qlow") << ": ";
       switch (part.getSeverity()) {
       case DiagnosticSeverity::Error:
         os << "error: ";

@@ -48,12 +48,13 @@ struct Options {
                               cl::value_desc("file")};
   cl::opt<std::string> prefix{"prefix",
                               cl::desc("Prefix of all symbols; else the module's name, else the output's stem")};
-  cl::opt<Emit> emitKind{"emit", cl::desc("What to write:"), cl::init(Emit::Obj),
-                         cl::values(clEnumValN(Emit::Mlir, "mlir", "MLIR after qlow-pack-weights"),
-                                    clEnumValN(Emit::Llvm, "llvm", "LLVM IR after optimization"),
-                                    clEnumValN(Emit::Ptx, "ptx", "PTX, of a device"),
-                                    clEnumValN(Emit::Asm, "asm", "assembly; of a device its instructions"),
-                                    clEnumValN(Emit::Obj, "obj", "an object and its header"))};
+  cl::opt<Emit> emitKind{
+      "emit", cl::desc("What to write:"), cl::init(Emit::Obj),
+      cl::values(clEnumValN(Emit::Mlir, "mlir", "MLIR after qlow-pack-weights"),
+                 clEnumValN(Emit::Llvm, "llvm", "LLVM IR after optimization, zeros for weights"),
+                 clEnumValN(Emit::Ptx, "ptx", "PTX, of a device"),
+                 clEnumValN(Emit::Asm, "asm", "assembly, zeros for weights; of a device its instructions"),
+                 clEnumValN(Emit::Obj, "obj", "an object and its header"))};
   cl::opt<std::string> startAfter{"start-after", cl::desc("Read what -stop-after printed and go on behind this pass"),
                                   cl::value_desc("pass")};
   cl::opt<std::string> stopAfter{"stop-after", cl::desc("Print the MLIR after this pass instead"),
@@ -89,6 +90,12 @@ static int fail(const Twine &what) {
   return 1;
 }
 
+/// An error whose text is empty was said by a diagnostic.
+static int fail(llvm::Error error) {
+  std::string text = llvm::toString(std::move(error));
+  return text.empty() ? 1 : fail(text);
+}
+
 //===----------------------------------------------------------------------===//
 // Targets
 //===----------------------------------------------------------------------===//
@@ -98,7 +105,7 @@ static int printLists() {
     for (StringRef name : Target::names()) {
       auto target = Target::find(name);
       if (!target)
-        return fail(llvm::toString(target.takeError()));
+        return fail(target.takeError());
       llvm::outs() << llvm::left_justify(name, 14) << (*target)->machine().description << "\n";
     }
   if (options().listFormats)
@@ -110,7 +117,7 @@ static int printLists() {
     auto target =
         Target::find(resolveTarget(options().printTarget.empty() ? options().targetName : options().printTarget));
     if (!target)
-      return fail(llvm::toString(target.takeError()));
+      return fail(target.takeError());
     if (!options().printTarget.empty())
       llvm::outs() << printMachine((*target)->machine()) << "\n";
     if (options().listInstructions)
@@ -125,7 +132,7 @@ static int printLists() {
       }
   }
   if (llvm::Error error = flushStandardOutput())
-    return fail(llvm::toString(std::move(error)));
+    return fail(std::move(error));
   return 0;
 }
 
@@ -190,7 +197,7 @@ static llvm::Error explain(OutputFiles &files, ModuleOp module) {
     return llvm::Error::success();
   FailureOr<std::string> text = options().explain.empty() ? writeReport(module) : writeReportJson(module);
   if (failed(text))
-    return llvm::createStringError("there is no report");
+    return llvm::createStringError("");
   if (!options().explain.empty())
     return files.write(options().explain, *text);
   if (isText() && (options().output.empty() || options().output == "-"))
@@ -282,7 +289,7 @@ static int compile() {
   std::string name = resolveTarget(options().targetName);
   auto target = Target::find(name);
   if (!target)
-    return fail(llvm::toString(target.takeError()));
+    return fail(target.takeError());
   if (std::string why = chooseOutput(); !why.empty())
     return fail(why);
   OwningOpRef<ModuleOp> module = readModel(input(), context);
@@ -296,7 +303,7 @@ static int compile() {
     return 1;
   llvm::Error error = explain(files, *module);
   if (error)
-    return fail(llvm::toString(std::move(error)));
+    return fail(std::move(error));
   if (!options().stopAfter.empty() || options().emitKind == Emit::Mlir) {
     std::string text;
     llvm::raw_string_ostream os(text);
@@ -308,11 +315,8 @@ static int compile() {
   }
   if (!error)
     error = files.commit();
-  if (error) {
-    // An empty message: a diagnostic has said it.
-    std::string text = llvm::toString(std::move(error));
-    return text.empty() ? 1 : fail(text);
-  }
+  if (error)
+    return fail(std::move(error));
   stages.finish();
   return 0;
 }

@@ -114,6 +114,8 @@ void ObjectJob::reserveSections() {
        << "\",@progbits\n\t.balign 64\n\t.hidden " << symbol << "\n\t.globl " << symbol << "\n\t.type " << symbol
        << ",@object\n"
        << symbol << ":\n\t.zero " << weightBytes << "\n\t.size " << symbol << ", " << weightBytes << "\n";
+    if (options.artifact != Artifact::Object)
+      os << "\t/* zeros in place of the weights: only an object has them */\n";
     if (llvm::GlobalVariable *global = llvmModule->getNamedGlobal(symbol))
       global->setCodeModel(llvm::CodeModel::Large);
   }
@@ -251,6 +253,9 @@ LogicalResult qlow::emitArtifact(ModuleOp module, const AbiModule &abi, const Ta
   auto job = std::make_unique<ObjectJob>(module, abi, machine, options, path, weightBytes);
   if (!runBackend(std::move(job), module, machine.name))
     return failure();
+  if (options.artifact != Artifact::Object && weightBytes)
+    module.emitRemark() << "text has zeros in place of the " << weightBytes
+                        << " bytes of weights: to run it, compile to an object";
   if (options.artifact == Artifact::LlvmIr && device)
     return writeText(module, path, "\n; kernels\n" + device->llvmIr, /*append=*/true);
   if (options.artifact != Artifact::Object)

@@ -73,7 +73,11 @@ static FailureOr<Entry> readEntry(ModuleOp module, Attribute attribute) {
 static FailureOr<std::vector<Entry>> readReport(ModuleOp module) {
   std::vector<Entry> entries;
   auto report = module->getAttrOfType<ArrayAttr>("qlow.report");
-  for (Attribute attribute : report ? report.getValue() : ArrayRef<Attribute>()) {
+  if (!report)
+    return module.emitError(
+        "no instruction is chosen before qlow-select-recipes, which has not run here: end behind it, "
+        "as in -stop-after=qlow-select-recipes");
+  for (Attribute attribute : report) {
     FailureOr<Entry> entry = readEntry(module, attribute);
     if (failed(entry))
       return failure();
