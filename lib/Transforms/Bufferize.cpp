@@ -12,6 +12,7 @@
 #include "qlow/Transforms/Pipeline.h"
 
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Bufferization/IR/DstBufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Bufferization/Transforms/FuncBufferizableOpInterfaceImpl.h"
@@ -41,6 +42,37 @@ static MemRefType plainType(Type tensor) {
 static LogicalResult copyBuffer(OpBuilder &builder, Location loc, Value from, Value to) {
   emitCopy(builder, loc, from, to);
   return success();
+}
+
+/// Whether one size of the source becomes several that are dynamic.
+static bool splitsDynamically(memref::ExpandShapeOp expand) {
+  return llvm::any_of(expand.getReassociationIndices(), [&](const ReassociationIndices &group) {
+    return llvm::count_if(group, [&](int64_t dim) { return expand.getResultType().isDynamicDim(dim); }) > 1;
+  });
+}
+
+/// Upstream lowers memref.expand_shape with one dynamic size a group. A view by sizes and strides takes any:
+///
+///   expand_shape %x [[0, 1], [2]] output_shape [%a, %b, 8]
+///     => reinterpret_cast %x to offset: [0], sizes: [%a, %b, 8], strides: [%b * 8, 8, 1]
+static void spellStrides(RewriterBase &rewriter, memref::ExpandShapeOp expand) {
+  rewriter.setInsertionPoint(expand);
+  Location loc = expand.getLoc();
+  auto source = memref::ExtractStridedMetadataOp::create(rewriter, loc, expand.getSrc());
+  SmallVector<OpFoldResult> outer = source.getConstifiedMixedStrides(), sizes = expand.getMixedOutputShape();
+  auto [known, _] = expand.getResultType().getStridesAndOffset();
+  SmallVector<OpFoldResult> strides(sizes.size());
+  for (auto [i, group] : llvm::enumerate(expand.getReassociationIndices())) {
+    Value stride = getValueOrCreateConstantIndexOp(rewriter, loc, outer[i]);
+    for (int64_t dim : llvm::reverse(group)) {
+      bool isStatic = !ShapedType::isDynamic(known[dim]);
+      strides[dim] = isStatic ? OpFoldResult(rewriter.getIndexAttr(known[dim])) : OpFoldResult(stride);
+      Value size = getValueOrCreateConstantIndexOp(rewriter, loc, sizes[dim]);
+      stride = rewriter.createOrFold<arith::MulIOp>(loc, stride, size);
+    }
+  }
+  rewriter.replaceOpWithNewOp<memref::ReinterpretCastOp>(expand, expand.getResultType(), expand.getSrc(),
+                                                         source.getConstifiedMixedOffset(), sizes, strides);
 }
 
 namespace {
@@ -151,6 +183,11 @@ struct Bufferize : qlow::impl::BufferizeBase<Bufferize> {
     if (failed(runOneShotModuleBufferize(module, options, state)))
       return signalPassFailure();
     removeBufferizationAttributesInModule(module);
+    IRRewriter rewriter(&getContext());
+    module.walk([&](memref::ExpandShapeOp expand) {
+      if (splitsDynamically(expand))
+        spellStrides(rewriter, expand);
+    });
   }
 
   /// What the caller passes as const is not written to; a state is updated in place.

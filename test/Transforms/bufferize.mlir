@@ -96,3 +96,23 @@ func.func @pack(%x: tensor<8x32xi8>) -> tensor<768xi8> {
     layout <element = i8, panel = 64, columns = 16, group = 4> -> tensor<768xi8>
   return %p : tensor<768xi8>
 }
+
+// -----
+
+// A size that becomes two dynamic ones is a view by strides, which upstream's lowering of expand_shape does not know.
+// CHECK-LABEL: func.func @expand_dynamic(
+// CHECK-SAME:    %[[X:.*]]: memref<?x8xf32>, %[[A:.*]]: index, %[[B:.*]]: index)
+// CHECK:         %[[STRIDE:.*]] = arith.muli %[[B]], %
+// CHECK:         memref.reinterpret_cast %[[X]] to offset: [0], sizes: [%[[A]], %[[B]], 8], strides: [%[[STRIDE]], 8, 1] : memref<?x8xf32> to memref<?x?x8xf32>
+func.func @expand_dynamic(%x: tensor<?x8xf32>, %a: index, %b: index) -> tensor<?x?x8xf32> {
+  %y = tensor.expand_shape %x [[0, 1], [2]] output_shape [%a, %b, 8] : tensor<?x8xf32> into tensor<?x?x8xf32>
+  return %y : tensor<?x?x8xf32>
+}
+
+// One dynamic size a group stays what it is.
+// CHECK-LABEL: func.func @expand(
+// CHECK:         memref.expand_shape
+func.func @expand(%x: tensor<?x8xf32>, %a: index) -> tensor<?x2x8xf32> {
+  %y = tensor.expand_shape %x [[0, 1], [2]] output_shape [%a, 2, 8] : tensor<?x8xf32> into tensor<?x2x8xf32>
+  return %y : tensor<?x2x8xf32>
+}

@@ -175,3 +175,19 @@ func.func @scalars(%i: i32, %l: i64, %x: f32, %d: f64, %h: f16, %b: bf16, %n: in
   %31 = arith.addi %lo, %hi : i64
   return %5, %31, %14, %23, %22, %28, %30, %29 : i32, i64, f32, f64, f16, bf16, index, i8
 }
+
+// Two dynamic sizes become one and two again.
+func.func @batches(%x: tensor<?x?x4xf32> {qlow.dims = ["a", "b", 4]}) -> (tensor<?x?x8xf32> {qlow.dims = ["a", "b", 8]}) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %one = arith.constant 1.0 : f32
+  %a = tensor.dim %x, %c0 : tensor<?x?x4xf32>
+  %b = tensor.dim %x, %c1 : tensor<?x?x4xf32>
+  %rows = tensor.collapse_shape %x [[0, 1], [2]] : tensor<?x?x4xf32> into tensor<?x4xf32>
+  %wide = tensor.pad %rows low[0, 1] high[0, 3] {
+  ^bb0(%i: index, %j: index):
+    tensor.yield %one : f32
+  } : tensor<?x4xf32> to tensor<?x8xf32>
+  %y = tensor.expand_shape %wide [[0, 1], [2]] output_shape [%a, %b, 8] : tensor<?x8xf32> into tensor<?x?x8xf32>
+  return %y : tensor<?x?x8xf32>
+}
