@@ -51,9 +51,27 @@ Expected<std::vector<ArrayType>> qlow::inputTypes(const AbiFunction &function) {
   return types;
 }
 
-/// The sizes that the shapes of the inputs give; every size belongs to some extent that counts it one by one.
-static Expected<std::vector<int64_t>> sizesOf(const AbiFunction &function, ArrayRef<Array> inputs) {
+/// What no input's shape tells of a size, and the rules that say what it must be.
+static llvm::Error unknownSize(const AbiFunction &function, size_t dim) {
+  std::string name = function.dims[dim].name, rules;
+  for (const AbiRule &rule : function.rules)
+    if (rule.dim == static_cast<int>(dim))
+      rules += (rules.empty() ? "" : ", ") + rule.text;
+  return createStringError("no argument's shape tells the size " + name + (rules.empty() ? "" : " (" + rules + ")") +
+                           ": say it, as in --size=" + name + "=16");
+}
+
+/// The sizes that the shapes of the inputs give; every size belongs to some extent that counts it one by one. `given`
+/// are those of results that have a name of their own.
+static Expected<std::vector<int64_t>> sizesOf(const AbiFunction &function, ArrayRef<Array> inputs,
+                                              const llvm::StringMap<int64_t> &given) {
   std::vector<int64_t> sizes(function.dims.size(), -1);
+  for (const auto &[name, size] : given) {
+    auto dim = llvm::find_if(function.dims, [&](const AbiDim &dim) { return dim.name == name; });
+    if (dim == function.dims.end())
+      return createStringError("--size=" + name.str() + ": " + function.name + " has no size of this name");
+    sizes[dim - function.dims.begin()] = size;
+  }
   const Array *input = inputs.begin();
   for (const AbiField &field : function.fields) {
     if (!isRead(field))
@@ -63,22 +81,23 @@ static Expected<std::vector<int64_t>> sizesOf(const AbiFunction &function, Array
         continue;
       int64_t &size = sizes[extent.dim];
       if (size != -1 && size != found)
-        return createStringError(formatv("{0}: expected {1} = {2}, as another argument has it, found {3}", field.name,
-                                         function.dims[extent.dim].name, size, found)
-                                     .str());
+        return createStringError(
+            formatv("{0}: expected {1} = {2}, as {3} has it, found {4}", field.name, function.dims[extent.dim].name,
+                    size, given.contains(function.dims[extent.dim].name) ? "--size" : "another argument", found)
+                .str());
       size = found;
     }
     ++input;
   }
-  for (auto [size, dim] : llvm::zip(sizes, function.dims))
+  for (auto [dim, size] : llvm::enumerate(sizes))
     if (size == -1)
-      return createStringError(formatv("no argument's shape tells the size {0}", dim.name).str());
+      return unknownSize(function, dim);
   return sizes;
 }
 
 Expected<std::vector<Array>> qlow::callObject(const LoadedObject &object, const AbiFunction &function,
-                                              std::vector<Array> inputs) {
-  Expected<std::vector<int64_t>> sizes = sizesOf(function, inputs);
+                                              std::vector<Array> inputs, const llvm::StringMap<int64_t> &given) {
+  Expected<std::vector<int64_t>> sizes = sizesOf(function, inputs, given);
   if (!sizes)
     return sizes.takeError();
   std::vector<Array> arrays;

@@ -45,6 +45,8 @@ struct Options {
                                 cl::value_desc("name")};
   cl::list<std::string> outputs{"o", cl::desc("A .npy file for each result, in order; without, results are printed"),
                                 cl::value_desc("file")};
+  cl::list<std::string> sizes{"size", cl::desc("A size of an object's result that no argument's shape tells"),
+                              cl::value_desc("name=value")};
   cl::list<std::string> inputs{cl::Positional, cl::desc("[object] <.npy file for each argument>...")};
 };
 Options &options() {
@@ -96,6 +98,19 @@ static LogicalResult writeOutputs(ArrayRef<Array> arrays) {
   if (llvm::Error error = files.commit())
     return fail(llvm::toString(std::move(error)));
   return success();
+}
+
+static FailureOr<llvm::StringMap<int64_t>> readSizes() {
+  llvm::StringMap<int64_t> sizes;
+  for (StringRef text : options().sizes) {
+    auto [name, value] = text.split('=');
+    int64_t size;
+    if (name.empty() || value.getAsInteger(10, size) || size < 0)
+      return fail("expected --size=NAME=VALUE with a value of 0 or more, found '" + text + "'");
+    if (!sizes.try_emplace(name, size).second)
+      return fail("--size gives '" + name + "' twice");
+  }
+  return sizes;
 }
 
 /// The results as files, or printed.
@@ -193,7 +208,10 @@ static LogicalResult runObject(StringRef path, ArrayRef<std::string> inputs) {
   FailureOr<std::vector<Array>> arrays = readInputs(inputs, *types);
   if (failed(arrays))
     return failure();
-  auto results = callObject(*object, *found, *arrays);
+  FailureOr<llvm::StringMap<int64_t>> sizes = readSizes();
+  if (failed(sizes))
+    return failure();
+  auto results = callObject(*object, *found, *arrays, *sizes);
   if (!results)
     return fail("'" + path + "': " + llvm::toString(results.takeError()));
   if (options().check.empty())
@@ -209,6 +227,8 @@ static LogicalResult run() {
   if (options().ops && options().check.empty())
     return fail("--ops compares with a model: expected --check=MODEL");
   if (!options().reference.empty()) {
+    if (!options().sizes.empty())
+      return fail("--size is for objects: the reference evaluator computes all sizes");
     if (!options().check.empty())
       return fail("--reference evaluates a model and --check an object beside one: expected one of them");
     FailureOr<std::vector<Array>> results = runModel(options().reference, inputs);
