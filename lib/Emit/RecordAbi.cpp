@@ -279,9 +279,10 @@ LogicalResult Recorder::addParts(AbiField base, QType type, std::vector<AbiExten
   for (const Format *format : {type.getFormat(), type.getZero()})
     if (format && format->bits != 8 && !shape.empty() && shape.back().isDynamic() &&
         (format == type.getFormat() || (!type.getBlock().empty() && type.getBlock().back() != QType::kWhole)))
-      return func.emitError()
-             << "'" << base.value << "': codes of " << StringRef(format->name)
-             << " do not take one byte each, so the last dimension must be static in a public function";
+      return func.emitError() << "'" << base.value << "': expected a static last dimension, found " << base.tensor
+                              << ": codes of " << StringRef(format->name)
+                              << " do not take one byte each, and a caller's sizes count bytes of them; give "
+                              << "the dimension a size, or pass the value in f32 and convert it inside the function";
   const Format &format = *type.getFormat();
   if (failed(addOne("codes", codes(format), packedShape(format, shape),
                     StringRef(format.name).str() + " codes of " + of + " " + spell(shape) + describePacking(format) +

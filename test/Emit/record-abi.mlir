@@ -60,6 +60,14 @@ func.func @range(%x: tensor<?xf32> {qlow.dims = ["m"]}) -> tensor<?xf32> attribu
 
 // -----
 
+// expected-error@+1 {{'q': expected a static last dimension, found tensor<4x?x!qlow.q<i16 : f32>>: codes of i16 do not take one byte each, and a caller's sizes count bytes of them; give the dimension a size, or pass the value in f32 and convert it inside the function}}
+func.func @wide_codes(%x: tensor<4x?x!qlow.q<i16 : f32>> {qlow.name = "q", qlow.dims = [4, "k"]}) -> tensor<4x?xf32> {
+  %y = qlow.dequantize %x : tensor<4x?x!qlow.q<i16 : f32>> -> tensor<4x?xf32>
+  return %y : tensor<4x?xf32>
+}
+
+// -----
+
 // expected-error@+1 {{results 0 and 2 both update 'kv': expected one of them; the other can be a result with a name of its own}}
 func.func @updates_twice(%x: tensor<4xf32> {qlow.name = "kv"}, %y: tensor<4xf32>)
     -> (tensor<4xf32> {qlow.updates = "kv"}, tensor<4xf32>, tensor<4xf32> {qlow.updates = "kv"}) {
