@@ -162,7 +162,7 @@ private:
     return fail(node, formatv("expected {0} for \"{1}\", found {2}", kindName(kind), key, kindName(node.kind)));
   }
   Error readString(const Node &node, StringRef key, std::string &value) const;
-  Error readPositive(const Node &node, StringRef key, double &value) const;
+  Error readNonNegative(const Node &node, StringRef key, double &value) const;
   Error readCount(const Node &node, StringRef key, int64_t &value) const;
   Error readFeatures(const Node &node);
   Error readRegisters(const Node &node);
@@ -178,7 +178,7 @@ Error Reader::readString(const Node &node, StringRef key, std::string &value) co
   return Error::success();
 }
 
-Error Reader::readPositive(const Node &node, StringRef key, double &value) const {
+Error Reader::readNonNegative(const Node &node, StringRef key, double &value) const {
   if (Error error = expect(node, Node::Number, key))
     return error;
   bool isInRange = node.number >= 0 && node.number < 1e18;
@@ -190,7 +190,7 @@ Error Reader::readPositive(const Node &node, StringRef key, double &value) const
 
 Error Reader::readCount(const Node &node, StringRef key, int64_t &value) const {
   double number = 0;
-  if (Error error = readPositive(node, key, number))
+  if (Error error = readNonNegative(node, key, number))
     return error;
   value = static_cast<int64_t>(number);
   if (static_cast<double>(value) != number)
@@ -258,7 +258,7 @@ Error Reader::readCapacity(const Node &node) {
     }
     if (!index)
       return fail(value, formatv("unknown key \"{0}\" in \"capacity\"; known: {1}", key, known));
-    if (Error error = readPositive(value, key, machine.capacity[*index]))
+    if (Error error = readNonNegative(value, key, machine.capacity[*index]))
       return error;
   }
   return Error::success();
@@ -283,7 +283,7 @@ Error Reader::read(const Node &root) {
     else if (key == "features")
       error = readFeatures(value);
     else if (key == "clock_ghz")
-      error = readPositive(value, key, machine.clockGHz);
+      error = readNonNegative(value, key, machine.clockGHz);
     else if (key == "cores")
       error = readCount(value, key, machine.cores);
     else if (key == "registers")

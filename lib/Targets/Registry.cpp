@@ -19,7 +19,7 @@ namespace {
 struct Description {
   StringRef name, text;
 };
-const Description kDescriptions[] = {
+constexpr Description kDescriptions[] = {
 #include "Machines.inc"
 };
 } // namespace

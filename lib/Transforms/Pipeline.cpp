@@ -23,15 +23,15 @@ enum class On { Module, ProcessorModule, DeviceModule, Kernels };
 
 struct Step {
   StringRef pass;
-  StringRef options = ""; ///< {0}: target, {1}: prefix, {2}: openmp
+  const char *options = ""; ///< {0}: target, {1}: prefix, {2}: openmp
   On on = On::Module;
   bool PipelineOptions::*onlyIf = nullptr; ///< runs where this is set; null: always
 };
 } // namespace
 
-static constexpr StringRef kTarget = "target={0}";
+static constexpr const char *kTarget = "target={0}";
 
-static const Step kSteps[] = {
+static constexpr Step kSteps[] = {
     // One function a public function, one block each.
     {"qlow-verify"},
     {"lift-cf-to-scf"},
@@ -154,7 +154,7 @@ LogicalResult qlow::buildPipeline(OpPassManager &manager, const PipelineOptions 
       return failure();
     }
     std::string text =
-        llvm::formatv(/*Validate=*/false, step.options.data(), *target, *prefix, options.openmp ? "true" : "false");
+        llvm::formatv(/*Validate=*/false, step.options, *target, *prefix, options.openmp ? "true" : "false");
     LogicalResult added = pass->addToPipeline(runner, text, [&](const Twine &message) {
       emitError("'" + step.pass + "': " + message);
       return failure();
