@@ -16,7 +16,8 @@ using namespace mlir;
 using namespace qlow;
 
 Value MatmulNest::emitMask(const Panel &panel, int64_t vector) {
-  if (!panel.allMasked && !(panel.lastMasked && vector + 1 == panel.vectors))
+  bool isMasked = panel.allMasked || (panel.lastMasked && vector + 1 == panel.vectors);
+  if (!isMasked)
     return {};
   auto type = VectorType::get({row.n}, builder.getI1Type());
   if (staticN)

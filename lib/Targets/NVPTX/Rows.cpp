@@ -116,7 +116,7 @@ static MultiplyRow scalar(StringRef id, StringRef instruction, OperandElement el
 }
 
 ArrayRef<MultiplyRow> qlow::nvptxRows() {
-  constexpr auto S8 = OperandElement::S8, U8 = OperandElement::U8;
+  using enum OperandElement;
   constexpr auto s8 = NVVM::MMATypes::s8, u8 = NVVM::MMATypes::u8;
   constexpr auto ws8 = NVVM::WGMMATypes::s8, wu8 = NVVM::WGMMATypes::u8;
   static const MultiplyRow kRows[] = {
