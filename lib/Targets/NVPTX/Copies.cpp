@@ -125,6 +125,12 @@ void TileNest::forEachCopy(int64_t total, function_ref<void(Value, Value)> add) 
   }
 }
 
+/// ldmatrix reads a chunk of eight lines at a time, and 128 bytes lie in all banks: the eight must lie at different
+/// multiples of 16 in 128. Lines that share 128 bytes do without help, so that only groups of them are told apart.
+Value TileNest::swizzleOf(Value line) {
+  return i32.rem(i32.div(line, std::max<int64_t>(8 / chunks, 1)), std::min<int64_t>(chunks, 8));
+}
+
 /// A row's chunks are copied by threads side by side, as they lie in memory.
 void TileNest::emitLhsCopies(const OutputTile &block) {
   Value base = pointerOf(op.getLhs().front());
@@ -134,7 +140,10 @@ void TileNest::emitLhsCopies(const OutputTile &block) {
     Value matrixRow = i32.add(block.row0, inTile), last = i32.sub(m32, i32.constant(1));
     Value source = i64.add(firstRow, i64.cast(i32.min(matrixRow, last)));
     source = i64.add(i64.mul(source, i64.cast(k)), i64.cast(i32.mul(chunk, kCopyBytes)));
-    Value target = i32.add(i32.mul(chunk, lhsTile.chunkPitch), i32.mul(inTile, kCopyBytes));
+    Value place = chunk;
+    if (swizzlesLhs(recipe, row))
+      place = arith::XOrIOp::create(builder, loc, chunk, swizzleOf(inTile));
+    Value target = i32.add(i32.mul(place, lhsTile.chunkPitch), i32.mul(inTile, lhsTile.linePitch));
     copies.push_back({offset(base, source), i64.constant(tileK), target, chunk, i32.less(matrixRow, m32), isTaken});
   });
 }

@@ -45,7 +45,11 @@ void TileNest::prepareFragments() {
   // 8-15.
   Value warpRow = i32.mul(i32.div(warp, gridN), innerM), warpColumn = i32.mul(i32.rem(warp, gridN), innerN);
   Value lhsLine = i32.add(warpRow, i32.rem(lane, 16)), lhsChunk = i32.div(lane, 16);
-  lhsFragmentAt = i32.add(i32.mul(lhsChunk, lhsTile.chunkPitch), i32.mul(lhsLine, kCopyBytes));
+  lhsFragmentAt = i32.mul(lhsLine, lhsTile.linePitch);
+  if (swizzlesLhs(recipe, row))
+    lhsSwizzle = i32.mul(arith::XOrIOp::create(builder, loc, lhsChunk, swizzleOf(lhsLine)), kCopyBytes);
+  else
+    lhsFragmentAt = i32.add(lhsFragmentAt, i32.mul(lhsChunk, lhsTile.chunkPitch));
   Value rhsLine = i32.add(warpColumn, i32.add(i32.rem(lane, 8), i32.mul(i32.div(lane, 16), 8)));
   Value rhsChunk = i32.rem(i32.div(lane, 8), 2);
   rhsFragmentAt = i32.add(i32.mul(rhsChunk, rhsTile.chunkPitch), i32.mul(rhsLine, kCopyBytes));
@@ -96,9 +100,12 @@ TileNest::Fragments TileNest::emitFragments(Value stage, int64_t step) {
     auto type = VectorType::get({static_cast<int64_t>(words.size())}, builder.getI32Type());
     return vector::FromElementsOp::create(builder, loc, type, words);
   };
+  // A step takes two chunks, of which each lane's address names one: the number of the first is even, so that xor adds.
+  if (lhsSwizzle)
+    lhs = offset(lhs, arith::XOrIOp::create(builder, loc, lhsSwizzle, i32.constant(chunk * kCopyBytes)));
+  int64_t inLine = lhsSwizzle ? 0 : chunk * lhsTile.chunkPitch;
   for (int64_t line = 0; line < innerM; line += kMatrixLines)
-    fragments.lhs.push_back(
-        vector(emitLdmatrix(builder, loc, at(lhs, chunk * lhsTile.chunkPitch + line * kCopyBytes))));
+    fragments.lhs.push_back(vector(emitLdmatrix(builder, loc, at(lhs, inLine + line * lhsTile.linePitch))));
   for (int64_t line = 0; line < innerN; line += kMatrixLines) {
     SmallVector<Value> words = emitLdmatrix(builder, loc, at(rhs, chunk * rhsTile.chunkPitch + line * kCopyBytes));
     fragments.rhs.push_back(vector({words[0], words[1]}));

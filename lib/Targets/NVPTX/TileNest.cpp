@@ -68,14 +68,20 @@ int64_t TileNest::threadsOf(RecipeAttr recipe, const MultiplyRow &row) {
   return isSpecialized(recipe) ? multiplying + threadsTogether(row) : multiplying;
 }
 
+bool TileNest::swizzlesLhs(RecipeAttr recipe, const MultiplyRow &row) {
+  return row.scope == MultiplyRow::Scope::Warp && recipe.getLhs().front().getBy() == "cp_async" &&
+         llvm::isPowerOf2_64(recipe.getTile("cta")[2]);
+}
+
 int64_t TileNest::sharedBytes(RecipeAttr recipe, const MultiplyRow &row) {
   ArrayRef<int64_t> block = recipe.getTile("cta");
   if (isSpecialized(recipe))
     return specializedBytes(recipe, row);
   int64_t group = row.storedGroup(), chunks = block[2] / group, bytes = 0;
-  for (auto [lines, element] : {std::pair(block[0], row.storedLhs), std::pair(block[1], row.storedRhs)}) {
-    int64_t chunkBytes = group * elementBytes(element);
-    bytes += llvm::alignTo(chunks * (lines + paddingRows(chunkBytes, chunks)) * chunkBytes, kCopyBytes);
+  for (auto [lines, element, isSwizzled] :
+       {std::tuple(block[0], row.storedLhs, swizzlesLhs(recipe, row)), std::tuple(block[1], row.storedRhs, false)}) {
+    int64_t chunkBytes = group * elementBytes(element), padding = isSwizzled ? 0 : paddingRows(chunkBytes, chunks);
+    bytes += llvm::alignTo(chunks * (lines + padding) * chunkBytes, kCopyBytes);
   }
   return bytes * recipe.getLhs().front().getStages();
 }
@@ -96,15 +102,20 @@ TileNest::TileNest(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, con
   copiesRhs = op.getPackedRhs().has_value();
   auto tileOf = [&](int64_t lines, OperandElement element, int64_t base) {
     int64_t chunkBytes = row.storedGroup() * elementBytes(element);
-    return Tile{lines, (lines + paddingRows(chunkBytes, chunks)) * chunkBytes, base};
+    return Tile{lines, (lines + paddingRows(chunkBytes, chunks)) * chunkBytes, chunkBytes, base};
   };
   lhsTile = tileOf(tileM, row.storedLhs, 0);
-  rhsTile = tileOf(tileN, row.storedRhs, llvm::alignTo(chunks * lhsTile.chunkPitch, kCopyBytes));
+  int64_t lhsBytes = chunks * lhsTile.chunkPitch;
+  if (swizzlesLhs(recipe, row)) {
+    lhsTile = {tileM, kCopyBytes, tileK, 0};
+    lhsBytes = tileM * tileK;
+  }
+  rhsTile = tileOf(tileN, row.storedRhs, llvm::alignTo(lhsBytes, kCopyBytes));
   stageBytes = rhsTile.base + llvm::alignTo(chunks * rhsTile.chunkPitch, kCopyBytes);
   if (isSpecialized(recipe)) {
     consumers = threads - threadsTogether(row);
-    lhsTile = {tileM, 0, 0};
-    rhsTile = {tileN, 0, tileM * tileK};
+    lhsTile = {tileM, 0, 0, 0};
+    rhsTile = {tileN, 0, 0, tileM * tileK};
     stageBytes = (tileM + tileN) * tileK;
   }
 

@@ -14,6 +14,9 @@
 // they lie, and eight rows of a chunk are 128 consecutive bytes: ldmatrix has no bank conflicts, and wgmma finds its
 // core matrices without a swizzle.
 //
+// Rows of codes that ldmatrix reads stay rows in shared memory, though, with their chunks swizzled: the two chunks of
+// 32 bytes must arrive side by side, or each of them fetches all 32 from the second-level cache.
+//
 // Where the left side arrives by `tma` a warpgroup of its own copies both sides, and results leave through shared
 // memory: see Specialized.cpp.
 //
@@ -39,6 +42,8 @@ public:
   static constexpr int64_t kCopyBytes = 16;
   /// Whether the kernel's left side can be copied as it lies: whole codes in K order, rows of whole copies.
   static bool canCopyLhs(MatmulKernelOp op, const MultiplyRow &row);
+  /// Whether the left side's tile is swizzled rows.
+  static bool swizzlesLhs(RecipeAttr recipe, const MultiplyRow &row);
   /// Whether a recipe has a warpgroup that only copies.
   static bool isSpecialized(RecipeAttr recipe) { return recipe.getLhs().front().getBy() == "tma"; }
   /// Bytes of K in a tile that tensor maps bring: a line is one pattern of their swizzle.
@@ -63,6 +68,7 @@ private:
   struct Tile {
     int64_t rows;       ///< of the left side, columns of the right
     int64_t chunkPitch; ///< bytes from chunk to chunk
+    int64_t linePitch;  ///< bytes from row to row
     int64_t base;       ///< byte in the stage's buffer
   };
   /// One asynchronous copy that a thread makes for each tile of K.
@@ -158,6 +164,7 @@ private:
   /// Calls `add` with the number of each copy of this thread, of `total` in the tile, and whether there is one.
   void forEachCopy(int64_t total, llvm::function_ref<void(mlir::Value number, mlir::Value isTaken)> add);
   void emitLhsCopies(const OutputTile &block);
+  mlir::Value swizzleOf(mlir::Value line); ///< of the left side: what a chunk's number is xor-ed with
   void emitRhsCopies(const OutputTile &block);
   /// Brings the operand tiles number `kTile` into the buffer of `stage`, both i32.
   void emitIssue(const OutputTile &block, mlir::Value stage, mlir::Value kTile);
@@ -222,6 +229,7 @@ private:
   llvm::SmallVector<Copy> copies;
   mlir::Value columnSumsAt;                 ///< pointer to the sums of a packed panel's columns
   mlir::Value lhsFragmentAt, rhsFragmentAt; ///< i32 bytes in a stage's buffer
+  mlir::Value lhsSwizzle;                   ///< i32 bytes that the chunk's are xor-ed with; null: not swizzled
 
   // Inside a specialized launch.
   int64_t consumers = 0; ///< threads that multiply
