@@ -195,7 +195,8 @@ static std::string describeRightSide(const Candidate &chosen, ArrayRef<Candidate
   if (chosen.packsOnce && numUses > 1)
     text += llvm::formatv(" shared by {0} matmuls", numUses);
   for (const Candidate &other : all)
-    if (other.row == chosen.row && other.layout != chosen.layout)
+    if (other.row == chosen.row && other.declined.empty() &&
+        (other.recipe.getRhs().front().getTo() == "memory") != isInMemory)
       text += llvm::formatv("; {0} it would take {1:F2} times the cost", isInMemory ? "panel by panel" : "once",
                             wholeKey(other) / std::max(wholeKey(chosen), 1e-9));
   return text;
@@ -225,14 +226,17 @@ static DictionaryAttr describe(MatmulOp op, const Candidate &last, ArrayRef<Cand
   add("seconds", builder.getF64FloatAttr(cycles / (machine.clockGHz * 1e9)));
   SmallVector<Attribute> declined;
   for (const Candidate &candidate : all) {
-    // A row that could pack either way is named once.
+    // A row that could be taken in several ways is named once, the chosen one where it has a way that was closed.
     bool isNamed =
         llvm::any_of(all, [&](const Candidate &other) { return &other < &candidate && other.row == candidate.row; });
-    if (candidate.row == last.row || isNamed)
+    if (candidate.row == last.row ? candidate.recipe || candidate.declined.empty() : isNamed)
       continue;
     std::string reason = candidate.declined;
     if (reason.empty())
       reason = llvm::formatv("{0:F2} times the cost", wholeKey(candidate) / std::max(wholeKey(last), 1e-9));
+    for (const Candidate &other : all)
+      if (candidate.declined.empty() && other.row == candidate.row && !other.recipe)
+        reason += "; " + other.declined;
     declined.push_back(builder.getStringAttr(candidate.row->id.str() + ": " + reason));
   }
   add("declined", builder.getArrayAttr(declined));

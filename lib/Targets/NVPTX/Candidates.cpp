@@ -36,6 +36,10 @@ static constexpr Tiling kSpecializedTilings[] = {
     {128, 256, 128, 64, 256, 4}, {128, 128, 128, 64, 128, 6}, {64, 128, 128, 64, 128, 8}, {64, 256, 128, 64, 256, 5}};
 static constexpr Tiling kLaneTiling = {64, 64, 16, 4, 4, 2};
 
+/// How much longer the second-level cache is busy where threads copy than where the copy engine does (H200, M = 16 to
+/// 512 at N = K = 4096).
+static constexpr double kThreadsCopyAt = 1.4;
+
 static std::string decline(const MultiplyRow &row, const MatmulProblem &problem, const Target &target) {
   if (std::string feature = target.missing(row); !feature.empty())
     return "needs " + feature;
@@ -61,10 +65,22 @@ static bool packsRhs(const MultiplyRow &row, const MatmulProblem &problem) {
   return row.scope != MultiplyRow::Scope::Lane && problem.rhs.isConstant && problem.rhs.isWhole;
 }
 
-/// Whether a warpgroup that copies can bring both sides; see TileNest.
+/// Why no warpgroup that only copies can bring both sides (see TileNest), or an empty string.
+static std::string whyNotSpecialized(const MultiplyRow &row, const MatmulProblem &problem) {
+  if (row.scope != MultiplyRow::Scope::Warpgroup)
+    return "takes a row of a warpgroup";
+  if (!packsRhs(row, problem))
+    return "takes a constant right side of whole codes";
+  if (!problem.lhs.isWhole || problem.lhs.isTransposed || problem.lhs.bytes != 1)
+    return "takes a left side of codes of one byte along K";
+  if (!copiesLhs(row, problem) || *problem.knownK == 0)
+    return "takes a K that is known and a positive multiple of 16" +
+           (problem.knownK ? ", here " + std::to_string(*problem.knownK) : std::string());
+  return {};
+}
+
 static bool isSpecialized(const MultiplyRow &row, const MatmulProblem &problem) {
-  return row.scope == MultiplyRow::Scope::Warpgroup && copiesLhs(row, problem) && packsRhs(row, problem) &&
-         *problem.knownK > 0;
+  return whyNotSpecialized(row, problem).empty();
 }
 
 static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const MatmulProblem &problem,
@@ -112,8 +128,12 @@ static ResourceVector countUses(const MultiplyRow &row, const MatmulProblem &pro
   double storedRhs = packsRhs(row, problem) ? elementBytes(row.storedRhs) : problem.rhs.bytes;
   add(Resource::Memory,
       (lhs * problem.lhs.bytes + rhs * storedRhs + problem.batch * problem.m * problem.n * 4) / cores);
-  double tileBytes = amount(tiling.m + tiling.n) * tiling.k * kTiles * waves;
-  add(Resource::L2, tileBytes * elementBytes(row.storedRhs));
+  double tileBytes = amount(tiling.m + tiling.n) * tiling.k * kTiles * waves * elementBytes(row.storedRhs);
+  bool specialized = isSpecialized(row, problem);
+  add(Resource::L2, tileBytes * (specialized ? 1 : kThreadsCopyAt));
+  // What threads copy takes their way to shared memory, 128 bytes at a time.
+  if (!specialized)
+    add(Resource::Load, tileBytes / 128);
   // ldmatrix brings 16 lines of 32 bytes to a warp; a lane's load brings one element.
   double fragments = amount(tiling.m) * tiling.n * tiling.k * kTiles * waves;
   double lines = fragments / tiling.innerN / row.k + fragments / tiling.innerM / row.k;
@@ -161,6 +181,13 @@ std::vector<Candidate> qlow::nvptxCandidates(MLIRContext *context, const MatmulP
       for (const Tiling &tiling : tilings)
         if (isWarp || tiling.innerN == row->n)
           addCandidate(result, context, *row, problem, tiling, target);
+      // The row's other schedule, by name.
+      if (!isWarp && !isSpecialized(*row, problem)) {
+        Candidate candidate{};
+        candidate.row = row;
+        candidate.declined = "by a warpgroup that copies it " + whyNotSpecialized(*row, problem);
+        result.push_back(std::move(candidate));
+      }
     }
   }
   return result;

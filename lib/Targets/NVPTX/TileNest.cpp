@@ -58,6 +58,16 @@ static int64_t paddingRows(int64_t chunkBytes, int64_t chunks) {
   return chunkBytes == 16 ? std::max<int64_t>(8 / chunks, 1) : 16 / chunkBytes;
 }
 
+/// Bytes from chunk to chunk of a tile that lies in chunks. Packed panels are copied along a chunk and lie as close in
+/// shared memory: what is 32 bytes there must be 32 bytes here, see TileNest.h.
+static int64_t chunkPitch(const MultiplyRow &row, OperandElement element, int64_t lines, int64_t chunks,
+                          bool isPacked) {
+  int64_t chunkBytes = row.storedGroup() * elementBytes(element);
+  return (lines + (isPacked ? 0 : paddingRows(chunkBytes, chunks))) * chunkBytes;
+}
+
+static bool isPacked(RecipeAttr recipe) { return recipe.getRhs().front().getTo() == "memory"; }
+
 //===----------------------------------------------------------------------===//
 // Sizes
 //===----------------------------------------------------------------------===//
@@ -77,12 +87,11 @@ int64_t TileNest::sharedBytes(RecipeAttr recipe, const MultiplyRow &row) {
   ArrayRef<int64_t> block = recipe.getTile("cta");
   if (isSpecialized(recipe))
     return specializedBytes(recipe, row);
-  int64_t group = row.storedGroup(), chunks = block[2] / group, bytes = 0;
-  for (auto [lines, element, isSwizzled] :
-       {std::tuple(block[0], row.storedLhs, swizzlesLhs(recipe, row)), std::tuple(block[1], row.storedRhs, false)}) {
-    int64_t chunkBytes = group * elementBytes(element), padding = isSwizzled ? 0 : paddingRows(chunkBytes, chunks);
-    bytes += llvm::alignTo(chunks * (lines + padding) * chunkBytes, kCopyBytes);
-  }
+  int64_t chunks = block[2] / row.storedGroup(), lhs = chunkPitch(row, row.storedLhs, block[0], chunks, false) * chunks;
+  if (swizzlesLhs(recipe, row))
+    lhs = block[0] * block[2];
+  int64_t rhs = chunkPitch(row, row.storedRhs, block[1], chunks, isPacked(recipe)) * chunks;
+  int64_t bytes = llvm::alignTo(lhs, kCopyBytes) + llvm::alignTo(rhs, kCopyBytes);
   return bytes * recipe.getLhs().front().getStages();
 }
 
@@ -100,17 +109,17 @@ TileNest::TileNest(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, con
   chunks = tileK / row.storedGroup();
   copiesLhs = recipe.getLhs().front().getBy() == "cp_async";
   copiesRhs = op.getPackedRhs().has_value();
-  auto tileOf = [&](int64_t lines, OperandElement element, int64_t base) {
-    int64_t chunkBytes = row.storedGroup() * elementBytes(element);
-    return Tile{lines, (lines + paddingRows(chunkBytes, chunks)) * chunkBytes, chunkBytes, base};
+  auto tileOf = [&](int64_t lines, OperandElement element, int64_t base, bool isPacked) {
+    return Tile{lines, chunkPitch(row, element, lines, chunks, isPacked), row.storedGroup() * elementBytes(element),
+                base};
   };
-  lhsTile = tileOf(tileM, row.storedLhs, 0);
+  lhsTile = tileOf(tileM, row.storedLhs, 0, false);
   int64_t lhsBytes = chunks * lhsTile.chunkPitch;
   if (swizzlesLhs(recipe, row)) {
     lhsTile = {tileM, kCopyBytes, tileK, 0};
     lhsBytes = tileM * tileK;
   }
-  rhsTile = tileOf(tileN, row.storedRhs, llvm::alignTo(lhsBytes, kCopyBytes));
+  rhsTile = tileOf(tileN, row.storedRhs, llvm::alignTo(lhsBytes, kCopyBytes), isPacked(recipe));
   stageBytes = rhsTile.base + llvm::alignTo(chunks * rhsTile.chunkPitch, kCopyBytes);
   if (isSpecialized(recipe)) {
     consumers = threads - threadsTogether(row);
