@@ -1,0 +1,62 @@
+# What ptxas says of the kernels of matmuls: nothing is spilled, no wgmma is serialized. Every tiling of the warpgroups that
+# multiply what another one copies, with the results that take most registers. Without ptxas there is nothing to ask.
+#
+# RUN: rm -rf %t && mkdir %t
+# RUN: python3 %s %t
+
+import os
+import re
+import subprocess
+import sys
+
+TILES = [(128, 256, 256, 4), (128, 128, 128, 6), (64, 128, 128, 8), (64, 256, 256, 5)]  # M, N, of a warpgroup, stages
+M, N, K = 512, 768, 1024
+
+PLAIN = """func.func @{name}(%a: tensor<{M}x{K}xi8>) -> tensor<{M}x{N}xi32> {{
+  %s = arith.constant dense<1.0> : tensor<f32>
+  %w = arith.constant dense<3> : tensor<{K}x{N}xi8>
+  %x = qlow.compose %a, %s : (tensor<{M}x{K}xi8>, tensor<f32>) -> tensor<{M}x{K}x!qlow.q<i8 : f32>>
+  %q = qlow.compose %w, %s : (tensor<{K}x{N}xi8>, tensor<f32>) -> tensor<{K}x{N}x!qlow.q<i8 : f32>>
+  %y = qlow.matmul %x, %q recipes <[{recipe}]>
+    : tensor<{M}x{K}x!qlow.q<i8 : f32>>, tensor<{K}x{N}x!qlow.q<i8 : f32>> -> tensor<{M}x{N}xi32>
+  return %y : tensor<{M}x{N}xi32>
+}}
+"""
+SCALED = """func.func @{name}(%x: tensor<{M}x{K}x!qlow.q<i8 : f32, block = [1, *]>>, %s: tensor<1x{N}xf32>, %z: tensor<1x{N}xi8>) -> tensor<{M}x{N}xf16> {{
+  %w = arith.constant dense<3> : tensor<{K}x{N}xi8>
+  %q = qlow.compose %w, %s, %z : (tensor<{K}x{N}xi8>, tensor<1x{N}xf32>, tensor<1x{N}xi8>) -> tensor<{K}x{N}x!qlow.q<i8 : f32, zero = i8, block = [*, 1]>>
+  %y = qlow.matmul %x, %q recipes <[{recipe}]>
+    : tensor<{M}x{K}x!qlow.q<i8 : f32, block = [1, *]>>, tensor<{K}x{N}x!qlow.q<i8 : f32, zero = i8, block = [*, 1]>> -> tensor<{M}x{N}xf16>
+  return %y : tensor<{M}x{N}xf16>
+}}
+"""
+CODES = """func.func @{name}(%x: tensor<{M}x{K}x!qlow.q<i8 : f32, zero = i8>>, %bias: tensor<{N}xi32>) -> tensor<{M}x{N}x!qlow.q<i8 : f32, zero = i8>> {{
+  %s = arith.constant dense<0.1> : tensor<1x{N}xf32>
+  %w = arith.constant dense<3> : tensor<{K}x{N}xi8>
+  %q = qlow.compose %w, %s : (tensor<{K}x{N}xi8>, tensor<1x{N}xf32>) -> tensor<{K}x{N}x!qlow.q<i8 : f32, block = [*, 1]>>
+  %t = arith.constant dense<0.1> : tensor<f32>
+  %z = arith.constant dense<5> : tensor<1xi8>
+  %y = qlow.matmul %x, %q bias(%bias : tensor<{N}xi32>) parts(%t, %z : tensor<f32>, tensor<1xi8>) recipes <[{recipe}]>
+    : tensor<{M}x{K}x!qlow.q<i8 : f32, zero = i8>>, tensor<{K}x{N}x!qlow.q<i8 : f32, block = [*, 1]>> -> tensor<{M}x{N}x!qlow.q<i8 : f32, zero = i8>>
+  return %y : tensor<{M}x{N}x!qlow.q<i8 : f32, zero = i8>>
+}}
+"""
+
+path = os.path.join(sys.argv[1], "registers.mlir")
+with open(path, "w") as file:
+    for number, (tile_m, tile_n, inner, stages) in enumerate(TILES):
+        recipe = (f"#qlow.recipe<wgmma_64x{inner}x32_i32_s8_s8, tiles = [<cta, [{tile_m}, {tile_n}, 128]>, <warpgroup, [64, {inner}, 32]>],\n"
+                  f"      lhs = [<to = cta, by = tma, stages = {stages}, swizzle = 128>],\n"
+                  f"      rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = {stages}>], rescale = end>")
+        for kind, text in (("plain", PLAIN), ("scaled", SCALED), ("codes", CODES)):
+            file.write(text.format(name=f"{kind}{number}", recipe=recipe, M=M, N=N, K=K))
+done = subprocess.run(["qlowc", path, "-target=sm_90", "-v", "-o", os.path.join(sys.argv[1], "registers.o")], capture_output=True, text=True)
+assert done.returncode == 0, done.stderr
+kernels = re.findall(r"^kernel (\w+): (\d+) registers, (\d+) bytes spilled", done.stderr, re.M)
+if not kernels:
+    print("no ptxas")
+    sys.exit()
+assert len(kernels) >= 3 * len(TILES), kernels
+assert not [kernel for kernel in kernels if kernel[2] != "0"], kernels
+assert "serialized" not in done.stderr and "Potential Performance Loss" not in done.stderr, done.stderr
+print(kernels)
