@@ -76,7 +76,11 @@ std::unique_ptr<llvm::Module> Backend::translate(ModuleOp source, StringRef name
   source->getContext()->appendDialectRegistry(registry);
   if (debug) {
     PassManager passes(source->getContext());
-    passes.addPass(LLVM::createDIScopeForLLVMFuncOpPass());
+    LLVM::DIScopeForLLVMFuncOpPassOptions lines;
+    // More than the lines themselves is for debuggers in PTX, and turns ptxas's optimizations off.
+    if (triple().isNVPTX())
+      lines.emissionKind = LLVM::DIEmissionKind::DebugDirectivesOnly;
+    passes.addPass(LLVM::createDIScopeForLLVMFuncOpPass(lines));
     if (failed(passes.run(source))) {
       fail("no debug information could be made");
       return nullptr;
