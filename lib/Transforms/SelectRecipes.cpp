@@ -27,8 +27,6 @@ using namespace mlir;
 using namespace qlow;
 
 namespace {
-/// Where the first range of M ends when M is open: a single row streams weights, more rows share them.
-constexpr int64_t kFirstBound = 1;
 /// Estimates for open sizes.
 constexpr int64_t kTypicalM = 512, kTypicalSize = 1024;
 
@@ -120,15 +118,15 @@ static Choice enumerate(MatmulOp op, const Target &target) {
   Choice choice{op, {}, {}};
   MatmulProblem problem = problemOf(op);
   auto add = [&] { choice.ranges.push_back(target.family().candidates(op.getContext(), problem, target)); };
-  if (!problem.knownM) {
-    MatmulProblem small = problem;
-    small.m = kFirstBound;
-    small.knownM = kFirstBound;
-    std::swap(problem, small);
-    add();
-    choice.bounds.push_back(kFirstBound);
-    std::swap(problem, small);
-  }
+  MatmulProblem open = problem;
+  if (!open.knownM)
+    for (int64_t bound : target.family().rangeBounds()) {
+      problem.m = bound;
+      problem.knownM = bound;
+      add();
+      choice.bounds.push_back(bound);
+    }
+  problem = open;
   add();
   return choice;
 }
@@ -284,14 +282,22 @@ LogicalResult SelectRecipes::choose(ArrayRef<Choice *> uses, const Machine &mach
   for (Choice *use : uses) {
     const Candidate *last = nullptr;
     SmallVector<RecipeAttr> recipes;
-    for (const std::vector<Candidate> &range : use->ranges) {
+    SmallVector<int64_t> bounds;
+    for (auto [number, range] : llvm::enumerate(use->ranges)) {
       const Candidate *candidate = best(range, layout);
       if (!candidate)
         return use->op.emitOpError() << "can not be computed by any row of " << machine.name;
+      // Ranges side by side that are computed alike are one.
+      if (last && last->recipe == candidate->recipe) {
+        bounds.pop_back();
+        recipes.pop_back();
+      }
       last = candidate;
       recipes.push_back(candidate->recipe);
+      if (number < use->bounds.size())
+        bounds.push_back(use->bounds[number]);
     }
-    use->op.setRecipesAttr(RecipesAttr::get(&getContext(), use->bounds, recipes));
+    use->op.setRecipesAttr(RecipesAttr::get(&getContext(), bounds, recipes));
     ++numSelected;
     numEmulated += !emulationOf(*last).empty();
     entries[use->op] = describe(use->op, *last, use->ranges.back(), uses.size(), machine);

@@ -3,6 +3,10 @@
 // RUN: qlow-opt %s --qlow-pipeline="target=sm_80 stop-after=qlow-schedule-kernels" | FileCheck %s --check-prefixes=CHECK,MMA
 // RUN: qlow-opt %s --qlow-pipeline="target=sm_90 stop-after=qlow-schedule-kernels" | FileCheck %s --check-prefixes=CHECK,WGMMA
 // RUN: qlow-opt %s --qlow-pipeline="target=sm_75 stop-after=qlow-schedule-kernels" | FileCheck %s --check-prefix=LANE
+// RUN: qlow-opt %s --qlow-pipeline="target=sm_90 stop-after=qlow-select-recipes" | FileCheck %s --check-prefix=RANGES
+
+// RANGES-DAG: #[[FEW:.+]] = #qlow.recipe<wgmma_64x128x32_i32_s8_s8, tiles = [<cta, [64, 128, 128]>
+// RANGES-DAG: #[[MANY:.+]] = #qlow.recipe<wgmma_64x128x32_i32_s8_s8, tiles = [<cta, [128, 128, 128]>
 
 !q = !qlow.q<i8 : f32>
 !z = !qlow.q<u8 : f32, zero = u8>
@@ -78,4 +82,16 @@ func.func @zero_points(%a: tensor<64x64xi8>, %z: tensor<1xi8>) -> tensor<64x64xi
   %qw = qlow.compose %w, %s, %z : (tensor<64x64xi8>, tensor<f32>, tensor<1xi8>) -> tensor<64x64x!z>
   %y = qlow.matmul %qa, %qw : tensor<64x64x!z>, tensor<64x64x!z> -> tensor<64x64xi32>
   return %y : tensor<64x64xi32>
+}
+
+// Where M is open, few rows take tiles of fewer, of one stored layout; ranges that would be computed alike are one.
+// RANGES-LABEL: func.func @open_rows
+// RANGES: recipes <[m to 256 : #[[FEW]], #[[MANY]]]>
+func.func @open_rows(%a: tensor<?x1024xi8>) -> tensor<?x4096xi32> {
+  %s = arith.constant dense<1.0> : tensor<f32>
+  %w = arith.constant dense<3> : tensor<1024x4096xi8>
+  %qa = qlow.compose %a, %s : (tensor<?x1024xi8>, tensor<f32>) -> tensor<?x1024x!q>
+  %qw = qlow.compose %w, %s : (tensor<1024x4096xi8>, tensor<f32>) -> tensor<1024x4096x!q>
+  %y = qlow.matmul %qa, %qw : tensor<?x1024x!q>, tensor<1024x4096x!q> -> tensor<?x4096xi32>
+  return %y : tensor<?x4096xi32>
 }

@@ -188,6 +188,12 @@ public:
   /// have an error for it.
   virtual mlir::LogicalResult schedule(mlir::RewriterBase &rewriter, PackOp pack, const Machine &machine) const;
   virtual bool hasNative(FloatUnit unit, const Machine &machine) const { return false; }
+  /// Where ranges of M end that are worth recipes of their own where M is open: a single row streams weights, more rows
+  /// share them.
+  virtual llvm::ArrayRef<int64_t> rangeBounds() const {
+    static constexpr int64_t kBounds[] = {1};
+    return kBounds;
+  }
   /// Feature checks for the entry; empty where the family's code runs on any machine of the triple.
   virtual std::vector<CpuidBit> cpuidBits(const Machine &machine) const { return {}; }
   /// A feature of the machine that no check can ask for and that not every machine of the triple has; empty if none.

@@ -17,6 +17,11 @@ public:
   ArrayRef<MultiplyRow> rows() const override { return nvptxRows(); }
   bool runsOnDevice() const override { return true; }
   bool hasNative(FloatUnit, const Machine &) const override { return true; }
+  /// Tiles of few rows, or the chip stands still; then tiles of some, so that there are enough of them.
+  ArrayRef<int64_t> rangeBounds() const override {
+    static constexpr int64_t kBounds[] = {16, 256};
+    return kBounds;
+  }
   std::vector<Candidate> candidates(MLIRContext *context, const MatmulProblem &problem,
                                     const Target &target) const override {
     return nvptxCandidates(context, problem, target);
