@@ -14,7 +14,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from matmul import add_run_options, draw_sample, rng_of, run_all, sample_of
 
-TILES = [(128, 256, 256, 4), (128, 128, 128, 6), (64, 128, 128, 8), (64, 256, 256, 5), (128, 256, 256, 2)]  # M, N, of a warpgroup, stages
+TILES = [(128, 256, 256, 4), (128, 128, 128, 6), (64, 128, 128, 8), (64, 256, 256, 5), (128, 256, 256, 2), (64, 256, 128, 4)]  # M, N, of a warpgroup, stages
 M, N, K = [1, 5, 64, 65, 129, 257], [3, 8, 16, 100, 129, 256, 264, 513], [16, 32, 48, 128, 144, 400, 1040]
 
 NAMES = {"i8": "s8", "u8": "u8"}

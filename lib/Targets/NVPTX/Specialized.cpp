@@ -32,9 +32,9 @@ static constexpr int64_t kWarpgroup = 128;
 static constexpr int64_t kBarrierBytes = 8, kPairBytes = 2 * kBarrierBytes;
 /// Where a swizzled tile may begin.
 static constexpr int64_t kTileAlignment = 1024;
-/// Registers of a multiprocessor for each thread of one warpgroup; those that a copying warpgroup keeps (the least that
-/// ptxas was seen to need without spills is 24, more costs the others nothing).
-static constexpr int64_t kRegisters = 512, kCopyingRegisters = 40, kMostRegisters = 240;
+/// Registers of a multiprocessor for each thread of one warpgroup, the most that a thread may have, and what is left to
+/// each of a warpgroup that copies: enough for one thread's addresses.
+static constexpr int64_t kRegisters = 512, kMostRegisters = 240, kCopyingRegisters = 40;
 /// Nanoseconds that a wait may sleep before it looks again.
 static constexpr int64_t kPatience = 10'000'000;
 
