@@ -15,8 +15,8 @@ namespace qlow {
 llvm::Expected<std::vector<ArrayType>> inputTypes(const AbiFunction &function);
 
 /// Calls the function: sizes come from the arrays' shapes, or are `given` by name; workspace and results are made here.
-/// Gives one array for each result or part of one, in the order of AbiFunction::results. Errors name the field, what was
-/// expected and what was found.
+/// Gives one array for each result or part of one, in the order of AbiFunction::results. Errors name the field, what
+/// was expected and what was found.
 llvm::Expected<std::vector<Array>> callObject(const LoadedObject &object, const AbiFunction &function,
                                               std::vector<Array> inputs, const llvm::StringMap<int64_t> &given);
 
