@@ -1,4 +1,5 @@
 // RUN: qlow-opt %s --qlow-split-quantized=target=znver4 --canonicalize --cse --split-input-file --verify-diagnostics | FileCheck %s
+// RUN: not qlow-opt %s --qlow-split-quantized=target=x86-64-v2 --canonicalize --cse --split-input-file 2>/dev/null | FileCheck %s --check-prefix=NO-FMA
 
 // CHECK: #[[BLOCK:.*]] = affine_map<(d0, d1) -> (d0, d1 floordiv 32)>
 
@@ -52,18 +53,25 @@ func.func @dequantize(%x: tensor<?x8x!u8>) -> tensor<?x8xf32> {
   return %0 : tensor<?x8xf32>
 }
 
-// Packed codes are computed byte by byte: 3 bits do not fill bytes, so a byte looks at four codes.
+// Packed codes are computed byte by byte: 3 bits do not fill bytes, so a byte looks at four codes. A scale that neighbours
+// share divides by four multiply-adds where the target has them.
 // CHECK-LABEL: @quantize_packed
 // CHECK: linalg.generic {{.*}} outs(%{{.*}} : tensor<4x4xi8>)
-// CHECK-COUNT-4: arith.divf
-// CHECK-NOT: arith.divf
+// CHECK-COUNT-16: math.fma
+// CHECK-NOT: math.fma
 // CHECK: linalg.yield %{{.*}} : i8
+// NO-FMA-LABEL: @quantize_packed
+// NO-FMA-COUNT-4: arith.divf
+// NO-FMA-NOT: arith.divf
+// NO-FMA-NOT: math.fma
+// NO-FMA: linalg.yield %{{.*}} : i8
 func.func @quantize_packed(%x: tensor<4x9xf32>, %s: tensor<4x1xf32>) -> tensor<4x9x!qlow.q<i3 : f32, block = [1, *]>> {
   %0 = qlow.quantize %x, %s : (tensor<4x9xf32>, tensor<4x1xf32>) -> tensor<4x9x!qlow.q<i3 : f32, block = [1, *]>>
   return %0 : tensor<4x9x!qlow.q<i3 : f32, block = [1, *]>>
 }
 
 // The scale is measured by a reduction over each block, then used.
+// NO-FMA-LABEL: @quantize_dynamic
 // CHECK-LABEL: @quantize_dynamic
 // CHECK: %[[MAX:.*]] = linalg.generic {indexing_maps = [#{{.*}}, #[[BLOCK]]], iterator_types = ["parallel", "reduction"]}
 // CHECK: %[[SCALE:.*]] = linalg.generic {{.*}} ins(%[[MAX]] : tensor<4x3xf32>)

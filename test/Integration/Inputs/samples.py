@@ -175,6 +175,9 @@ class Run:
     def summary(self, start, seed):
         counts = ", ".join(f"{target} {count}" for target, count in self.done.items())
         print(f"samples run: {counts}; {self.calls} calls, {len(self.failures)} failures, {time.time() - start:.0f} s, seed {seed}")
+        if not self.done and not self.options.compile_only:
+            print("no sample ran")
+            return 1
         return 1 if self.failures else 0
 
 
