@@ -84,6 +84,11 @@ LogicalResult LayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError, T
   if (columns < 1 || panel < columns || panel % columns != 0 || group < 1)
     return emitError() << "expected a panel of whole columns and a group of at least 1, found panel = " << panel
                        << ", columns = " << columns << " and group = " << group;
+  // Far above what any instruction reads at once, and low enough that places in a panel do not overflow.
+  constexpr int64_t kMost = 1 << 16;
+  if (panel > kMost || group > kMost)
+    return emitError() << "expected a panel and a group of at most " << kMost << ", found " << panel << " and "
+                       << group;
   return success();
 }
 

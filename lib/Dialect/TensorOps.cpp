@@ -248,6 +248,19 @@ LogicalResult RequantizeOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedS
 // Storage
 //===----------------------------------------------------------------------===//
 
+/// Whether a packed weight has all that packing reads: the codes, or floats, of a matrix or several.
+static LogicalResult verifyPackedSource(WeightOp op, ShapedType source, RankedTensorType tensor) {
+  if (tensor.getRank() < 2)
+    return op.emitOpError() << "expected a tensor of rank 2 at least, as its layout is that of a matrix, found "
+                            << tensor;
+  QType quantized = getQuantizedElement(tensor);
+  ShapedType whole = quantized ? cast<ShapedType>(quantized.getParts(tensor.getShape()).front()) : tensor;
+  if (source.getShape() == whole.getShape() && source.getElementType() == whole.getElementType())
+    return success();
+  return op.emitOpError() << "expected a source of " << whole << ", all that a layout of " << tensor
+                          << " takes in, found " << source;
+}
+
 // C13
 LogicalResult WeightOp::verify() {
   ShapedType source = getSource().getShapedType();
@@ -265,7 +278,7 @@ LogicalResult WeightOp::verify() {
   if (stored < 0 || (!getLayout() && stored != *bytes))
     return emitOpError() << "expected bytes " << (getLayout() ? 0 : *bytes) << (getLayout() ? " or more" : "")
                          << " for the source " << source << ", found " << stored;
-  return success();
+  return getLayout() ? verifyPackedSource(*this, source, tensor) : success();
 }
 
 // C12

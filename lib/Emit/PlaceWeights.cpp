@@ -9,6 +9,7 @@
 
 #include "Device.h"
 #include "Entries.h"
+#include "qlow/Targets/Layout.h"
 
 #include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
@@ -27,8 +28,23 @@ static constexpr int64_t kAlignment = 64, kDeviceAlignment = 256;
 
 namespace {
 struct PlaceWeights : qlow::impl::PlaceWeightsBase<PlaceWeights> {
-  /// Gives each weight that is read an offset; the others leave the module.
-  int64_t placeAll(ModuleOp module, int64_t alignment) {
+  /// Whether the weight has the bytes that its layout takes; its packer would find out when the object is written.
+  static LogicalResult checkPacked(WeightOp weight) {
+    if (!weight.getLayout())
+      return success();
+    auto type = cast<RankedTensorType>(weight.getSourceType());
+    if (!storesWhole(type, *weight.getLayout()))
+      return weight.emitOpError() << "has a layout that its elements do not fit as they are: " << *weight.getLayout()
+                                  << " for " << type;
+    int64_t bytes = packedBytes(*weight.getLayout(), type.getShape(), weight.getTransposed());
+    if (bytes == static_cast<int64_t>(weight.getBytes()))
+      return success();
+    return weight.emitOpError() << "expected bytes " << bytes << " for " << type << " in " << *weight.getLayout()
+                                << ", found " << weight.getBytes();
+  }
+
+  /// Gives each weight that is read an offset; the others leave the module. The bytes up to the end of the last one.
+  FailureOr<int64_t> placeAll(ModuleOp module, int64_t alignment) {
     llvm::DenseSet<StringAttr> used;
     module.walk([&](GetWeightOp get) { used.insert(get.getWeightAttr().getAttr()); });
     int64_t end = 0;
@@ -37,9 +53,14 @@ struct PlaceWeights : qlow::impl::PlaceWeightsBase<PlaceWeights> {
         weight.erase();
         continue;
       }
-      end = llvm::alignTo(end, alignment);
+      if (failed(checkPacked(weight)))
+        return failure();
+      if (llvm::AddOverflow<int64_t>(end, alignment - 1, end))
+        return weight.emitOpError("ends beyond 2^63 - 1 bytes of weights");
+      end -= end % alignment;
       weight->setAttr("qlow.offset", IntegerAttr::get(IntegerType::get(&getContext(), 64), end));
-      end += weight.getBytes();
+      if (llvm::AddOverflow<int64_t>(end, weight.getBytes(), end))
+        return weight.emitOpError("ends beyond 2^63 - 1 bytes of weights");
     }
     return end;
   }
@@ -75,15 +96,17 @@ struct PlaceWeights : qlow::impl::PlaceWeightsBase<PlaceWeights> {
     }
     bool device = llvm::any_of(gets, [](GetWeightOp get) { return bool(findLaunchArgument(get)); });
     int64_t alignment = device ? kDeviceAlignment : kAlignment;
-    int64_t size = placeAll(module, alignment);
-    bytes += size;
+    FailureOr<int64_t> size = placeAll(module, alignment);
+    if (failed(size))
+      return signalPassFailure();
+    bytes += *size;
     if (gets.empty())
       return;
     auto prefix = module->getAttrOfType<StringAttr>("qlow.prefix");
     std::string symbol = ((prefix ? prefix.getValue() : "model") + "_weights").str();
     ImplicitLocOpBuilder b(module.getLoc(), &getContext());
     b.setInsertionPointToStart(module.getBody());
-    auto global = LLVM::GlobalOp::create(b, LLVM::LLVMArrayType::get(b.getI8Type(), size), /*isConstant=*/true,
+    auto global = LLVM::GlobalOp::create(b, LLVM::LLVMArrayType::get(b.getI8Type(), *size), /*isConstant=*/true,
                                          LLVM::Linkage::External, symbol, Attribute(), alignment);
     global.setVisibility_(LLVM::Visibility::Hidden);
     global.setDsoLocal(true);

@@ -446,7 +446,7 @@ func.func @get_weight_type_c12() {
 // -----
 
 #l = #qlow.layout<element = i8, panel = 16, columns = 16, group = 4>
-qlow.weight private @w dense<1> : tensor<4xi8> as tensor<4x!qlow.q<i8 : f32>> bytes 64 layout #l
+qlow.weight private @w dense<1> : tensor<1x4xi8> as tensor<1x4x!qlow.q<i8 : f32>> bytes 128 layout #l
 func.func @get_weight_packed_c12() {
   // expected-error@+1 {{has type 'tensor<4xi8>', which is not how @w is stored}}
   %0 = qlow.get_weight @w : tensor<4xi8>
@@ -463,6 +463,19 @@ qlow.weight private @bytes_c13 dense<1> : tensor<4xi8> as tensor<4x!qlow.q<i8 : 
 #l = #qlow.layout<element = i8, panel = 16, columns = 16, group = 4>
 // expected-error@+1 {{expected bytes 0 or more for the source 'tensor<4xi8>', found -8}}
 qlow.weight private @negative_c13 dense<1> : tensor<4xi8> as tensor<4x!qlow.q<i8 : f32>> bytes -8 layout #l
+
+// -----
+
+#l = #qlow.layout<element = i8, panel = 16, columns = 16, group = 4>
+// A packer that trusted the type would read what lies behind the constant.
+// expected-error@+1 {{expected a source of 'tensor<128x64xi8>', all that a layout of 'tensor<128x64x!qlow.q<i8 : f32>>' takes in, found 'tensor<2x2xi8>'}}
+qlow.weight private @source_c13 dense<[[1, 2], [3, 4]]> : tensor<2x2xi8> as tensor<128x64x!qlow.q<i8 : f32>> bytes 8448 layout #l
+
+// -----
+
+#l = #qlow.layout<element = i8, panel = 16, columns = 16, group = 4>
+// expected-error@+1 {{expected a tensor of rank 2 at least, as its layout is that of a matrix, found 'tensor<4x!qlow.q<i8 : f32>>'}}
+qlow.weight private @rank_c13 dense<1> : tensor<4xi8> as tensor<4x!qlow.q<i8 : f32>> bytes 64 layout #l
 
 // -----
 

@@ -66,3 +66,8 @@
 
 // expected-error@+1 {{expected a panel of whole columns and a group of at least 1, found panel = 24, columns = 16 and group = 4}}
 #l = #qlow.layout<element = i8, panel = 24, columns = 16, group = 4>
+
+// -----
+
+// expected-error@+1 {{expected a panel and a group of at most 65536, found 16 and 9223372036854775807}}
+#l = #qlow.layout<element = i8, panel = 16, columns = 16, group = 9223372036854775807>

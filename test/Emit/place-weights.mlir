@@ -71,3 +71,33 @@ module attributes {qlow.prefix = "device"} {
     return %a, %b : memref<3xi8>, memref<2xf32>
   }
 }
+
+// -----
+
+// What the object reserves is what the packer will write.
+// expected-error@+1 {{'qlow.weight' op expected bytes 8448 for 'tensor<128x64x!qlow.q<i8 : f32>>' in #qlow.layout<element = i8, panel = 64, columns = 16, group = 4>, found 100}}
+qlow.weight private @short dense<1> : tensor<128x64xi8> as tensor<128x64x!qlow.q<i8 : f32>> bytes 100 layout <element = i8, panel = 64, columns = 16, group = 4>
+func.func @short_weight() -> memref<100xi8> {
+  %w = qlow.get_weight @short : memref<100xi8>
+  return %w : memref<100xi8>
+}
+
+// -----
+
+// expected-error@+1 {{'qlow.weight' op has a layout that its elements do not fit as they are: #qlow.layout<element = f32, panel = 16, columns = 16, group = 1> for 'tensor<4x16x!qlow.q<i8 : f32>>'}}
+qlow.weight private @decoded dense<1> : tensor<4x16xi8> as tensor<4x16x!qlow.q<i8 : f32>> bytes 256 layout <element = f32, panel = 16, columns = 16, group = 1>
+func.func @decoded_weight() -> memref<256xi8> {
+  %w = qlow.get_weight @decoded : memref<256xi8>
+  return %w : memref<256xi8>
+}
+
+// -----
+
+qlow.weight private @half dense<1> : tensor<4611686018427387904xi8> as tensor<4611686018427387904xi8> bytes 4611686018427387904
+// expected-error@+1 {{'qlow.weight' op ends beyond 2^63 - 1 bytes of weights}}
+qlow.weight private @other_half dense<2> : tensor<4611686018427387904xi8> as tensor<4611686018427387904xi8> bytes 4611686018427387904
+func.func @too_many() -> (memref<4611686018427387904xi8>, memref<4611686018427387904xi8>) {
+  %a = qlow.get_weight @half : memref<4611686018427387904xi8>
+  %b = qlow.get_weight @other_half : memref<4611686018427387904xi8>
+  return %a, %b : memref<4611686018427387904xi8>, memref<4611686018427387904xi8>
+}

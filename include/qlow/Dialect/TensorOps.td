@@ -222,7 +222,8 @@ def Qlow_WeightOp : Op<Qlow_Dialect, "weight", [Symbol]> {
     `layout` they are stored as `qlow.pack` stores the right-hand side of a matmul, [batch..., N, K] with `transposed`.
     Without it they are stored as they are. The bytes are not touched before they are streamed.
     `source` has elements of whole bytes and static shape, `source_type` is a ranked tensor, and `bytes` is the size of
-    what is stored: the source's own where it is stored as it is (C13).
+    what is stored: the source's own where it is stored as it is. With a layout the source is all codes, or floats, of
+    a tensor of rank 2 at least (C13).
 
     ```mlir
     qlow.weight private @w0 dense_resource<w0> : tensor<128x64xi8> as tensor<128x64x!qlow.q<i8 : f32>> bytes 8448 layout #l
