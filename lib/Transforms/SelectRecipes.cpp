@@ -267,6 +267,10 @@ static FailureOr<Attribute> checkKept(MatmulOp op, const Target &target) {
     if (!named->declined.empty())
       return op.emitOpError() << "has a recipe with '" << recipe.getUnit() << "', which can not compute it on "
                               << target.machine().name << ": " << named->declined;
+    for (LevelAttr level : named->recipe.getTiles())
+      if (recipe.getTile(level.getAt()).empty())
+        return op.emitOpError() << "has a recipe with '" << recipe.getUnit() << "' and no tile at level '"
+                                << level.getAt() << "': expected tiles as in " << named->recipe;
     kept.push_back(*named);
     kept.back().recipe = recipe;
     if (storedAs(kept.back()) != storedAs(kept.front()))

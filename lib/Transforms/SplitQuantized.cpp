@@ -40,6 +40,9 @@ static SmallVector<Value> emitOperandParts(OpBuilder &builder, Location loc, Val
   return emitParts(builder, loc, operand);
 }
 
+/// A #qlow.layout has no wider panels.
+static constexpr int64_t kWidestPanel = 1 << 16;
+
 /// The layout in which the recipes of a matmul want its right side in memory, null where tasks pack what they read.
 static FailureOr<LayoutAttr> layoutInMemory(MatmulOp op, const Target &target) {
   auto inMemory = [](RecipeAttr recipe) { return recipe.getRhs().front().getTo() == "memory"; };
@@ -53,7 +56,7 @@ static FailureOr<LayoutAttr> layoutInMemory(MatmulOp op, const Target &target) {
       continue;
     const MultiplyRow *row = target.findRow(recipe.getUnit());
     int64_t panelWidth = packedPanelWidth(recipe);
-    if (!row || panelWidth == 0 || panelWidth % row->n)
+    if (!row || panelWidth == 0 || panelWidth % row->n || panelWidth > kWidestPanel)
       return op.emitOpError() << "has a recipe that is none of " << target.machine().name << ": " << recipe;
     auto rhs = cast<RankedTensorType>(op.getRhs().getType());
     bool isOpenN = rhs.isDynamicDim(rhs.getRank() - (op.getTransposeRhs() ? 2 : 1));

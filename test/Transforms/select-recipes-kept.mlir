@@ -62,3 +62,14 @@ func.func @two_layouts(%a: tensor<?x64x!qlow.q<u8 : f32>>, %b: tensor<64x32x!qlo
   %y = qlow.matmul %a, %b recipes <[m to 4 : #r, #s]> : tensor<?x64x!qlow.q<u8 : f32>>, tensor<64x32x!qlow.q<i8 : f32>> -> tensor<?x32xi32>
   return %y : tensor<?x32xi32>
 }
+
+// -----
+
+#r = #qlow.recipe<vector_1x4x1_i32_s32_s8, tiles = [<thread, [8, 32, 64]>],
+  lhs = [<to = l2, by = pack>, <to = reg, by = broadcast32>], rhs = [<to = l2, by = pack>, <to = reg, by = load>], rescale = end>
+// Workspace is planned by these tiles.
+func.func @no_register_tile(%a: tensor<8x64x!qlow.q<u8 : f32>>, %b: tensor<64x32x!qlow.q<i8 : f32>>) -> tensor<8x32xi32> {
+  // expected-error@+1 {{'qlow.matmul' op has a recipe with 'vector_1x4x1_i32_s32_s8' and no tile at level 'reg': expected tiles as in #qlow.recipe<vector_1x4x1_i32_s32_s8, }}
+  %y = qlow.matmul %a, %b recipes <[#r]> : tensor<8x64x!qlow.q<u8 : f32>>, tensor<64x32x!qlow.q<i8 : f32>> -> tensor<8x32xi32>
+  return %y : tensor<8x32xi32>
+}

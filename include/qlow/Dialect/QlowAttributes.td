@@ -50,7 +50,7 @@ def Qlow_RecipeAttr : AttrDef<Qlow_Dialect, "Recipe"> {
     ```mlir
     #qlow.recipe<vpdpbusd_1x16x4_i32_u8_s8, tiles = [<thread, [96, 64, 4096]>, <reg, [6, 64, 4]>],
       lhs = [<to = l2, by = pack>, <to = reg, by = broadcast32>],
-      rhs = [<to = memory, by = pack>, <to = reg, by = load512>], rescale = end>
+      rhs = [<to = memory, by = pack>, <to = reg, by = load>], rescale = end>
     ```
   }];
   let parameters = (ins Qlow_Word<"multiply row">:$unit,

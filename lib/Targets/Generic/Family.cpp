@@ -32,11 +32,19 @@ const MultiplyRow *CpuFamily::findRow(StringRef id) const {
   return nullptr;
 }
 
+/// Whether the nest can be laid out for the recipe's tiles.
+static bool hasWholeTiles(RecipeAttr recipe, const MultiplyRow &row) {
+  ArrayRef<int64_t> tile = recipe.getTile("reg"), thread = recipe.getTile("thread");
+  return !tile.empty() && !thread.empty() && tile[1] % row.n == 0 && thread[0] % tile[0] == 0 && tile[0] <= 64 &&
+         tile[1] <= 1024;
+}
+
+/// Recipes that no nest can follow count nothing: `schedule` says what is wrong with them.
 Value CpuFamily::emitSlotBytes(OpBuilder &builder, MatmulKernelOp kernel, const Machine &) const {
   IndexBuilder index(builder, kernel.getLoc());
   Value bytes = index.constant(64);
   for (RecipeAttr recipe : kernel.getRecipes().getRecipes())
-    if (const MultiplyRow *row = findRow(recipe.getUnit()))
+    if (const MultiplyRow *row = findRow(recipe.getUnit()); row && hasWholeTiles(recipe, *row))
       bytes = index.max(bytes, MatmulNest(builder, kernel, recipe, *row).emitSlotBytes());
   return bytes;
 }
@@ -67,16 +75,34 @@ static LogicalResult verifyPacked(MatmulKernelOp kernel, RecipeAttr recipe, cons
   return verifyBytes(kernel, kernel.getRhs().front(), kernel.getRhsType(), layout, kernel.getTransposeRhs());
 }
 
+/// Whether the recipe's words are the nest's: what it would not follow is an error, not left unread.
+static LogicalResult verifyHops(MatmulKernelOp kernel, RecipeAttr recipe) {
+  auto is = [](HopAttr hop, StringRef to, ArrayRef<StringRef> ways) {
+    return hop.getTo() == to && llvm::is_contained(ways, hop.getBy()) && hop.getStages() == 1 && hop.getSwizzle() == 0;
+  };
+  ArrayRef<HopAttr> lhs = recipe.getLhs(), rhs = recipe.getRhs();
+  StringRef place = kernel.getPackedRhs() ? "memory" : "l2";
+  bool isLhs = lhs.size() <= 2 && is(lhs.back(), "reg", {"broadcast32"}) &&
+               (lhs.size() == 1 || is(lhs.front(), "l2", {"pack", "decode"}));
+  bool isRhs = rhs.size() == 2 && is(rhs.front(), place, {"pack", "decode"}) && is(rhs.back(), "reg", {"load"});
+  if (isLhs && isRhs && recipe.getRescale() != "block" && !recipe.getSwap() && recipe.getSplitK() == 1)
+    return success();
+  return kernel.emitOpError() << "expected a left side to 'reg' by 'broadcast32', to 'l2' by 'pack' or 'decode' before "
+                              << "it maybe, a right side to '" << place << "' by 'pack' or 'decode', then to 'reg' by "
+                              << "'load', and no rescale = block, swap or split_k, found " << recipe;
+}
+
 /// Whether the nest can follow the recipe; says why not.
 static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, const MultiplyRow *row) {
   if (!row)
     return kernel.emitOpError() << "has a recipe with '" << recipe.getUnit() << "', which is no row of this target";
-  ArrayRef<int64_t> tile = recipe.getTile("reg"), thread = recipe.getTile("thread");
-  if (tile.empty() || thread.empty())
+  if (recipe.getTile("reg").empty() || recipe.getTile("thread").empty())
     return kernel.emitOpError() << "needs tiles at levels 'thread' and 'reg' in its recipe, found " << recipe;
-  if (tile[1] % row->n || thread[0] % tile[0] || tile[0] > 64 || tile[1] > 1024)
+  if (!hasWholeTiles(recipe, *row))
     return kernel.emitOpError() << "expected a reg tile of whole vectors of " << row->n
                                 << " columns, at most 64 x 1024, and thread rows in whole tiles, found " << recipe;
+  if (failed(verifyHops(kernel, recipe)))
+    return failure();
   if (recipe.getLhs().size() == 1 && !MatmulNest::canReadInPlace(kernel, *row))
     return kernel.emitOpError()
            << "has a recipe that broadcasts the left side from where it lies, which needs whole groups "
