@@ -216,6 +216,15 @@ static FailureOr<bool> emitDevice(ModuleOp module, const DeviceCode &code, const
   return false;
 }
 
+/// Room for weights is zeros at first: too many would fill the disk before anything failed.
+static LogicalResult checkSpace(ModuleOp module, StringRef path, uint64_t weightBytes) {
+  auto space = llvm::sys::fs::disk_space(path);
+  if (!space || weightBytes <= space->available)
+    return success();
+  return module.emitError() << "the weights take " << weightBytes << " bytes, and " << space->available
+                            << " are free where the object is written";
+}
+
 LogicalResult qlow::emitArtifact(ModuleOp module, const AbiModule &abi, const Target &target,
                                  const ObjectOptions &options, StringRef path) {
   const std::string &name = target.machine().name;
@@ -234,6 +243,8 @@ LogicalResult qlow::emitArtifact(ModuleOp module, const AbiModule &abi, const Ta
       return weight.emitOpError("has no offset in the object: run qlow-place-weights");
     weightBytes = offset.getInt() + weight.getBytes();
   }
+  if (options.artifact == Artifact::Object && failed(checkSpace(module, path, weightBytes)))
+    return failure();
   std::shared_ptr<const Target> host;
   std::optional<DeviceCode> device;
   if (abi.device) {
