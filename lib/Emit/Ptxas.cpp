@@ -150,6 +150,8 @@ LogicalResult qlow::assemble(ModuleOp module, DeviceCode &code, const Machine &m
   if (options.kernelUses)
     *options.kernelUses = readUses(said);
   code.cubin = (*scratch)->read("kernels.cubin");
+  if (code.cubin.empty())
+    module.emitWarning("'" + program + "' wrote no cubin, so the object has PTX only, for the driver to assemble");
   return success();
 }
 
