@@ -42,6 +42,11 @@ static WalkResult checkOp(Operation *op, bool &failed) {
     failed = true;
     return WalkResult::skip();
   }
+  if (isa<ModuleOp>(op) && op->getParentOp()) {
+    op->emitError() << "a module inside of a module is not compiled; move its functions into the outer one";
+    failed = true;
+    return WalkResult::skip();
+  }
   auto function = dyn_cast<func::FuncOp>(op);
   if (function && function.isExternal()) {
     op->emitError() << "function '" << function.getName()

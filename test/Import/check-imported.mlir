@@ -59,3 +59,15 @@ func.func @odd_type(%x: tensor<2xi48>) -> tensor<2xi48> {
 // Objects link with nothing: a declaration has nobody to define it.
 // expected-error @+1 {{function 'elsewhere' has no body; objects link with nothing but libc: define it here, or remove its uses}}
 func.func private @elsewhere(tensor<2xf32>) -> tensor<2xf32>
+
+// -----
+
+// Nobody would find entries for what is in it.
+module {
+  // expected-error @+1 {{a module inside of a module is not compiled; move its functions into the outer one}}
+  module @inner {
+    func.func @lost(%x: tensor<2xf32>) -> tensor<2xf32> {
+      return %x : tensor<2xf32>
+    }
+  }
+}

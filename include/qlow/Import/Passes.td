@@ -125,8 +125,8 @@ def CheckImported : Pass<"qlow-check-imported", "::mlir::ModuleOp"> {
   let summary = "Reject, by name and location, what no later pass accepts";
   let description = [{
     Precondition: the other imports ran. Emits an error at every op that is not on the closed list of docs/Semantics.md
-    ("Float work") and every type that no value may have, with what to do about it where the dialect tells, and at
-    functions without a body. The regions of a rejected op are not looked into.
+    ("Float work") and every type that no value may have, with what to do about it where the dialect tells, at
+    functions without a body, and at modules inside of the module. The regions of a rejected op are not looked into.
 
     Does not change the IR.
   }];
