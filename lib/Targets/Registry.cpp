@@ -9,6 +9,7 @@
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/MemoryBuffer.h"
 
@@ -51,6 +52,13 @@ static Expected<std::string> registeredText(StringRef name) {
 Expected<std::shared_ptr<const Target>> Target::find(StringRef nameOrPath) {
   std::string text, file = (nameOrPath + ".json").str();
   if (nameOrPath.ends_with(".json")) {
+    // Neither an endless device nor a model that was mistaken for a description is read.
+    constexpr uint64_t kMostBytes = 1 << 20;
+    sys::fs::file_status status;
+    if (!sys::fs::status(nameOrPath, status) && !sys::fs::is_directory(status) &&
+        (!sys::fs::is_regular_file(status) || status.getSize() > kMostBytes))
+      return createStringError(
+          formatv("{0}: expected a file of at most {1} bytes, a machine's description", nameOrPath, kMostBytes).str());
     auto buffer = MemoryBuffer::getFile(nameOrPath, /*IsText=*/true);
     if (!buffer)
       return createStringError(
