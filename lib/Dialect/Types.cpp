@@ -246,8 +246,7 @@ LogicalResult QType::verify(function_ref<InFlightDiagnostic()> emitError, const 
   return success();
 }
 
-/// One spelling for one meaning: the block that `block` should be written as for a tensor of `shape`.
-static SmallVector<int64_t> canonicalBlock(ArrayRef<int64_t> shape, ArrayRef<int64_t> block) {
+SmallVector<int64_t> QType::getCanonicalBlock(ArrayRef<int64_t> shape, ArrayRef<int64_t> block) {
   SmallVector<int64_t> result(block);
   for (auto [size, entry] : llvm::zip(shape, result)) {
     if (ShapedType::isDynamic(size))
@@ -255,7 +254,7 @@ static SmallVector<int64_t> canonicalBlock(ArrayRef<int64_t> shape, ArrayRef<int
     if (size == 1)
       entry = 1;
     else if (entry > 1 && entry >= size)
-      entry = QType::kWhole;
+      entry = kWhole;
   }
   return result;
 }
@@ -278,7 +277,7 @@ static LogicalResult verifyBlock(function_ref<InFlightDiagnostic()> emitError, Q
   if (block.size() != shape.size())
     return emitError() << "block of " << quantized << " has rank " << block.size() << ", its tensor has rank "
                        << shape.size();
-  SmallVector<int64_t> canonical = canonicalBlock(shape, block);
+  SmallVector<int64_t> canonical = QType::getCanonicalBlock(shape, block);
   if (ArrayRef<int64_t>(canonical) == block)
     return success();
   std::string text;

@@ -277,8 +277,10 @@ static Value clampIntegers(OpBuilder &builder, Location loc, Value integers, Arr
   });
 }
 
-Value qlow::clampCodes(OpBuilder &builder, Location loc, Value quantized, const Uniform &uniform, ArrayRef<int32_t> lo,
-                       ArrayRef<int32_t> hi) {
+/// `quantized`, of 8-bit codes, with its codes clamped to [lo, hi] of each channel of the last dimension, or of all
+/// where there is one.
+static Value clampCodes(OpBuilder &builder, Location loc, Value quantized, const Uniform &uniform, ArrayRef<int32_t> lo,
+                        ArrayRef<int32_t> hi) {
   auto parts = llvm::to_vector_of<Value>(DecomposeOp::create(builder, loc, quantized).getParts());
   parts[0] = clampIntegers(builder, loc, parts[0], lo, hi, !uniform.format->isSigned);
   return ComposeOp::create(builder, loc, quantized.getType(), parts);

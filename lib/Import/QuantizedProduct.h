@@ -21,10 +21,6 @@ using UniformMap = llvm::DenseMap<mlir::Value, const Uniform *>;
 /// Fails only after an error.
 mlir::FailureOr<bool> importQuantizedProduct(mlir::RewriterBase &rewriter, mlir::Operation *op, UniformMap &uniforms);
 
-/// `codes`, 8 bits each, clamped to [lo, hi] of each channel of the last dimension (or of all, where there is one).
-mlir::Value clampCodes(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value quantized, const Uniform &uniform,
-                       llvm::ArrayRef<int32_t> lo, llvm::ArrayRef<int32_t> hi);
-
 } // namespace qlow
 
 #endif // QLOW_LIB_IMPORT_QUANTIZEDPRODUCT_H

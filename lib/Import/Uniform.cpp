@@ -20,10 +20,6 @@ using namespace qlow;
 // Types
 //===----------------------------------------------------------------------===//
 
-bool Uniform::isConstantAlong(unsigned dim) const {
-  return block.empty() || block[dim] == QType::kWhole || type.getDimSize(dim) == 1;
-}
-
 std::optional<unsigned> Uniform::getAxis() const {
   std::optional<unsigned> axis;
   for (auto [dim, size] : llvm::enumerate(block)) {
@@ -40,19 +36,6 @@ int64_t Uniform::quantize(double x, size_t channel, int64_t lowest, int64_t high
   // The division is f32's; the rest is exact in f64, and infinities saturate.
   double code = std::nearbyint(static_cast<float>(x) / scales[channel]) + static_cast<double>(zeros[channel]);
   return static_cast<int64_t>(std::clamp(code, static_cast<double>(lowest), static_cast<double>(highest)));
-}
-
-/// Block sizes as written in the type of `tensor` (kWhole where nothing is) to the one spelling !qlow.q has for them.
-static SmallVector<int64_t> canonicalBlock(RankedTensorType tensor, ArrayRef<int64_t> sizes) {
-  SmallVector<int64_t> block(sizes);
-  for (auto [dim, size] : llvm::enumerate(block)) {
-    int64_t extent = tensor.getDimSize(dim);
-    if (extent == 1)
-      size = 1;
-    else if (!ShapedType::isDynamic(extent) && size > 1 && size >= extent)
-      size = QType::kWhole;
-  }
-  return block;
 }
 
 /// The scales, zero points and blocks of the three forms of !quant.uniform.
@@ -87,7 +70,7 @@ static LogicalResult readScales(function_ref<InFlightDiagnostic()> emitError, Ra
   if (!fits)
     return emitError() << "expected scales along dimensions of the tensor, found " << tensor;
   if (uniform.scales.size() > 1)
-    uniform.block = canonicalBlock(tensor, sizes);
+    uniform.block = QType::getCanonicalBlock(tensor.getShape(), sizes);
   int64_t expected = 1;
   for (auto [extent, size] : llvm::zip(tensor.getShape(), uniform.block)) {
     if (size == QType::kWhole)

@@ -28,7 +28,6 @@ struct Uniform {
   int64_t formatMin() const { return static_cast<int64_t>(format->minValue()); }
   int64_t formatMax() const { return static_cast<int64_t>(format->maxValue()); }
   bool isNarrow() const { return min > formatMin() || max < formatMax(); }
-  bool isConstantAlong(unsigned dim) const;
   /// The only dimension along which scales differ, one for each index; nothing for none, or for blocks.
   std::optional<unsigned> getAxis() const;
   /// code(x) = clamp(round_half_even(f32(x) / scale) + zero, lowest, highest), for the scale numbered `channel`.

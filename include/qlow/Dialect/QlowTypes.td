@@ -53,6 +53,9 @@ def Qlow_QType : TypeDef<Qlow_Dialect, "Q"> {
     /// The block size that stands for a whole dimension, printed `*`.
     static constexpr int64_t kWhole = -1;
 
+    /// One spelling for one meaning (T5): `block`, a size for each dimension, as it is written for a tensor of `shape`.
+    static ::llvm::SmallVector<int64_t> getCanonicalBlock(::llvm::ArrayRef<int64_t> shape,
+                                                          ::llvm::ArrayRef<int64_t> block);
     /// Shape of the scales of a tensor of `shape`: rank 0 where there is one scale for the tensor.
     ::llvm::SmallVector<int64_t> getScaleShape(::llvm::ArrayRef<int64_t> shape) const;
     /// Shape of the i8 tensor that stores codes of `format` for a tensor of `shape`: the last dimension in bytes; a
