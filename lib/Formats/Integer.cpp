@@ -1,8 +1,8 @@
 //===- Integer.cpp - signed and unsigned integer codes --------------------===//
 //
 // Two's complement or unsigned integers of 2 to 16 bits. Codes are zero-extended bit patterns. Encoding rounds half to
-// even and then saturates, as ONNX QuantizeLinear does (docs/Operators.md); NaN becomes the smallest value, which is
-// what x86 conversions give (cvtps2dq: INT_MIN, then saturated).
+// even and then saturates, as ONNX QuantizeLinear does (docs/Operators.md of the ONNX repository); NaN becomes the
+// smallest value, which is what x86 conversions give (cvtps2dq: INT_MIN, then saturated).
 //
 //===----------------------------------------------------------------------===//
 

@@ -1,7 +1,8 @@
 # The room rule, as far as a machine can see it. lib/CMakeLists.txt lists the rooms and what each may use; a file includes
 # the public headers of its own room and of those it may use, and private headers of its own room alone. And what smells:
-# a number format's name in Targets, an instruction set's name outside Targets, an option outside tools, a fatal error
-# where a user's input can lead, the host's processor outside the one file that may ask for it, a room of left-overs.
+# a number format's name in Targets, an instruction set's name outside Targets and Emit, an option outside tools, a
+# fatal error where a user's input can lead, the host's processor outside the one file that may ask for it, a room of
+# left-overs.
 #
 # RUN: python3 %s %include/..
 
