@@ -181,9 +181,11 @@ Error Reader::readString(const Node &node, StringRef key, std::string &value) co
 Error Reader::readNonNegative(const Node &node, StringRef key, double &value) const {
   if (Error error = expect(node, Node::Number, key))
     return error;
-  bool isInRange = node.number >= 0 && node.number < 1e18;
-  if (!isInRange)
+  bool isNonNegative = node.number >= 0;
+  if (!isNonNegative)
     return fail(node, formatv("expected a number of at least 0 for \"{0}\", found {1}", key, node.number));
+  if (node.number >= 1e18)
+    return fail(node, formatv("expected a number below 1e18 for \"{0}\", found {1:e2}", key, node.number));
   value = node.number;
   return Error::success();
 }
