@@ -219,8 +219,9 @@ static llvm::Error writeArtifact(OutputFiles &files, ModuleOp module, const Targ
   std::vector<KernelUse> uses;
   object.kernelUses = &uses;
   llvm::scope_exit printUses([&] {
+    bool isWanted = options().verbose || (options().explain.getNumOccurrences() && options().explain.empty());
     for (const KernelUse &use : uses)
-      if (options().verbose)
+      if (isWanted)
         llvm::errs() << "kernel " << use.name << ": " << use.registers << " registers, " << use.spillBytes
                      << " bytes spilled, " << use.stackBytes << " bytes of stack, " << use.sharedBytes
                      << " bytes of static shared memory\n";

@@ -5,11 +5,14 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "qlow/Dialect/Dialect.h"
 #include "qlow/Emit/Emit.h"
 
 #include "llvm/ADT/MapVector.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/JSON.h"
+
+#include <cmath>
 
 using namespace mlir;
 using namespace qlow;
@@ -22,6 +25,8 @@ struct Entry {
   std::string lhs, rhs;
   ArrayRef<int64_t> shape;
   double typicalM, cycles, seconds;
+  RecipeAttr recipe;
+  DictionaryAttr figures;
   SmallVector<StringRef> declined;
 };
 } // namespace
@@ -38,7 +43,10 @@ static FailureOr<Entry> readEntry(ModuleOp module, Attribute attribute) {
   auto typicalM = dictionary.getAs<FloatAttr>("typical_m"), cycles = dictionary.getAs<FloatAttr>("cycles"),
        seconds = dictionary.getAs<FloatAttr>("seconds");
   auto declined = dictionary.getAs<ArrayAttr>("declined");
-  if (!loc || !shape || shape.size() != 3 || !lhs || !rhs || !typicalM || !cycles || !seconds || !declined)
+  auto recipe = dictionary.getAs<RecipeAttr>("recipe");
+  auto figures = dictionary.getAs<DictionaryAttr>("figures");
+  if (!loc || !shape || shape.size() != 3 || !lhs || !rhs || !typicalM || !cycles || !seconds || !declined || !recipe ||
+      !figures)
     return malformed();
   for (StringRef key : {"op", "row", "instruction", "emulation", "right_side", "limit"})
     if (!text(key))
@@ -56,6 +64,8 @@ static FailureOr<Entry> readEntry(ModuleOp module, Attribute attribute) {
               typicalM.getValueAsDouble(),
               cycles.getValueAsDouble(),
               seconds.getValueAsDouble(),
+              recipe,
+              figures,
               {}};
   auto element = [](TypeAttr type) {
     std::string result;
@@ -98,6 +108,30 @@ std::string qlow::placeOf(Location loc) {
   return result;
 }
 
+/// "cta 128 x 256 x 128, warpgroup 64 x 256 x 32".
+static std::string tilesText(RecipeAttr recipe) {
+  return llvm::join(llvm::map_range(recipe.getTiles(),
+                                    [](LevelAttr level) {
+                                      auto sizes = llvm::map_range(level.getTile(),
+                                                                   [](int64_t size) { return std::to_string(size); });
+                                      return level.getAt().str() + " " + llvm::join(sizes, " x ");
+                                    }),
+                    ", ");
+}
+
+/// "4 stages, 0.97 waves".
+static std::string figuresText(DictionaryAttr figures) {
+  return llvm::join(llvm::map_range(figures,
+                                    [](NamedAttribute figure) {
+                                      double number = cast<FloatAttr>(figure.getValue()).getValueAsDouble();
+                                      bool isWhole = number == std::floor(number);
+                                      std::string name = figure.getName().str();
+                                      std::replace(name.begin(), name.end(), '_', ' ');
+                                      return llvm::formatv(isWhole ? "{0:f0} {1}" : "{0:f2} {1}", number, name).str();
+                                    }),
+                    ", ");
+}
+
 static std::string sizeText(int64_t size) { return ShapedType::isDynamic(size) ? "?" : std::to_string(size); }
 
 FailureOr<std::string> qlow::writeReport(ModuleOp module) {
@@ -115,6 +149,9 @@ FailureOr<std::string> qlow::writeReport(ModuleOp module) {
     os << "  instruction  " << entry.instruction << ", "
        << (entry.emulation.empty() ? "native" : ("emulated: " + entry.emulation).str()) << " (row " << entry.row
        << ")\n";
+    os << "  tiles        " << tilesText(entry.recipe) << "\n";
+    if (!entry.figures.empty())
+      os << "  kernel       " << figuresText(entry.figures) << "\n";
     os << "  right side   " << entry.rightSide << "\n";
     os << llvm::formatv("  predicted    {0:f1} us at M = {1:f0}, {2:f0} cycles limited by {3}\n", entry.seconds * 1e6,
                         entry.typicalM, entry.cycles, entry.limit);
@@ -142,6 +179,12 @@ FailureOr<std::string> qlow::writeReportJson(ModuleOp module) {
       auto [row, reason] = text.split(": ");
       declined.push_back(llvm::json::Object{{"row", row}, {"reason", reason}});
     }
+    llvm::json::Array tiles;
+    for (LevelAttr level : entry.recipe.getTiles())
+      tiles.push_back(llvm::json::Object{{"at", level.getAt()}, {"sizes", llvm::json::Array(level.getTile())}});
+    llvm::json::Object figures;
+    for (NamedAttribute figure : entry.figures)
+      figures[figure.getName().getValue()] = cast<FloatAttr>(figure.getValue()).getValueAsDouble();
     array.push_back(llvm::json::Object{{"location", placeOf(entry.loc)},
                                        {"op", entry.op},
                                        {"m", size(entry.shape[0])},
@@ -153,6 +196,8 @@ FailureOr<std::string> qlow::writeReportJson(ModuleOp module) {
                                        {"instruction", entry.instruction},
                                        {"native", entry.emulation.empty()},
                                        {"emulation", entry.emulation},
+                                       {"tiles", std::move(tiles)},
+                                       {"kernel", std::move(figures)},
                                        {"right_side", entry.rightSide},
                                        {"limit", entry.limit},
                                        {"typical_m", entry.typicalM},

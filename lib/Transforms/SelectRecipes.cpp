@@ -217,6 +217,11 @@ static DictionaryAttr describe(MatmulOp op, const Candidate &last, ArrayRef<Cand
   add("row", builder.getStringAttr(last.row->id));
   add("instruction", builder.getStringAttr(last.row->instruction));
   add("emulation", builder.getStringAttr(emulationOf(last)));
+  add("recipe", last.recipe);
+  SmallVector<NamedAttribute> figures;
+  for (auto [name, number] : last.figures)
+    figures.push_back(builder.getNamedAttr(name, builder.getF64FloatAttr(number)));
+  add("figures", builder.getDictionaryAttr(figures));
   add("right_side", builder.getStringAttr(describeRightSide(last, all, numUses)));
   add("typical_m", builder.getF64FloatAttr(typicalM));
   add("limit", builder.getStringAttr(resourceName(last.limit)));

@@ -148,6 +148,8 @@ struct Candidate {
   bool packsOnce = false; ///< into memory, for all matmuls that read it there
   /// Equal keys are equal stored layouts of the right side, in the same place.
   std::string layout;
+  /// What else a report should say of the kernel: names and numbers.
+  std::vector<std::pair<llvm::StringRef, double>> figures;
 };
 
 /// Fills cycles, limit and key, and those of packing: max over classes of uses / capacity, + 0.1 of their sum, which

@@ -159,6 +159,13 @@ static void addCandidate(std::vector<Candidate> &result, MLIRContext *context, c
   } else {
     candidate.uses = countUses(row, problem, tiling, target.machine());
     score(candidate, target.machine());
+    double blocks = problem.batch * std::ceil(problem.m / tiling.m) * std::ceil(problem.n / tiling.n);
+    int64_t threads = TileNest::threadsOf(candidate.recipe, row);
+    candidate.figures = {{"stages", tiling.stages},
+                         {"threads", threads},
+                         {"shared_bytes", shared},
+                         {"blocks", blocks},
+                         {"waves", blocks / static_cast<double>(target.machine().cores)}};
   }
   result.push_back(std::move(candidate));
 }
