@@ -78,7 +78,14 @@ LogicalResult HopAttr::verify(function_ref<InFlightDiagnostic()> emitError, Stri
 }
 
 LogicalResult LayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError, Type element, int64_t panel,
-                                 int64_t columns, int64_t group, int64_t offset) {
+                                 int64_t columns, int64_t group, int64_t offset, int64_t fragment) {
+  if (fragment) {
+    bool isCode = element.isInteger(4) || element.isInteger(8);
+    if (!isCode || panel != 64 || columns != 64 || group != 128 || (fragment != 1 && fragment != 4))
+      return emitError() << "expected a layout of fragments with elements of i4 or i8, panel = columns = 64, group = "
+                            "128 and fragment = 1 or 4";
+    return success();
+  }
   if (!element.isInteger(8) && !element.isInteger(16) && !element.isInteger(32) && !element.isF32())
     return emitError() << "expected a layout with elements of i8, i16, i32 or f32, found " << element;
   if (columns < 1 || panel < columns || panel % columns != 0 || group < 1)

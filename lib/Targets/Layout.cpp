@@ -24,6 +24,8 @@ int64_t qlow::packedPanelWidth(RecipeAttr recipe) {
   ArrayRef<HopAttr> hops = recipe.getRhs();
   if (hops.size() < 2 || hops.front().getTo() != "memory")
     return 0;
+  if (storesFragments(recipe))
+    return Layout::kFragmentColumns;
   ArrayRef<int64_t> tile = recipe.getTile(hops[1].getTo());
   return tile.empty() ? 0 : tile[1];
 }
@@ -32,7 +34,21 @@ LayoutAttr qlow::layoutOf(MLIRContext *context, const MultiplyRow &row, int64_t 
   Type element =
       row.isFloat ? Type(Float32Type::get(context)) : IntegerType::get(context, 8 * qlow::elementBytes(row.storedRhs));
   return LayoutAttr::get(context, element, panelWidth, isOpenN ? panelWidth : row.storedColumns(), row.storedGroup(),
-                         row.rhsOffset);
+                         row.rhsOffset, /*fragment=*/0);
+}
+
+bool qlow::storesFragments(RecipeAttr recipe) {
+  HopAttr first = recipe.getRhs().front();
+  return first.getTo() == "memory" && first.getBy() == kFragmentsHop;
+}
+
+/// Integers become unsigned, their least value 0. A pair stands 16 bits apart where arithmetic on both halves of a word
+/// unpacks it, side by side where it is looked up.
+LayoutAttr qlow::fragmentLayout(MLIRContext *context, const Format &format) {
+  bool isInteger = format.kind == DecodeKind::Integer, isLookedUp = format.kind == DecodeKind::Codebook;
+  int64_t offset = isInteger && format.isSigned ? -(int64_t(1) << (format.bits - 1)) : 0;
+  return LayoutAttr::get(context, IntegerType::get(context, format.bits), Layout::kFragmentColumns,
+                         Layout::kFragmentColumns, Layout::kFragmentK, offset, format.bits == 4 && !isLookedUp ? 4 : 1);
 }
 
 /// `shape` has a batch of any rank before its matrix.
@@ -143,6 +159,31 @@ static void packFloats(const Layout &layout, const Source &source, int64_t panel
                   source.data + (k * source.rowStride + (first + j) * source.columnStride) * 4, 4);
 }
 
+/// Packs one panel of codes as fragments. The place of a code is that of its column and that of its k, added.
+static void packFragments(const Layout &layout, const Format &format, const uint8_t *data, bool isSplat,
+                          bool transposed, int64_t panel, int32_t offset, MutableArrayRef<uint8_t> out) {
+  int64_t first = panel * layout.panelWidth, columns = std::min(layout.panelWidth, layout.n - first);
+  int64_t lines = transposed ? columns : layout.k, codes = transposed ? layout.k : columns;
+  int64_t lineBytes = isSplat ? 0 : format.rowBytes(transposed ? layout.k : layout.n);
+  uint32_t mask = static_cast<uint32_t>(format.numCodes()) - 1, bits = format.bits;
+  std::array<int64_t, Layout::kFragmentColumns> columnBits;
+  for (int64_t j = 0; j < layout.panelWidth; ++j)
+    columnBits[j] = layout.fragmentBit(j, 0);
+  std::vector<int64_t> kBits(layout.k);
+  for (int64_t k = 0; k < layout.k; ++k)
+    kBits[k] = layout.fragmentBit(0, k);
+  for (int64_t line = 0; line < lines; ++line) {
+    const uint8_t *row = data + (transposed ? first + line : line) * lineBytes;
+    int64_t firstBit = transposed ? 0 : first * bits;
+    for (int64_t i = 0; i < codes; ++i) {
+      int64_t from = firstBit + i * bits;
+      uint32_t code = row[isSplat ? 0 : from / 8] >> (from % 8) & mask;
+      int64_t to = transposed ? columnBits[line] + kBits[i] : columnBits[i] + kBits[line];
+      out[to / 8] |= static_cast<uint8_t>((code - offset & mask) << (to % 8));
+    }
+  }
+}
+
 /// The constant's bytes in place; a splat gives one element.
 static llvm::Expected<ArrayRef<char>> rawBytes(ElementsAttr attr, bool &isSplat) {
   isSplat = false;
@@ -164,6 +205,8 @@ bool qlow::storesWhole(RankedTensorType type, LayoutAttr layout) {
   if (!quantized)
     return type.getElementType().isF32() && layout.getElement().isF32();
   const Format &format = *quantized.getFormat();
+  if (layout.getFragment())
+    return layout.getElement().isInteger(format.bits);
   return format.kind == DecodeKind::Integer && format.bits == 8 && layout.getElement().isInteger(8);
 }
 
@@ -190,7 +233,10 @@ llvm::Error qlow::packWeight(WeightOp weight, llvm::function_ref<llvm::Error(Arr
   for (int64_t batch = 0; batch < batches; ++batch) {
     for (int64_t index = 0; index < layout.numPanels(); ++index) {
       panel.assign(layout.panelBytes(layout.width(index)), 0);
-      if (quantized)
+      if (layout.fragment)
+        packFragments(layout, *quantized.getFormat(), source.data, isSplat, transposed, index, stored.getOffset(),
+                      panel);
+      else if (quantized)
         packBytes(layout, source, index, stored.getOffset(), quantized.getFormat()->isSigned, panel.data());
       else
         packFloats(layout, source, index, panel.data());
@@ -198,7 +244,8 @@ llvm::Error qlow::packWeight(WeightOp weight, llvm::function_ref<llvm::Error(Arr
         return error;
     }
     if (!isSplat)
-      source.data += layout.n * layout.k * (quantized ? 1 : 4);
+      source.data += layout.fragment ? matrix[0] * quantized.getFormat()->rowBytes(matrix[1])
+                                     : layout.n * layout.k * (quantized ? 1 : 4);
   }
   return llvm::Error::success();
 }

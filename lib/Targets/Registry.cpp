@@ -128,12 +128,34 @@ unsigned qlow::elementBytes(OperandElement element) {
   case OperandElement::S8:
     return 1;
   case OperandElement::S16:
+  case OperandElement::F16:
+  case OperandElement::BF16:
     return 2;
   case OperandElement::S32:
   case OperandElement::F32:
     return 4;
   }
   return 0;
+}
+
+StringRef qlow::elementName(OperandElement element) {
+  switch (element) {
+  case OperandElement::U8:
+    return "u8";
+  case OperandElement::S8:
+    return "s8";
+  case OperandElement::S16:
+    return "s16";
+  case OperandElement::S32:
+    return "s32";
+  case OperandElement::F16:
+    return "f16";
+  case OperandElement::BF16:
+    return "bf16";
+  case OperandElement::F32:
+    return "f32";
+  }
+  return {};
 }
 
 std::pair<int32_t, int32_t> qlow::elementRange(OperandElement element) {
@@ -145,6 +167,8 @@ std::pair<int32_t, int32_t> qlow::elementRange(OperandElement element) {
   case OperandElement::S16:
     return {-32768, 32767};
   case OperandElement::S32:
+  case OperandElement::F16:
+  case OperandElement::BF16:
   case OperandElement::F32:
     return {INT32_MIN, INT32_MAX};
   }

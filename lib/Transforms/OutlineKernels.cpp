@@ -70,7 +70,9 @@ struct OutlineKernels : qlow::impl::OutlineKernelsBase<OutlineKernels> {
     kernels.getBody()->push_back(kernel);
     OpBuilder builder(launch);
     gpu::LaunchFuncOp::create(builder, launch.getLoc(), kernel, launch.getGridSizeOperandValues(),
-                              launch.getBlockSizeOperandValues(), launch.getDynamicSharedMemorySize(), operands);
+                              launch.getBlockSizeOperandValues(), launch.getDynamicSharedMemorySize(), operands,
+                              /*asyncTokenType=*/nullptr, /*asyncDependencies=*/{},
+                              launch.getClusterSizeOperandValues());
     launch.erase();
     ++numKernels;
     return success();

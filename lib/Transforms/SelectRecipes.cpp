@@ -67,7 +67,13 @@ static std::pair<const void *, unsigned> rightSide(MatmulOp op) {
   return {constant ? constant.getAsOpaquePointer() : codes.getAsOpaquePointer(), op.getTransposeRhs()};
 }
 
-static OperandFacts factsOf(Value operand, bool exactSum) {
+/// Codes along a dimension that have one scale, 0 where all of them do.
+static int64_t codesUnderOneScale(RankedTensorType type, int64_t dim) {
+  ArrayRef<int64_t> block = getQuantizedElement(type).getBlock();
+  return block.empty() || block[dim] == QType::kWhole ? 0 : block[dim];
+}
+
+static OperandFacts factsOf(Value operand, bool exactSum, bool kIsLast) {
   OperandFacts facts;
   facts.isConstant = static_cast<bool>(constantCodes(operand));
   QType type = getQuantizedElement(operand.getType());
@@ -75,10 +81,19 @@ static OperandFacts factsOf(Value operand, bool exactSum) {
     unsigned bits = cast<RankedTensorType>(operand.getType()).getElementTypeBitWidth();
     facts.bytes = bits / 8.0;
     facts.isWhole = bits == 32;
+    Type element = cast<RankedTensorType>(operand.getType()).getElementType();
+    facts.element = element.isF16()    ? OperandElement::F16
+                    : element.isBF16() ? OperandElement::BF16
+                                       : OperandElement::F32;
     return facts;
   }
   const Format &format = *type.getFormat();
   facts.hasZeroPoint = type.getZero();
+  facts.zeroFormat = type.getZero();
+  facts.hasOffset = static_cast<bool>(type.getOffset());
+  facts.format = &format;
+  auto tensor = cast<RankedTensorType>(operand.getType());
+  facts.scaledTogether = codesUnderOneScale(tensor, tensor.getRank() - (kIsLast ? 1 : 2));
   facts.bytes = static_cast<double>(format.bytesPerGroup) / format.codesPerGroup;
   facts.isWhole = exactSum && format.kind == DecodeKind::Integer && format.bits == 8;
   if (std::optional<IntegerImage> image = format.integerImage()) {
@@ -107,8 +122,8 @@ static MatmulProblem problemOf(MatmulOp op) {
   if (!ShapedType::isDynamic(k))
     problem.knownK = k;
   problem.exactSum = op.hasExactSum();
-  problem.lhs = factsOf(op.getLhs(), problem.exactSum);
-  problem.rhs = factsOf(op.getRhs(), problem.exactSum);
+  problem.lhs = factsOf(op.getLhs(), problem.exactSum, !op.getTransposeLhs());
+  problem.rhs = factsOf(op.getRhs(), problem.exactSum, op.getTransposeRhs());
   problem.lhs.isTransposed = op.getTransposeLhs();
   problem.rhs.isTransposed = op.getTransposeRhs();
   return problem;
@@ -120,7 +135,7 @@ static Choice enumerate(MatmulOp op, const Target &target) {
   auto add = [&] { choice.ranges.push_back(target.family().candidates(op.getContext(), problem, target)); };
   MatmulProblem open = problem;
   if (!open.knownM)
-    for (int64_t bound : target.family().rangeBounds()) {
+    for (int64_t bound : target.family().rangeBounds(open)) {
       problem.m = bound;
       problem.knownM = bound;
       add();
@@ -177,6 +192,8 @@ static std::string emulationOf(const Candidate &candidate) {
        {std::pair("left", candidate.recipe.getLhs()), std::pair("right", candidate.recipe.getRhs())})
     if (hops.front().getBy() == "decode")
       ways.push_back((Twine(side) + " side decoded to " + (candidate.row->isFloat ? "f32" : "small integers")).str());
+  if (storesFragments(candidate.recipe))
+    ways.push_back(("right side unpacked to " + elementName(candidate.row->rhs) + " in registers").str());
   if (candidate.row->isVirtual())
     ways.push_back("by an offset of 128 that is subtracted again");
   if (candidate.row->features.empty())
@@ -187,9 +204,13 @@ static std::string emulationOf(const Candidate &candidate) {
 /// How the right side gets to the multiply unit, and what the other way would have cost this matmul alone.
 static std::string describeRightSide(const Candidate &chosen, ArrayRef<Candidate> all, size_t numUses) {
   bool isInMemory = chosen.recipe.getRhs().front().getTo() == "memory";
-  std::string text = !isInMemory        ? "packed panel by panel by the tasks that read it"
-                     : chosen.packsOnce ? llvm::formatv("packed once into memory, {0:F0} cycles", chosen.packingCycles)
-                                        : std::string("stored packed");
+  std::string text =
+      !isInMemory        ? "packed panel by panel by the tasks that read it"
+      : chosen.packsOnce ? llvm::formatv("packed once into memory, {0:F0} cycles", chosen.packingCycles)
+      : storesFragments(chosen.recipe)
+          ? llvm::formatv("codes stored as fragments, {0}; scales {1}", chosen.recipe.getRhs().back().getBy(),
+                          chosen.recipe.getRescale() == "end" ? "meet the result" : "meet the sums of their codes")
+          : std::string("stored packed");
   if (chosen.packsOnce && numUses > 1)
     text += llvm::formatv(" shared by {0} matmuls", numUses);
   for (const Candidate &other : all)

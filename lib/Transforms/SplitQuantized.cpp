@@ -56,11 +56,16 @@ static FailureOr<LayoutAttr> layoutInMemory(MatmulOp op, const Target &target) {
       continue;
     const MultiplyRow *row = target.findRow(recipe.getUnit());
     int64_t panelWidth = packedPanelWidth(recipe);
-    if (!row || panelWidth == 0 || panelWidth % row->n || panelWidth > kWidestPanel)
+    QType codes = getQuantizedElement(op.getRhs().getType());
+    bool isFragments =
+        storesFragments(recipe) && codes && (codes.getFormat()->bits == 4 || codes.getFormat()->bits == 8);
+    bool fits = storesFragments(recipe) ? isFragments : row && panelWidth % row->n == 0 && panelWidth <= kWidestPanel;
+    if (!row || panelWidth == 0 || !fits)
       return op.emitOpError() << "has a recipe that is none of " << target.machine().name << ": " << recipe;
     auto rhs = cast<RankedTensorType>(op.getRhs().getType());
     bool isOpenN = rhs.isDynamicDim(rhs.getRank() - (op.getTransposeRhs() ? 2 : 1));
-    LayoutAttr wanted = layoutOf(op.getContext(), *row, panelWidth, isOpenN);
+    LayoutAttr wanted = isFragments ? fragmentLayout(op.getContext(), *codes.getFormat())
+                                    : layoutOf(op.getContext(), *row, panelWidth, isOpenN);
     if (layout && wanted != layout)
       return op.emitOpError() << "has recipes that store the right side in " << layout << " and in " << wanted
                               << ": expected one layout for all M";

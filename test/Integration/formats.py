@@ -413,11 +413,18 @@ def exact_check(lhs, rhs, result, bias, parts):
     return same("y", round_to(result, y if bias is None else y + bias), result)
 
 
-def float_check(lhs, rhs, result, bias, parts):
+# Of a codebook's values as floats of 16 bits, where its own are none.
+ROUNDED_TABLES = {"nf4": {"f16": 2.0**-11, "bf16": 2.0**-8}}
+
+
+def float_check(lhs, rhs, result, bias, parts, lhs_element="f32"):
     """All that follows the sum grows with it: the result lies between those of the bound's ends."""
     a, b = lhs.rows(lhs.values).astype(np.float64), np.swapaxes(rhs.rows(rhs.values), -1, -2).astype(np.float64)
     exact, sum_of_magnitudes = a @ b, np.abs(a) @ np.abs(b)
-    bound = (a.shape[-1] + 8) * 2.0**-23 * sum_of_magnitudes + np.spacing(np.abs(exact).astype(F32))
+    relative = (a.shape[-1] + 8) * 2.0**-23
+    if rhs.tensor and lhs_element != "f32":
+        relative += ROUNDED_TABLES.get(rhs.tensor.type.format.name, {}).get(lhs_element, 0)
+    bound = relative * sum_of_magnitudes + np.spacing(np.abs(exact).astype(F32))
     ends = []
     for end, toward in ((exact - bound, -np.inf), (exact + bound, np.inf)):
         y = np.nextafter(end.astype(F32), F32(toward))

@@ -48,7 +48,8 @@ def Qlow_PackOp : Op<Qlow_Dialect, "pack", [
   let description = [{
     `out` takes the elements of a tensor of `source_type`, [batch..., K, N] or with `transposed`
     [batch..., N, K], in the order and with the padding of `layout`: the integer image of each code less the layout's
-    offset where elements are integers, else its f32 value. `source` are the parts (C1), for integers the codes alone;
+    offset where elements are integers, else its f32 value; for a layout of fragments the codes themselves, integers less
+    the offset. `source` are the parts (C1), for integers the codes alone;
     `out` is one dimension of bytes (C16). Two kernels of one right-hand side and layout read one pack; `qlow-pack-weights` makes that of a constant a
     `qlow.weight`.
 

@@ -10,6 +10,16 @@
 // K is padded with zeros to whole groups, the last panel to a multiple of `columns`. After its elements a panel of
 // integers holds one i32 sum over k for each column. #qlow.layout says these numbers; this class computes with them.
 //
+// In a layout of fragments a panel is a row of blocks of 64 columns x 128 k, in the order in which the threads of a
+// warpgroup hold the left operand of a 64 x 16 product of 16-bit floats, columns of the matrix being rows of it:
+//
+//   thread 32 (j / 16) + 4 (j % 16 / 2) + k % 8 / 2 has the pair of k of column j; its codes lie in pieces of 16 bytes,
+//   the pieces of 128 threads side by side, steps of 16 k in order. Of the eight codes of a step, register
+//   j % 2 + 2 (k % 16 / 8) has the pair; the codes of a register are `fragment` apart, 1 or 4, and those of register r
+//   begin at code 2 r or r.
+//
+// Columns 2 g and 2 g + 1 are rows g and g + 8 of the product, so that a thread ends with neighbouring columns.
+//
 //===----------------------------------------------------------------------===//
 
 #ifndef QLOW_TARGETS_LAYOUT_H
@@ -30,10 +40,13 @@ template <typename Int> class LayoutOf {
 public:
   LayoutOf(LayoutAttr layout, Int n, Int k)
       : n(n), k(k), panelWidth(layout.getPanel()), columns(layout.getColumns()), group(layout.getGroup()),
-        elementBytes(layout.getElement().getIntOrFloatBitWidth() / 8), hasColumnSums(layout.getElement().isInteger()) {}
+        elementBits(layout.getElement().getIntOrFloatBitWidth()), elementBytes(elementBits / 8),
+        fragment(layout.getFragment()), hasColumnSums(layout.getElement().isInteger() && !fragment) {}
 
   Int n, k;
-  int64_t panelWidth, columns, group, elementBytes;
+  int64_t panelWidth, columns, group;
+  int64_t elementBits, elementBytes; ///< of an element; bytes are 0 below one
+  int64_t fragment;                  ///< 0: not a layout of fragments
   bool hasColumnSums;
 
   Int numPanels() const { return ceilDiv(n, panelWidth); }
@@ -53,11 +66,27 @@ public:
   Int elementAt(Int width, Int column, Int kIndex) const {
     return ((kIndex / group * width + column) * group + kIndex % group) * elementBytes;
   }
-  Int sumsAt(Int width) const { return width * (groups() * (group * elementBytes)); }
+  Int sumsAt(Int width) const { return width * (groups() * (group * elementBits / 8)); }
+
+  /// In a panel of fragments: threads and bytes of a piece, steps of 16 k in it, bytes of a block.
+  static constexpr int64_t kThreads = 128, kPieceBytes = 16, kStep = 16, kFragmentColumns = 64, kFragmentK = 128;
+  int64_t stepsOfPiece() const { return kPieceBytes / elementBits; }
+  int64_t blockBytes() const { return kFragmentColumns * kFragmentK * elementBits / 8; }
+  /// The first bit of a code in its panel.
+  Int fragmentBit(Int column, Int kIndex) const {
+    Int thread = column / 16 * 32 + column % 16 / 2 * 4 + kIndex % 8 / 2;
+    Int step = kIndex % kFragmentK / kStep, reg = column % 2 + kIndex % 16 / 8 * 2;
+    Int code = fragment == 1 ? reg * 2 + kIndex % 2 : reg + kIndex % 2 * 4;
+    Int piece = step / stepsOfPiece() * kThreads + thread;
+    return kIndex / kFragmentK * (blockBytes() * 8) + piece * (kPieceBytes * 8) +
+           (step % stepsOfPiece() * 8 + code) * elementBits;
+  }
 
   /// The first byte of an element, and of the i32 sum of a column.
   Int byteOf(Int column, Int kIndex) const {
     Int panel = column / panelWidth;
+    if (fragment)
+      return panelOffset(panel) + fragmentBit(column % panelWidth, kIndex) / 8;
     return panelOffset(panel) + elementAt(width(panel), column % panelWidth, kIndex);
   }
   Int columnSumOf(Int column) const {
@@ -72,6 +101,12 @@ using Layout = LayoutOf<int64_t>;
 
 /// What `row` reads in tiles of `panelWidth` columns. Where N is open, the last panel is as wide as the others.
 LayoutAttr layoutOf(mlir::MLIRContext *context, const MultiplyRow &row, int64_t panelWidth, bool isOpenN);
+
+/// The word of the hop into memory that stores fragments, and their layout: what 4- and 8-bit codes of `format` are
+/// unpacked from in registers.
+inline constexpr llvm::StringLiteral kFragmentsHop = "fragments";
+LayoutAttr fragmentLayout(mlir::MLIRContext *context, const Format &format);
+bool storesFragments(RecipeAttr recipe);
 
 /// Bytes of a packed right-hand side of these sizes, [batch..., K, N], or [batch..., N, K] if transposed.
 int64_t packedBytes(LayoutAttr layout, llvm::ArrayRef<int64_t> shape, bool transposed);

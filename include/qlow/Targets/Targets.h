@@ -70,8 +70,9 @@ std::string printMachine(const Machine &machine);
 //===----------------------------------------------------------------------===//
 
 /// What a multiply instruction reads.
-enum class OperandElement { U8, S8, S16, S32, F32 };
+enum class OperandElement { U8, S8, S16, S32, F16, BF16, F32 };
 unsigned elementBytes(OperandElement element);
+llvm::StringRef elementName(OperandElement element);
 
 /// One way to multiply: D[m, n] += sum_k A[m, k] * B[k, n] on vectors of n accumulators.
 struct MultiplyRow {
@@ -123,6 +124,11 @@ struct OperandFacts {
   bool isConstant = false;  ///< known at compile time: may be stored as the target likes
   bool isTransposed = false;
   bool hasZeroPoint = false;
+  const Format *zeroFormat = nullptr; ///< null: no zero points
+  bool hasOffset = false;
+  const Format *format = nullptr;               ///< of its codes; null: floats, of this element
+  OperandElement element = OperandElement::F32; ///< of no meaning where there are codes
+  int64_t scaledTogether = 0;                   ///< codes along K under one scale; 0: all
 };
 
 /// One matmul as selection sees it; sizes that the model leaves open are estimates.
@@ -192,7 +198,7 @@ public:
   virtual bool hasNative(FloatUnit unit, const Machine &machine) const { return false; }
   /// Where ranges of M end that are worth recipes of their own where M is open: a single row streams weights, more rows
   /// share them.
-  virtual llvm::ArrayRef<int64_t> rangeBounds() const {
+  virtual llvm::ArrayRef<int64_t> rangeBounds(const MatmulProblem &problem) const {
     static constexpr int64_t kBounds[] = {1};
     return kBounds;
   }

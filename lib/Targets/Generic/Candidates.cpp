@@ -43,22 +43,6 @@ static RegisterTile chooseTile(const MultiplyRow &row, int64_t registers) {
   return best;
 }
 
-static StringRef elementWord(OperandElement element) {
-  switch (element) {
-  case OperandElement::U8:
-    return "u8";
-  case OperandElement::S8:
-    return "s8";
-  case OperandElement::S16:
-    return "s16";
-  case OperandElement::S32:
-    return "s32";
-  case OperandElement::F32:
-    return "f32";
-  }
-  return {};
-}
-
 /// Why the row can not take the problem; empty if it can.
 static std::string decline(const MultiplyRow &row, const MatmulProblem &problem, const Target &target) {
   if (std::string feature = target.missing(row); !feature.empty())
@@ -74,7 +58,7 @@ static std::string decline(const MultiplyRow &row, const MatmulProblem &problem,
        {std::tuple("left", &problem.lhs, row.lhs), std::tuple("right", &problem.rhs, row.rhs)}) {
     auto [least, most] = elementRange(element);
     if (facts->min < least || facts->max > most)
-      return llvm::formatv("takes {0}, the {1} side has {2} to {3}", elementWord(element), side, facts->min,
+      return llvm::formatv("takes {0}, the {1} side has {2} to {3}", elementName(element), side, facts->min,
                            facts->max);
   }
   return {};

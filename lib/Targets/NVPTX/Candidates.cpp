@@ -173,6 +173,10 @@ static void addCandidate(std::vector<Candidate> &result, MLIRContext *context, c
 std::vector<Candidate> qlow::nvptxCandidates(MLIRContext *context, const MatmulProblem &problem, const Target &target) {
   std::vector<Candidate> result;
   for (const MultiplyRow *row : target.rows()) {
+    if (row->isFloat && elementBytes(row->lhs) == 2) {
+      llvm::append_range(result, weightOnlyCandidates(context, *row, problem, target));
+      continue;
+    }
     if (std::string reason = decline(*row, problem, target); !reason.empty()) {
       Candidate candidate{};
       candidate.row = row;

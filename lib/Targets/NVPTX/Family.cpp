@@ -6,6 +6,7 @@
 
 #include "NVPTX/NVPTX.h"
 #include "NVPTX/TileNest.h"
+#include "NVPTX/WeightOnly.h"
 
 using namespace mlir;
 using namespace qlow;
@@ -18,13 +19,15 @@ public:
   bool runsOnDevice() const override { return true; }
   bool hasNative(FloatUnit, const Machine &) const override { return true; }
   /// Tiles of few rows, or the chip stands still; then tiles of some, so that there are enough of them.
-  ArrayRef<int64_t> rangeBounds() const override {
-    static constexpr int64_t kBounds[] = {16, 256};
-    return kBounds;
-  }
   std::vector<Candidate> candidates(MLIRContext *context, const MatmulProblem &problem,
                                     const Target &target) const override {
     return nvptxCandidates(context, problem, target);
+  }
+  /// Small floats times codes: a stream, then tiles of as many tokens.
+  ArrayRef<int64_t> rangeBounds(const MatmulProblem &problem) const override {
+    static constexpr int64_t kBounds[] = {16, 256}, kWeightOnly[] = {1, 16, 64};
+    bool isWeightOnly = !problem.lhs.format && elementBytes(problem.lhs.element) == 2 && problem.rhs.format;
+    return isWeightOnly ? ArrayRef<int64_t>(kWeightOnly) : ArrayRef<int64_t>(kBounds);
   }
   Value emitSlotBytes(OpBuilder &builder, MatmulKernelOp kernel, const Machine &machine) const override;
   LogicalResult schedule(RewriterBase &rewriter, MatmulKernelOp kernel, const Machine &machine) const override;
@@ -35,9 +38,26 @@ Value NvptxFamily::emitSlotBytes(OpBuilder &builder, MatmulKernelOp kernel, cons
   IndexBuilder index(builder, kernel.getLoc());
   Value bytes = index.constant(0);
   for (RecipeAttr recipe : kernel.getRecipes().getRecipes())
-    if (const MultiplyRow *row = findNvptxRow(recipe.getUnit()))
+    if (const MultiplyRow *row = findNvptxRow(recipe.getUnit()); row && !storesFragments(recipe))
       bytes = index.max(bytes, TileNest(builder, kernel, recipe, *row, machine).emitSlotBytes());
   return bytes;
+}
+
+/// Whether a schedule of weight-only products can follow the recipe; says why not.
+static LogicalResult verifyWeightOnly(MatmulKernelOp kernel, RecipeAttr recipe, const MultiplyRow *row,
+                                      const Machine &machine) {
+  QType codes = getQuantizedElement(kernel.getRhsType());
+  if (!row || elementBytes(row->lhs) != 2 || !row->isFloat || !codes || !kernel.getPackedRhs() ||
+      !kernel.getPackedRhs()->getFragment() || !FragmentDecoder::decline(*codes.getFormat(), row->lhs).empty())
+    return kernel.emitOpError()
+           << "has a recipe that unpacks fragments, which needs a row of 16-bit floats and a weight "
+           << "stored so, found " << recipe;
+  bool isStream = row->scope == MultiplyRow::Scope::Warp;
+  int64_t bits = codes.getFormat()->bits;
+  if (std::string wrong = isStream ? WeightStream::verify(recipe) : WeightTiles::verify(recipe, *row, bits, machine);
+      !wrong.empty())
+    return kernel.emitOpError() << wrong << ", found " << recipe;
+  return success();
 }
 
 /// Whether a warpgroup that copies can bring both sides; says why not.
@@ -59,6 +79,8 @@ static LogicalResult verifySpecialized(MatmulKernelOp kernel, RecipeAttr recipe,
 /// Whether the nest can follow the recipe; says why not.
 static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, const MultiplyRow *row,
                                   const Machine &machine) {
+  if (storesFragments(recipe))
+    return verifyWeightOnly(kernel, recipe, row, machine);
   if (!row)
     return kernel.emitOpError() << "has a recipe with '" << recipe.getUnit() << "', which is no row of this target";
   StringRef level = TileNest::innerLevel(*row);
@@ -106,7 +128,13 @@ LogicalResult NvptxFamily::schedule(RewriterBase &rewriter, MatmulKernelOp kerne
   OpBuilder::InsertionGuard guard(rewriter);
   rewriter.setInsertionPoint(kernel);
   emitByRows(rewriter, kernel, [&](RecipeAttr recipe) {
-    TileNest(rewriter, kernel, recipe, *findNvptxRow(recipe.getUnit()), machine).emit();
+    const MultiplyRow &row = *findNvptxRow(recipe.getUnit());
+    if (storesFragments(recipe) && row.scope == MultiplyRow::Scope::Warpgroup)
+      WeightTiles(rewriter, kernel, recipe, row).emit();
+    else if (storesFragments(recipe))
+      WeightStream(rewriter, kernel, recipe, row).emit();
+    else
+      TileNest(rewriter, kernel, recipe, row, machine).emit();
   });
   rewriter.eraseOp(kernel);
   return success();

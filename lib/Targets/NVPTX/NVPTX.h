@@ -13,6 +13,10 @@ const MultiplyRow *findNvptxRow(llvm::StringRef id);
 /// All rows as candidates; see Family::candidates.
 std::vector<Candidate> nvptxCandidates(mlir::MLIRContext *context, const MatmulProblem &problem, const Target &target);
 
+/// Those of products of 16-bit floats and stored codes; a single one with the reason where there are none.
+std::vector<Candidate> weightOnlyCandidates(mlir::MLIRContext *context, const MultiplyRow &row,
+                                            const MatmulProblem &problem, const Target &target);
+
 } // namespace qlow
 
 #endif // QLOW_LIB_TARGETS_NVPTX_NVPTX_H

@@ -49,6 +49,30 @@ static Value emitMma16x8x32(OpBuilder &builder, Location loc, Value acc, Value l
   return vector::FromElementsOp::create(builder, loc, cast<VectorType>(acc.getType()), sums);
 }
 
+/// D = A B + C on fragments: acc 4 x f32, lhs 4 and rhs 2 words of two 16-bit floats each. Products are exact in f32.
+template <NVVM::MMATypes type>
+static Value emitMma16x8x16(OpBuilder &builder, Location loc, Value acc, Value lhs, Value rhs) {
+  Type f32 = builder.getF32Type();
+  auto pair = VectorType::get({2}, builder.getF16Type());
+  // nvvm takes bf16 as words.
+  auto operandsOf = [&](Value words) {
+    SmallVector<Value> operands = elementsOf(builder, loc, words);
+    if (type == NVVM::MMATypes::f16)
+      for (Value &operand : operands)
+        operand = LLVM::BitcastOp::create(builder, loc, pair, operand);
+    return operands;
+  };
+  auto result = LLVM::LLVMStructType::getLiteral(builder.getContext(), {f32, f32, f32, f32});
+  auto mma = NVVM::MmaOp::create(builder, loc, result, operandsOf(lhs), operandsOf(rhs), elementsOf(builder, loc, acc),
+                                 ArrayRef<int64_t>{16, 8, 16}, std::nullopt, std::nullopt,
+                                 std::array<NVVM::MMATypes, 2>{type, type},
+                                 std::array<NVVM::MMALayout, 2>{NVVM::MMALayout::row, NVVM::MMALayout::col});
+  SmallVector<Value> sums;
+  for (int64_t i = 0; i < 4; ++i)
+    sums.push_back(LLVM::ExtractValueOp::create(builder, loc, mma.getRes(), i));
+  return vector::FromElementsOp::create(builder, loc, cast<VectorType>(acc.getType()), sums);
+}
+
 static ResourceVector usesOf(Resource resource, double amount) {
   ResourceVector uses{};
   uses[static_cast<unsigned>(resource)] = amount;
@@ -67,6 +91,16 @@ static MultiplyRow mma(StringRef id, OperandElement lhs, OperandElement rhs, dec
   row.features = {"sm_80"};
   row.uses = usesOf(Resource::Multiply, 1);
   row.emit = emit;
+  return row;
+}
+
+/// Twice the bytes in half the k: as many uses as the product of bytes.
+static MultiplyRow mmaOfHalves(StringRef id, OperandElement element, decltype(MultiplyRow::emit) emit) {
+  MultiplyRow row = mma(id, element, element, emit);
+  row.instruction = "mma.sync.m16n8k16";
+  row.k = 16;
+  row.kGroup = 8;
+  row.isFloat = true;
   return row;
 }
 
@@ -97,6 +131,44 @@ static MultiplyRow wgmma(StringRef id, StringRef instruction, int64_t n, Operand
   row.features = {"sm_90a"};
   row.uses = usesOf(Resource::Multiply, static_cast<double>(n) / 8 * 4 / 2); // in mma.sync of 16 x 8
   row.emit = emit;
+  return row;
+}
+
+/// The asynchronous product of 16-bit floats whose left operand each thread holds as four words, as mma.sync's rows:
+/// acc is a struct of n / 2 f32, null where sums begin; rhs is a descriptor. nvvm takes the left one from shared memory
+/// only.
+template <int64_t n, bool isHalf>
+static Value emitWgmmaOfRegisters(OpBuilder &builder, Location loc, Value acc, Value lhs, Value rhs) {
+  constexpr int64_t count = n / 2;
+  auto type = LLVM::LLVMStructType::getLiteral(builder.getContext(), SmallVector<Type>(count, builder.getF32Type()));
+  SmallVector<Value> operands = elementsOf(builder, loc, lhs);
+  operands.push_back(rhs);
+  std::string sums, outputs, inputs;
+  for (int64_t i = 0; i < count; ++i) {
+    sums += (i ? ", $" : "$") + std::to_string(i);
+    outputs += "=f,";
+    if (acc) {
+      inputs += "," + std::to_string(i);
+      operands.push_back(LLVM::ExtractValueOp::create(builder, loc, acc, i));
+    }
+  }
+  auto operand = [&](int64_t i) { return "$" + std::to_string(count + i); };
+  std::string element = isHalf ? "f16" : "bf16";
+  std::string instruction = "wgmma.mma_async.sync.aligned.m64n" + std::to_string(n) + "k16.f32." + element + "." +
+                            element + " {" + sums + "}, {" + operand(0) + ", " + operand(1) + ", " + operand(2) + ", " +
+                            operand(3) + "}, " + operand(4) + (acc ? ", 1" : ", 0") + ", 1, 1, 0;";
+  return LLVM::InlineAsmOp::create(builder, loc, TypeRange(type), operands, instruction, outputs + "r,r,r,r,l" + inputs,
+                                   /*has_side_effects=*/true, /*is_align_stack=*/false,
+                                   LLVM::tailcallkind::TailCallKind::None, nullptr, nullptr)
+      .getRes();
+}
+
+template <int64_t n, bool isHalf> static MultiplyRow wgmmaOfRegisters(StringRef id, StringRef instruction) {
+  OperandElement element = isHalf ? OperandElement::F16 : OperandElement::BF16;
+  MultiplyRow row = wgmma(id, instruction, n, element, element, emitWgmmaOfRegisters<n, isHalf>);
+  row.k = 16;
+  row.kGroup = 8;
+  row.isFloat = true;
   return row;
 }
 
@@ -132,6 +204,16 @@ ArrayRef<MultiplyRow> qlow::nvptxRows() {
       wgmma("wgmma_64x128x32_i32_u8_s8", "wgmma.m64n128k32", 128, U8, S8, emitWgmma<128, wu8, ws8>),
       wgmma("wgmma_64x128x32_i32_s8_u8", "wgmma.m64n128k32", 128, S8, U8, emitWgmma<128, ws8, wu8>),
       wgmma("wgmma_64x128x32_i32_u8_u8", "wgmma.m64n128k32", 128, U8, U8, emitWgmma<128, wu8, wu8>),
+      mmaOfHalves("mma_16x8x16_f32_f16_f16", OperandElement::F16, emitMma16x8x16<NVVM::MMATypes::f16>),
+      mmaOfHalves("mma_16x8x16_f32_bf16_bf16", OperandElement::BF16, emitMma16x8x16<NVVM::MMATypes::bf16>),
+      wgmmaOfRegisters<8, true>("wgmma_64x8x16_f32_f16_f16_via_registers", "wgmma.m64n8k16"),
+      wgmmaOfRegisters<16, true>("wgmma_64x16x16_f32_f16_f16_via_registers", "wgmma.m64n16k16"),
+      wgmmaOfRegisters<32, true>("wgmma_64x32x16_f32_f16_f16_via_registers", "wgmma.m64n32k16"),
+      wgmmaOfRegisters<64, true>("wgmma_64x64x16_f32_f16_f16_via_registers", "wgmma.m64n64k16"),
+      wgmmaOfRegisters<128, true>("wgmma_64x128x16_f32_f16_f16_via_registers", "wgmma.m64n128k16"),
+      wgmmaOfRegisters<16, false>("wgmma_64x16x16_f32_bf16_bf16_via_registers", "wgmma.m64n16k16"),
+      wgmmaOfRegisters<64, false>("wgmma_64x64x16_f32_bf16_bf16_via_registers", "wgmma.m64n64k16"),
+      wgmmaOfRegisters<128, false>("wgmma_64x128x16_f32_bf16_bf16_via_registers", "wgmma.m64n128k16"),
       // Integer multiplies run at half rate.
       scalar("mad_1x1x1_i32_s32_s32", "mad.lo.s32", OperandElement::S32, 2, emitMad),
       scalar("fma_1x1x1_f32_f32_f32", "fma.rn.f32", OperandElement::F32, 1, emitFma),

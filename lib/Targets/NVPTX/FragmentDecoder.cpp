@@ -1,0 +1,308 @@
+//===- FragmentDecoder.cpp - words of codes to 16-bit floats ----------------===//
+//
+// The decode hop of weight-only products: in registers, a word of codes at a time, as the layout of fragments holds
+// them. Four ways:
+//
+//   nibble     the codes' bits become mantissa bits of a float of known exponent, which is subtracted again with the
+//              zero point: 0x6400 | q is the f16 1024 + q, 0x4300 | q the bf16 128 + q. All steps are exact.
+//   byte       the same for codes of 8 bits.
+//   minifloat  sign, exponent and mantissa move to their places in f16, whose bias is another: a power of two that
+//              the sum is multiplied by. Subnormals are subnormals there too.
+//   lookup16   byte permutes look four codes up at once, low and high bytes of the table apart.
+//
+// Must not round: the one exception are tables whose values are no 16-bit floats (the law allows it for those).
+//
+//===----------------------------------------------------------------------===//
+
+#include "NVPTX/WeightOnly.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "llvm/ADT/APFloat.h"
+#include "llvm/Support/FormatVariadic.h"
+
+#include <cmath>
+
+using namespace mlir;
+using namespace qlow;
+
+static constexpr int64_t kBothHalves = 0x00010001;
+
+//===----------------------------------------------------------------------===//
+// Which way
+//===----------------------------------------------------------------------===//
+
+std::optional<FragmentDecoder::Way> FragmentDecoder::wayOf(const Format &format, OperandElement element) {
+  bool isHalf = element == OperandElement::F16;
+  if (format.kind == DecodeKind::Integer && format.bits == 4)
+    return Way::Nibble;
+  if (format.kind == DecodeKind::Integer && format.bits == 8 && isHalf)
+    return Way::Byte;
+  if (format.kind == DecodeKind::Codebook && format.bits == 4)
+    return Way::Lookup;
+  const MinifloatLayout &layout = format.layout;
+  // An exponent of all ones is an infinity in f16, so it must be one here.
+  bool fitsHalf = layout.isSigned && layout.hasZero && layout.mantissaBits <= 3 &&
+                  (layout.exponentBits < 5 || (layout.exponentBits == 5 && layout.hasInfinity));
+  if (format.kind == DecodeKind::Minifloat && (format.bits == 4 || format.bits == 8) && isHalf && fitsHalf)
+    return Way::Minifloat;
+  return std::nullopt;
+}
+
+std::string FragmentDecoder::decline(const Format &format, OperandElement element) {
+  if (wayOf(format, element))
+    return {};
+  return llvm::formatv("has no decode hop from {0} to {1} in registers", format.name,
+                       element == OperandElement::F16 ? "f16" : "bf16");
+}
+
+StringRef FragmentDecoder::hop(const Format &format, OperandElement element) {
+  switch (*wayOf(format, element)) {
+  case Way::Nibble:
+    return "decode_nibble";
+  case Way::Byte:
+    return "decode_byte";
+  case Way::Minifloat:
+    return "decode_minifloat";
+  case Way::Lookup:
+    return "decode_lookup16";
+  }
+  return {};
+}
+
+double FragmentDecoder::aluPerCode(const Format &format, OperandElement element) {
+  switch (*wayOf(format, element)) {
+  case Way::Nibble:
+    return 10.0 / 8;
+  case Way::Byte:
+    return 8.0 / 8;
+  case Way::Minifloat:
+    return 15.0 / 8;
+  case Way::Lookup:
+    return 21.0 / 8;
+  }
+  return 0;
+}
+
+/// The float nearest to `value`, as bits.
+static uint16_t bitsOf(double value, FloatType type) {
+  llvm::APFloat number(value);
+  bool losesInfo;
+  number.convert(type.getFloatSemantics(), llvm::APFloat::rmNearestTiesToEven, &losesInfo);
+  return static_cast<uint16_t>(number.bitcastToAPInt().getZExtValue());
+}
+
+static double roundedTo(double value, FloatType type) {
+  llvm::APFloat number(value);
+  bool losesInfo;
+  number.convert(type.getFloatSemantics(), llvm::APFloat::rmNearestTiesToEven, &losesInfo);
+  number.convert(llvm::APFloat::IEEEdouble(), llvm::APFloat::rmNearestTiesToEven, &losesInfo);
+  return number.convertToDouble();
+}
+
+/// The least multiple of the table that consists of such floats, but for the rounding of its own f32 values; 1 where
+/// there is none.
+static int multipleThatFits(std::span<const float> values, FloatType type) {
+  for (int multiple = 1; multiple <= 16; ++multiple)
+    if (llvm::all_of(values, [&](float value) {
+          double exact = double(value) * multiple;
+          return std::fabs(roundedTo(exact, type) - exact) <= std::ldexp(std::fabs(exact), -23);
+        }))
+      return multiple;
+  return 1;
+}
+
+static FloatType floatType(MLIRContext *context, OperandElement element) {
+  return element == OperandElement::F16 ? FloatType(Float16Type::get(context)) : BFloat16Type::get(context);
+}
+
+FragmentDecoder::FragmentDecoder(OpBuilder &builder, Location loc, const Format &format, const Format *zeroFormat,
+                                 OperandElement element)
+    : builder(builder), loc(loc), i32(builder, loc, builder.getI32Type()), format(format),
+      element(floatType(builder.getContext(), element)), way(*wayOf(format, element)) {
+  if (zeroFormat) {
+    float least = zeroFormat->minValue() - format.minValue(), most = zeroFormat->maxValue() - format.minValue();
+    hasSmallBiases = least >= 0 && most < 64;
+  }
+  if (way == Way::Minifloat) {
+    unit = std::ldexp(1.0f, 15 - format.layout.bias);
+  } else if (way == Way::Lookup) {
+    int multiple = multipleThatFits(format.codebook, this->element);
+    unit = 1.0f / static_cast<float>(multiple);
+    for (auto [entry, value] : llvm::zip(table, format.codebook))
+      entry = bitsOf(double(value) * multiple, this->element);
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Building blocks
+//===----------------------------------------------------------------------===//
+
+Value FragmentDecoder::permute(Value low, Value high, Value selector) {
+  auto mode = NVVM::PermuteModeAttr::get(builder.getContext(), NVVM::PermuteMode::DEFAULT);
+  return NVVM::PermuteOp::create(builder, loc, builder.getI32Type(), low, high, selector, mode);
+}
+Value FragmentDecoder::permute(Value low, Value high, int64_t selector) {
+  return permute(low, high, i32.constant(selector));
+}
+Value FragmentDecoder::bitAnd(Value a, int64_t mask) {
+  return builder.createOrFold<arith::AndIOp>(loc, a, i32.constant(static_cast<int32_t>(mask)));
+}
+Value FragmentDecoder::bitOr(Value a, Value b) { return builder.createOrFold<arith::OrIOp>(loc, a, b); }
+Value FragmentDecoder::bitXor(Value a, Value b) { return builder.createOrFold<arith::XOrIOp>(loc, a, b); }
+Value FragmentDecoder::shift(Value a, int64_t left) {
+  if (left == 0)
+    return a;
+  if (left > 0)
+    return arith::ShLIOp::create(builder, loc, a, i32.constant(left));
+  return arith::ShRUIOp::create(builder, loc, a, i32.constant(-left));
+}
+Value FragmentDecoder::splat(double value) {
+  return i32.constant(static_cast<int32_t>(bitsOf(value, element) * kBothHalves));
+}
+/// Of an integer that such floats hold.
+Value FragmentDecoder::splat(Value value) {
+  Value number = arith::SIToFPOp::create(builder, loc, builder.getF32Type(), value), bits;
+  if (element.isF16())
+    bits = LLVM::BitcastOp::create(builder, loc, builder.getI16Type(),
+                                   LLVM::FPTruncOp::create(builder, loc, element, number));
+  else
+    bits = shift(LLVM::BitcastOp::create(builder, loc, builder.getI32Type(), number), -16);
+  return i32.mul(i32.cast(bits), kBothHalves);
+}
+
+/// a * b + c on both halves of words. Chips that multiply bf16 need not add it, but all of them have this.
+Value FragmentDecoder::multiplyAdd(Value a, Value b, Value c) {
+  Type word = builder.getI32Type();
+  if (!element.isF16())
+    return LLVM::InlineAsmOp::create(builder, loc, TypeRange(word), ValueRange{a, b, c},
+                                     "fma.rn.bf16x2 $0, $1, $2, $3;", "=r,r,r,r", /*has_side_effects=*/false,
+                                     /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None, nullptr, nullptr)
+        .getRes();
+  auto pair = VectorType::get({2}, element);
+  auto halves = [&](Value value) -> Value { return LLVM::BitcastOp::create(builder, loc, pair, value); };
+  auto none = LLVM::FastmathFlagsAttr::get(builder.getContext(), LLVM::FastmathFlags::none);
+  Value sum = LLVM::FMAOp::create(builder, loc, pair, halves(a), halves(b), halves(c), none);
+  return LLVM::BitcastOp::create(builder, loc, word, sum);
+}
+Value FragmentDecoder::subtract(Value a, Value b) {
+  auto pair = VectorType::get({2}, element);
+  auto halves = [&](Value value) -> Value { return LLVM::BitcastOp::create(builder, loc, pair, value); };
+  auto none = LLVM::FastmathFlagsAttr::get(builder.getContext(), LLVM::FastmathFlags::none);
+  Value difference = LLVM::FSubOp::create(builder, loc, pair, halves(a), halves(b), none);
+  return LLVM::BitcastOp::create(builder, loc, builder.getI32Type(), difference);
+}
+
+//===----------------------------------------------------------------------===//
+// The ways
+//===----------------------------------------------------------------------===//
+
+FragmentDecoder::Bias FragmentDecoder::emitBias(Value zero) {
+  if (way != Way::Nibble && way != Way::Byte)
+    return {};
+  int64_t least = format.isSigned ? int64_t(1) << (format.bits - 1) : 0;
+  if (!zero && element.isF16())
+    return {splat(1024 + double(least)), splat(-(64 + double(least)))};
+  if (!zero)
+    return {splat(-(128 + double(least))), {}};
+  Value bias = i32.add(zero, least);
+  // 1024 + b has the bits 0x6400 + b, -(64 + b) 0xD400 + 16 b, and -(128 + b) in bf16 0xC300 + b.
+  if (hasSmallBiases) {
+    auto twice = [&](Value bits) { return i32.mul(bits, kBothHalves); };
+    if (!element.isF16())
+      return {twice(i32.add(bias, 0xC300)), {}};
+    return {twice(i32.add(bias, 0x6400)), twice(i32.add(i32.mul(bias, 16), 0xD400))};
+  }
+  if (!element.isF16())
+    return {splat(i32.sub(i32.constant(-128), bias)), {}};
+  return {splat(i32.add(bias, 1024)), splat(i32.sub(i32.constant(-64), bias))};
+}
+
+SmallVector<Value> FragmentDecoder::emitNibbles(Value word, const std::array<Bias, 2> &biases) {
+  SmallVector<Value> registers;
+  if (!element.isF16()) {
+    for (int64_t r = 0; r < 4; ++r) {
+      Value number = bitOr(bitAnd(shift(word, -4 * r), 0x000F000F), i32.constant(0x43004300));
+      registers.push_back(multiplyAdd(number, splat(1.0), biases[r % 2].low));
+    }
+    return registers;
+  }
+  Value sixteenth = splat(1.0 / 16), magic = i32.constant(0x64006400);
+  for (int64_t byte = 0; byte < 2; ++byte) {
+    Value two = shift(word, -8 * byte);
+    registers.push_back(subtract(bitOr(bitAnd(two, 0x000F000F), magic), biases[0].low));
+    registers.push_back(multiplyAdd(bitOr(bitAnd(two, 0x00F000F0), magic), sixteenth, biases[1].high));
+  }
+  return registers;
+}
+
+/// A code s e m of 4 bits is at bits 4 r of its half; one of 8 bits is brought to the upper byte of its half first.
+SmallVector<Value> FragmentDecoder::emitMinifloats(ValueRange words) {
+  int64_t mantissa = format.layout.mantissaBits, magnitudeBits = mantissa + format.layout.exponentBits;
+  int64_t mask = ((int64_t(1) << magnitudeBits) - 1) << (10 - mantissa);
+  SmallVector<Value> registers;
+  for (int64_t r = 0; r < 4; ++r) {
+    int64_t first = 4 * r; // bit of the code in its half
+    Value word = words.front();
+    if (format.bits == 8) {
+      word = permute(words[r / 2], i32.constant(0), r % 2 ? 0x3424 : 0x1404);
+      first = 8;
+      if (mantissa == 2) {
+        registers.push_back(word);
+        continue;
+      }
+    }
+    Value sign = bitAnd(shift(word, 15 - (first + format.bits - 1)), 0x8000 * kBothHalves);
+    Value magnitude = bitAnd(shift(word, 10 - mantissa - first), mask * kBothHalves);
+    registers.push_back(bitOr(sign, magnitude));
+  }
+  return registers;
+}
+
+/// Codes 2 r and 2 r + 1 are a pair. A permute takes three bits of index from each nibble of its selector, so the lower
+/// and the upper half of the table are looked up apart; a code's fourth bit, spread over a byte, chooses.
+SmallVector<Value> FragmentDecoder::emitLookups(Value word) {
+  auto tableWord = [&](int64_t byte, int64_t firstEntry) {
+    uint32_t bytes = 0;
+    for (int64_t i = 0; i < 4; ++i)
+      bytes |= uint32_t(table[firstEntry + i] >> (8 * byte) & 0xFF) << (8 * i);
+    return i32.constant(static_cast<int32_t>(bytes));
+  };
+  Value indices = bitAnd(word, 0x77777777), evenTops = shift(word, 4);
+  SmallVector<Value> registers;
+  for (int64_t half = 0; half < 2; ++half) {
+    Value selector = half ? shift(indices, -16) : indices;
+    // A selector of 8 and more spreads the sign of a byte.
+    Value isUpper = permute(word, evenTops, half ? 0xBFAE : 0x9D8C);
+    std::array<Value, 2> bytes;
+    for (int64_t byte = 0; byte < 2; ++byte) {
+      Value lower = permute(tableWord(byte, 0), tableWord(byte, 4), selector);
+      Value upper = permute(tableWord(byte, 8), tableWord(byte, 12), selector);
+      Value change = builder.createOrFold<arith::AndIOp>(loc, bitXor(lower, upper), isUpper);
+      bytes[byte] = bitXor(lower, change);
+    }
+    registers.push_back(permute(bytes[0], bytes[1], 0x5140));
+    registers.push_back(permute(bytes[0], bytes[1], 0x7362));
+  }
+  return registers;
+}
+
+SmallVector<Value> FragmentDecoder::emit(ValueRange words, const std::array<Bias, 2> &biases) {
+  SmallVector<Value> registers;
+  switch (way) {
+  case Way::Nibble:
+    return emitNibbles(words.front(), biases);
+  case Way::Byte:
+    for (int64_t r = 0; r < 4; ++r) {
+      Value number = permute(words[r / 2], i32.constant(0x64646464), r % 2 ? 0x4342 : 0x4140);
+      registers.push_back(subtract(number, biases[r % 2].low));
+    }
+    return registers;
+  case Way::Minifloat:
+    return emitMinifloats(words);
+  case Way::Lookup:
+    return emitLookups(words.front());
+  }
+  return registers;
+}

@@ -1,0 +1,270 @@
+//===- WeightOnly.cpp - what schedules of weight-only products share --------===//
+//
+// Scales and zero points, which stay in the model's order beside the packed codes, and the way from a sum to the
+// result: scale of the column, epilogue region, store.
+//
+//===----------------------------------------------------------------------===//
+
+#include "NVPTX/WeightOnly.h"
+#include "qlow/Dialect/Elements.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/IRMapping.h"
+
+using namespace mlir;
+using namespace qlow;
+
+static int64_t sizeOf(MatmulKernelOp op, bool ofK) {
+  ArrayRef<int64_t> shape = cast<RankedTensorType>(op.getRhsType()).getShape();
+  return shape[shape.size() - (ofK == op.getTransposeRhs() ? 1 : 2)];
+}
+
+static int64_t codesUnderOneScale(MatmulKernelOp op) {
+  QType type = getQuantizedElement(op.getRhsType());
+  ArrayRef<int64_t> block = type.getBlock();
+  int64_t size = block.empty() ? QType::kWhole : block[block.size() - (op.getTransposeRhs() ? 1 : 2)];
+  return size == QType::kWhole ? 0 : size;
+}
+
+WeightOnly::WeightOnly(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, const MultiplyRow &row)
+    : builder(builder), loc(op.getLoc()), index(builder, loc), i32(builder, loc, builder.getI32Type()),
+      i64(builder, loc, builder.getI64Type()), op(op), recipe(recipe), row(row),
+      type(getQuantizedElement(op.getRhsType())), layout(*op.getPackedRhs(), sizeOf(op, false), sizeOf(op, true)),
+      decoder(builder, loc, *type.getFormat(), type.getZero(), row.lhs),
+      rank(cast<ShapedType>(op.getOut().getType()).getRank()), n(layout.n), k(layout.k),
+      scaledTogether(codesUnderOneScale(op)) {
+  m = index.dim(op.getOut(), rank - 2);
+  batchCount = index.constant(1);
+  for (int64_t dim = 0; dim < rank - 2; ++dim) {
+    batchSizes.push_back(index.dim(op.getOut(), dim));
+    batchCount = index.mul(batchCount, batchSizes.back());
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Building blocks
+//===----------------------------------------------------------------------===//
+
+Value WeightOnly::pointerOf(Value memref) {
+  Value address = memref::ExtractAlignedPointerAsIndexOp::create(builder, loc, memref);
+  auto pointer = LLVM::LLVMPointerType::get(builder.getContext(), static_cast<unsigned>(NVVM::NVVMMemorySpace::Global));
+  return LLVM::IntToPtrOp::create(builder, loc, pointer, i64.cast(address));
+}
+
+Value WeightOnly::offset(Value pointer, Value bytes) {
+  return LLVM::GEPOp::create(builder, loc, pointer.getType(), builder.getI8Type(), pointer, ValueRange{bytes});
+}
+Value WeightOnly::offset(Value pointer, int64_t bytes) {
+  return bytes ? LLVM::GEPOp::create(builder, loc, pointer.getType(), builder.getI8Type(), pointer,
+                                     ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(bytes)})
+               : pointer;
+}
+
+void WeightOnly::ifThen(Value condition, function_ref<void()> body) {
+  OpBuilder::InsertionGuard guard(builder);
+  auto branch = scf::IfOp::create(builder, loc, condition, /*withElseRegion=*/false);
+  builder.setInsertionPointToStart(&branch.getThenRegion().front());
+  body();
+}
+
+Value WeightOnly::dynamicShared() {
+  auto space = gpu::AddressSpaceAttr::get(builder.getContext(), gpu::AddressSpace::Workgroup);
+  auto bytes = MemRefType::get({ShapedType::kDynamic}, builder.getI8Type(), MemRefLayoutAttrInterface{}, space);
+  Value memory = gpu::DynamicSharedMemoryOp::create(builder, loc, bytes);
+  auto pointer = LLVM::LLVMPointerType::get(builder.getContext(), static_cast<unsigned>(NVVM::NVVMMemorySpace::Shared));
+  Value address = memref::ExtractAlignedPointerAsIndexOp::create(builder, loc, memory);
+  return LLVM::IntToPtrOp::create(builder, loc, pointer, i64.cast(address));
+}
+
+Value WeightOnly::wordsOf(ValueRange words) {
+  auto vector = VectorType::get({static_cast<int64_t>(words.size())}, words.front().getType());
+  return vector::FromElementsOp::create(builder, loc, vector, words);
+}
+
+Value WeightOnly::f32(double value) {
+  return arith::ConstantOp::create(builder, loc, builder.getF32FloatAttr(static_cast<float>(value)));
+}
+
+gpu::LaunchOp WeightOnly::startLaunch(Value blocks, int64_t threads, int64_t sharedBytes, int64_t cluster) {
+  Value one = index.constant(1);
+  Value bytes = arith::ConstantIntOp::create(builder, loc, sharedBytes, 32);
+  bool isCluster = cluster > 1;
+  auto launch = gpu::LaunchOp::create(builder, loc, blocks, one, one, index.constant(threads), one, one, bytes,
+                                      /*asyncTokenType=*/nullptr, /*asyncDependencies=*/{}, TypeRange(), TypeRange(),
+                                      isCluster ? index.constant(cluster) : Value(), isCluster ? one : Value(),
+                                      isCluster ? one : Value());
+  // The op's builder forgets the block's place in its cluster and the cluster's sizes.
+  while (launch.getBody().getNumArguments() < launch.getNumConfigRegionAttributes())
+    launch.getBody().addArgument(builder.getIndexType(), loc);
+  builder.setInsertionPointToStart(&launch.getBody().front());
+  gpu::TerminatorOp::create(builder, loc);
+  builder.setInsertionPointToStart(&launch.getBody().front());
+  m32 = i32.cast(m);
+  thread = i32.cast(launch.getThreadIds().x);
+  lane = i32.rem(thread, kWarp);
+  warp = i32.div(thread, kWarp);
+  return launch;
+}
+
+Value WeightOnly::takeBatch(Value number, Value perBatch) {
+  linearBatch = i64.constant(0);
+  if (rank == 2)
+    return number;
+  Value remaining = index.cast(i32.div(number, perBatch));
+  linearBatch = i64.cast(remaining);
+  for (Value size : llvm::reverse(batchSizes)) {
+    batch.insert(batch.begin(), index.rem(remaining, size));
+    remaining = index.div(remaining, size);
+  }
+  return i32.rem(number, perBatch);
+}
+
+//===----------------------------------------------------------------------===//
+// Scales and zero points
+//===----------------------------------------------------------------------===//
+
+int64_t WeightOnly::stepsPerScale() const {
+  int64_t most = Layout::kFragmentK;
+  return (scaledTogether ? std::min(scaledTogether, most) : most) / Layout::kStep;
+}
+
+int64_t WeightOnly::scaleNumber(int64_t block, int64_t step) const {
+  int64_t perBlock = Layout::kFragmentK / Layout::kStep / stepsPerScale();
+  return block * perBlock + step / stepsPerScale();
+}
+
+SmallVector<Value> WeightOnly::indicesOf(Value column, Value kIndex) {
+  SmallVector<Value> indices(batch);
+  bool kIsLast = op.getTransposeRhs();
+  indices.append({kIsLast ? column : kIndex, kIsLast ? kIndex : column});
+  return indices;
+}
+
+/// The codes' place is taken by packed bytes, which nothing reads here.
+Value WeightOnly::emitEndScale(Value column) {
+  ElementReader reader(type, op.getRhs());
+  return reader.emitScale(builder, loc, indicesOf(index.cast(column), index.constant(0)));
+}
+
+/// `count` parameters that lie side by side along K, from `group` (i32, a multiple of count) on, by one load; empty if
+/// they do not lie so. As f32 of a float's format, as i32 of an integer's.
+SmallVector<Value> WeightOnly::emitTogether(Value part, const Format &format, Value column, Value group,
+                                            int64_t count) {
+  auto memref = cast<MemRefType>(part.getType());
+  int64_t groups = llvm::divideCeil(k, scaledTogether), bits = format.bits * count;
+  bool isPlain = rank == 2 && op.getTransposeRhs() && memref.hasStaticShape() && memref.getLayout().isIdentity();
+  QType whole = type;
+  bool isRowOfColumn = isPlain && whole.getBlock()[0] == 1 && memref.getDimSize(0) == n;
+  // Constants of a device lie at multiples of 64 bytes; rows begin at multiples of the load.
+  bool isConstant = part.getDefiningOp() && !isa<memref::AllocOp>(part.getDefiningOp());
+  if (!isRowOfColumn || !isConstant || count == 1 || groups % count || bits % 8 || bits > 128 ||
+      !llvm::isPowerOf2_64(bits) || (format.bits != 4 && format.bits % 8))
+    return {};
+  int64_t rowBytes = format.rowBytes(groups), loadBytes = bits / 8;
+  if (rowBytes % loadBytes)
+    return {};
+  Value at = i32.add(i32.mul(column, rowBytes), i32.mul(i32.div(group, count), loadBytes));
+  int64_t unit = std::min<int64_t>(loadBytes, 4);
+  auto word = builder.getIntegerType(8 * unit);
+  Type loaded = loadBytes > 4 ? Type(VectorType::get({loadBytes / 4}, word)) : word;
+  Value bytes = LLVM::LoadOp::create(builder, loc, loaded, offset(pointerOf(part), i64.cast(at)), loadBytes,
+                                     /*isVolatile=*/false, /*isNonTemporal=*/false, /*isInvariant=*/true);
+  SmallVector<Value> result;
+  for (int64_t i = 0; i < count; ++i) {
+    int64_t bit = i * format.bits;
+    Value code = loadBytes > 4 ? LLVM::ExtractElementOp::create(builder, loc, bytes, i32.constant(bit / 32)) : bytes;
+    code = i32.cast(code);
+    if (format.bits < 32) {
+      code = builder.createOrFold<arith::ShRUIOp>(loc, code, i32.constant(bit % 32));
+      code = arith::AndIOp::create(builder, loc, code, i32.constant((int64_t(1) << format.bits) - 1));
+    }
+    result.push_back(code);
+  }
+  return result;
+}
+
+SmallVector<Value> WeightOnly::emitParameters(Value column, Value block, int64_t blocks, int64_t validK,
+                                              bool ofScales) {
+  ElementReader reader(type, op.getRhs());
+  auto readAt = [&](Value kIndex) {
+    SmallVector<Value> indices = indicesOf(index.cast(column), index.cast(kIndex));
+    return ofScales ? reader.emitScale(builder, loc, indices) : reader.emitZeroPoint(builder, loc, indices);
+  };
+  SmallVector<Value> result;
+  if (scaledTogether == 0) {
+    result.assign(blocks * scaleNumber(1, 0), readAt(i32.constant(0)));
+    return result;
+  }
+  int64_t perBlock = scaleNumber(1, 0), valid = llvm::divideCeil(validK, Layout::kStep * stepsPerScale());
+  const Format *format =
+      ofScales ? (isa<QType>(type.getScale()) ? nullptr : getScaleFormat(type.getScale())) : type.getZero();
+  if (format && scaledTogether <= Layout::kFragmentK && valid == perBlock) {
+    Value part = op.getRhs()[ofScales ? 1 : 1 + QType::getNumParts(type.getScale())];
+    SmallVector<Value> codes = emitTogether(part, *format, column, i32.mul(block, perBlock), blocks * perBlock);
+    for (Value code : codes)
+      result.push_back(ofScales ? emitDecode(builder, loc, *format, code) : emitInteger(builder, loc, *format, code));
+    if (!result.empty())
+      return result;
+  }
+  for (int64_t i = 0; i < blocks; ++i)
+    for (int64_t j = 0; j < perBlock; ++j) {
+      Value kIndex = i32.add(i32.mul(i32.add(block, i), Layout::kFragmentK), j * stepsPerScale() * Layout::kStep);
+      // A group that begins beyond K scales nothing but zeros.
+      if (k % Layout::kFragmentK && validK == Layout::kFragmentK)
+        kIndex = i32.min(kIndex, i32.constant(k - 1));
+      result.push_back(j < valid ? readAt(kIndex) : result.back());
+    }
+  return result;
+}
+
+SmallVector<Value> WeightOnly::emitScales(Value column, Value block, int64_t blocks, int64_t validK) {
+  return emitParameters(column, block, blocks, validK, /*ofScales=*/true);
+}
+
+SmallVector<Value> WeightOnly::emitZeros(Value column, Value block, int64_t blocks, int64_t validK) {
+  return type.getZero() ? emitParameters(column, block, blocks, validK, /*ofScales=*/false) : SmallVector<Value>();
+}
+
+//===----------------------------------------------------------------------===//
+// Results
+//===----------------------------------------------------------------------===//
+
+Value WeightOnly::emitResult(Value sum, Value token, Value column) {
+  if (scalesAtEnd())
+    sum = arith::MulFOp::create(builder, loc, sum, emitEndScale(column));
+  if (decoder.factor() != 1)
+    sum = arith::MulFOp::create(builder, loc, sum, f32(decoder.factor()));
+  SmallVector<Value> arguments{sum};
+  for (auto [extra, map] : llvm::zip(op.getExtras(), op.getExtraMaps().getAsRange<AffineMapAttr>())) {
+    SmallVector<Value> indices;
+    for (AffineExpr expression : map.getValue().getResults()) {
+      auto dim = dyn_cast<AffineDimExpr>(expression);
+      int64_t at = dim ? dim.getPosition() : 0;
+      indices.push_back(!dim             ? index.constant(cast<AffineConstantExpr>(expression).getValue())
+                        : at == rank - 1 ? index.cast(column)
+                        : at == rank - 2 ? index.cast(token)
+                                         : batch[at]);
+    }
+    arguments.push_back(memref::LoadOp::create(builder, loc, extra, indices));
+  }
+  Block &region = op.getEpilogue().front();
+  IRMapping mapping;
+  mapping.map(region.getArguments(), arguments);
+  for (Operation &inner : region.without_terminator())
+    builder.clone(inner, mapping);
+  return mapping.lookupOrDefault(region.getTerminator()->getOperand(0));
+}
+
+void WeightOnly::emitStore(ValueRange results, Value token, Value column) {
+  Type element = results.front().getType();
+  int64_t bytes = llvm::divideCeil(element.getIntOrFloatBitWidth(), 8);
+  Value line = i64.add(i64.mul(linearBatch, i64.cast(m)), i64.cast(token));
+  Value at = i64.mul(i64.add(i64.mul(line, n), i64.cast(column)), bytes);
+  Value value = results.size() > 1 ? wordsOf(results) : results.front();
+  LLVM::StoreOp::create(builder, loc, value, offset(pointerOf(op.getOut()), at), bytes * results.size());
+}

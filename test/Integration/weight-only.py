@@ -1,0 +1,127 @@
+# Matmuls of 16-bit floats and constant weights of small codes, under scales and zero points of all kinds of blocks along K,
+# against what numpy computes from the law. Device targets unpack such weights in registers.
+#
+# RUN: python3 %s --samples 20 --spread --seconds 30 --out %t
+#
+# Every tiling:       --tiles --targets sm_90: recipes are drawn, too
+# One failure again:  the command that a failure prints
+# On a GPU:           --compile-only --targets sm_90 here, then the same with --reuse --gpu there
+
+import argparse
+import os
+import sys
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "Inputs"))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import numpy as np
+from formats import Function, Operand, float_check
+from quantized import FORMATS, STORED, Part, Quantized, Type, canonical_block, draw_tensor, round_to, tensor_type, to_f32
+from samples import add_run_options, rng_of, run_all
+
+F32 = np.float32
+TOKENS = [1, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65, 127, 130]
+COLUMNS = [1, 2, 15, 16, 17, 63, 64, 65, 80, 129, 200]
+DEPTHS = [8, 16, 24, 120, 128, 136, 256, 264, 384, 512, 520, 1024, 1160, 4096, 4232]
+NAMES = ["u4", "i4", "u4", "i4", "u8", "i8", "nf4", "bnb_fp4", "iq4nl", "f4E2M1FN", "f4E2M1FN", "f8E4M3FN", "f8E5M2"]
+
+
+class Tokens:
+    """The left side: floats of `element`, [batch..., M, K]."""
+
+    def __init__(self, f, element, shape, dims):
+        x = round_to(element, f.numbers.normal(0, 1, shape) * np.exp2(f.numbers.integers(-2, 3, shape)))
+        self.values, self.type = to_f32(element, x), tensor_type(shape, element, dims)
+        f.argument("x", shape, element, dims, {"x": x})
+
+    def rows(self, x):
+        return x
+
+
+class Weight(Operand):
+    def __init__(self, f, tensor, swapped, how):
+        self.swapped, self.tensor, self.dims = swapped, tensor, {}
+        self.values, self.type = tensor.values(), f.quantized("w", tensor, {}, how)
+
+
+def draw_weight(f, format, n, k, batch, swapped):
+    r = f.r
+    along = r.choice([None, None, 128, 128, 64, 32, 16, 256])
+    across = r.choice([1, 1, 1, 1, 2, 16, None])
+    block = [1] * len(batch) + ([along, across] if swapped else [across, along])
+    shape = (*batch, k, n) if swapped else (*batch, n, k)
+    scale = r.choice(["f16", "f16", "f32", "bf16", "f8E8M0FNU"])
+    type_ = Type(format, scale, block=canonical_block(shape, block))
+    if r.random() < 0.15:
+        type_.scale = Type(FORMATS["f8E4M3FN"], "f32")
+    if format.is_integer and r.random() < 0.5:
+        type_.zero = r.choice([format, format, FORMATS["u8"], FORMATS["i4"]])
+    return draw_tensor(r, f.numbers, type_, shape)
+
+
+HOPS = {"nf4": "lookup16", "bnb_fp4": "lookup16", "iq4nl": "lookup16", "u4": "nibble", "i4": "nibble", "u8": "byte", "i8": "byte"}
+
+
+def draw_tiles(r, format, element):
+    """A recipe of wgmma's tiles."""
+    tokens = r.choice([8, 16, 32, 64, 128] if element == "f16" else [16, 64, 128])
+    columns, teams = r.choice([(64, 1), (64, 2), (64, 4), (128, 1), (128, 2), (256, 1)])
+    stages, cluster = r.choice([3, 3 if format.bits == 8 else 4]), r.choice([1, 1, 2, 4])
+    if format.bits == 8 and tokens == 128:
+        columns = 64
+    while teams * stages * (tokens * 256 + columns * 16 * format.bits) > 220_000:
+        stages, teams = (stages - 1, teams) if stages > 3 else (stages, max(1, teams // 2))
+    decode = f"<to = reg, by = decode_{HOPS.get(format.name, 'minifloat')}>"
+    return (f" recipes <[#qlow.recipe<wgmma_64x{tokens}x16_f32_{element}_{element}_via_registers, "
+            f"tiles = [<cta, [{tokens}, {columns}, {teams * 128}]>, <warpgroup, [{tokens}, 64, 128]>], "
+            f"lhs = [<to = cta, by = cp_async, stages = {stages}, swizzle = 128>], "
+            f"rhs = [<to = memory, by = fragments>, <to = cta, by = cp_async, stages = {stages}>, {decode}], "
+            f"rescale = block, swap = true{f', split_k = {cluster}' if cluster > 1 else ''}>]>")
+
+
+def weight_only(f, format, with_tiles):
+    r = f.r
+    m, n, k = r.choice(TOKENS), r.choice(COLUMNS), r.choice(DEPTHS)
+    batch = (2,) if r.random() < 0.1 else ()
+    if m * n * k > 4_000_000:
+        m = min(m, 17)
+    swapped = r.random() < 0.3
+    dims = {len(batch): "m"} if r.random() < 0.3 else {}
+    element, result = r.choice(["f16", "f16", "f16", "bf16"]), r.choice(["f16", "f16", "f32", "bf16"])
+    how = r.choice(["constant", "constant", "constant", "mixed"])
+    weight = draw_weight(f, format, n, k, batch, swapped)
+    if with_tiles:
+        how, element = "constant", "f16" if format.bits == 8 or format.name == "f4E2M1FN" else element
+        if weight.type.zero and element == "bf16":
+            weight.type.zero, weight.zero = None, None
+    lhs, rhs = Tokens(f, element, (*batch, m, k), dims), Weight(f, weight, swapped, how)
+    given, bias = "", None
+    if r.random() < 0.3:
+        bias = f.numbers.normal(0, 8, n).astype(F32)
+        given = f" bias(%bias : {f.part('bias', Part('bias', bias, 'f32'), r.random() < 0.5)})"
+    if with_tiles:
+        given += draw_tiles(r, format, element)
+    y = tensor_type((*batch, m, n), result, dims)
+    words = "" if swapped else "transpose_rhs "
+    f.body += f"  %y = qlow.matmul {words}%x, %w{given} : {lhs.type}, {rhs.type} -> {y}\n"
+    description = f"matmul {words}{m}x{n}x{k} {lhs.type} {rhs.type} -> {y}{' with bias' * (bias is not None)}"
+    check = float_check(lhs, rhs, result, bias, None, element)
+    return f.sample([("%y", y, "y", (*batch, m, n), STORED[result], dims)], description, "", {"m": m} if dims else {}, check)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    add_run_options(parser, samples=200, out="build/weight-only")
+    parser.add_argument("--tiles", action="store_true")
+    options = parser.parse_args()
+
+    def draw(index):
+        deck = rng_of(options.seed, "deck", index // len(NAMES)).sample(NAMES, len(NAMES))
+        return weight_only(Function(f"s{index}", options.seed), FORMATS[deck[index % len(NAMES)]], options.tiles)
+
+    return run_all(options, "Integration/weight-only.py", draw)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

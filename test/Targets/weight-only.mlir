@@ -1,0 +1,75 @@
+// Products of 16-bit floats and a constant weight of small codes: codes stored as fragments, unpacked in registers.
+// RUN: qlow-opt %s --qlow-pipeline="target=sm_80 stop-after=qlow-pack-weights" | FileCheck %s --check-prefix=PACK
+// RUN: qlow-opt %s --qlow-pipeline="target=sm_80 stop-after=qlow-schedule-kernels" | FileCheck %s --check-prefixes=CHECK,STREAM
+// RUN: qlow-opt %s --qlow-pipeline="target=sm_90 stop-after=qlow-schedule-kernels" | FileCheck %s --check-prefixes=CHECK,TILES
+// RUN: qlow-opt %s --qlow-select-recipes="target=sm_75" | FileCheck %s --check-prefix=OLD
+
+!u4 = !qlow.q<u4 : f16, zero = u4, block = [1, 128]>
+!nf4 = !qlow.q<nf4 : f16, block = [1, 64]>
+!mx = !qlow.q<f4E2M1FN : f8E8M0FNU, block = [1, 32]>
+!i5 = !qlow.q<i5 : f16, block = [1, 128]>
+
+// Integers are stored unsigned, the two codes of a pair 16 bits apart; codes of a table side by side.
+// PACK-DAG: #qlow.layout<element = i4, panel = 64, columns = 64, group = 128, fragment = 4>
+// PACK-DAG: #qlow.layout<element = i4, panel = 64, columns = 64, group = 128, fragment = 1>
+// OLD-NOT: #qlow.recipe<mma
+// OLD: #qlow.recipe<fma_1x1x1_f32_f32_f32
+
+// A nibble is a mantissa: 1024 + code, less 1024 and the zero point.
+// CHECK-LABEL: func @tokens
+// STREAM: llvm.load {{.*}} nontemporal
+// STREAM: arith.andi
+// STREAM: llvm.fsub {{.*}} : vector<2xf16>
+// STREAM: nvvm.mma.sync
+// STREAM: gpu.barrier
+// TILES: nvvm.mbarrier.init
+// TILES: nvvm.cp.async.shared.global
+// TILES: llvm.fsub {{.*}} : vector<2xf16>
+// TILES: nvvm.mbarrier.try_wait.parity
+// TILES: wgmma.mma_async.sync.aligned.m64n16k16.f32.f16.f16
+// TILES: nvvm.cluster.arrive
+func.func @tokens(%x: tensor<16x4096xf16>) -> tensor<16x4096xf16> {
+  %c = arith.constant dense<3> : tensor<4096x2048xi8>
+  %s = arith.constant dense<2.0> : tensor<4096x32xf16>
+  %z = arith.constant dense<0x77> : tensor<4096x16xi8>
+  %w = qlow.compose %c, %s, %z : (tensor<4096x2048xi8>, tensor<4096x32xf16>, tensor<4096x16xi8>) -> tensor<4096x4096x!u4>
+  %y = qlow.matmul transpose_rhs %x, %w : tensor<16x4096xf16>, tensor<4096x4096x!u4> -> tensor<16x4096xf16>
+  return %y : tensor<16x4096xf16>
+}
+
+// One token: a stream on either chip. Tables are looked up by byte permutes.
+// CHECK-LABEL: func @table
+// CHECK: llvm.load {{.*}} nontemporal
+// CHECK: nvvm.prmt
+// CHECK: nvvm.mma.sync
+func.func @table(%x: tensor<1x4096xf16>) -> tensor<1x4096xf16> {
+  %c = arith.constant dense<3> : tensor<4096x2048xi8>
+  %s = arith.constant dense<2.0> : tensor<4096x64xf16>
+  %w = qlow.compose %c, %s : (tensor<4096x2048xi8>, tensor<4096x64xf16>) -> tensor<4096x4096x!nf4>
+  %y = qlow.matmul transpose_rhs %x, %w : tensor<1x4096xf16>, tensor<4096x4096x!nf4> -> tensor<1x4096xf16>
+  return %y : tensor<1x4096xf16>
+}
+
+// Open M: ranges that share the layout.
+// CHECK-LABEL: func @open
+// TILES: m64n64k16
+// TILES: m64n128k16
+func.func @open(%x: tensor<?x4096xf16>) -> tensor<?x4096xf16> {
+  %c = arith.constant dense<3> : tensor<4096x2048xi8>
+  %s = arith.constant dense<2.0> : tensor<4096x128xf8E8M0FNU>
+  %w = qlow.compose %c, %s : (tensor<4096x2048xi8>, tensor<4096x128xf8E8M0FNU>) -> tensor<4096x4096x!mx>
+  %y = qlow.matmul transpose_rhs %x, %w : tensor<?x4096xf16>, tensor<4096x4096x!mx> -> tensor<?x4096xf16>
+  return %y : tensor<?x4096xf16>
+}
+
+// Codes without a hop are decoded one by one.
+// CHECK-LABEL: func @other
+// CHECK-NOT: nvvm.mma.sync
+// CHECK: math.fma
+func.func @other(%x: tensor<16x512xf16>) -> tensor<16x192xf16> {
+  %c = arith.constant dense<3> : tensor<192x320xi8>
+  %s = arith.constant dense<2.0> : tensor<192x4xf16>
+  %w = qlow.compose %c, %s : (tensor<192x320xi8>, tensor<192x4xf16>) -> tensor<192x512x!i5>
+  %y = qlow.matmul transpose_rhs %x, %w : tensor<16x512xf16>, tensor<192x512x!i5> -> tensor<16x192xf16>
+  return %y : tensor<16x192xf16>
+}
