@@ -189,11 +189,8 @@ OwningOpRef<ModuleOp> qlow::readModel(StringRef path, MLIRContext &context) {
     return fail(1, "can not read the file: " + buffer.getError().message());
   bool bytecode = isBytecode((*buffer)->getMemBufferRef());
   if (!bytecode) {
-    // The text parser wants a zero behind the text.
-    if (!isStdin)
-      buffer = llvm::MemoryBuffer::getFile(path);
-    if (!buffer)
-      return fail(1, "can not read the file: " + buffer.getError().message());
+    // The text parser wants a zero behind the text. A pipe can be read only once.
+    buffer = llvm::MemoryBuffer::getMemBufferCopy((*buffer)->getBuffer(), path);
     unsigned line;
     if (std::string why = TextCheck((*buffer)->getBuffer()).run(line); !why.empty())
       return fail(line, why);

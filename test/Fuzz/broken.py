@@ -30,7 +30,8 @@ NUMBERS = ["0", "1", "-1", "2", "3", "7", "31", "33", "64", "127", "128", "255",
 # Some of MLIR's parsers crash on what they have just called wrong; the guard around them is there for it.
 CRASHED = re.compile(r"(?<!can not be read: )LLVM (crashed|gave up)|Assertion|PLEASE submit|Sanitizer|runtime error:|"
                      r"UNREACHABLE executed")
-PLACE = re.compile(r"^\S+:\d+:\d+: error: ", re.M)
+# A module that the text does not spell, as where only an alias is left of it, has no line.
+PLACE = re.compile(r"^\S+:\d+:\d+: error: |^\S+: error: expected at least one public function", re.M)
 # What qlow-run says of its command line has no place in the model.
 CALL = re.compile(r"^qlow-run: error: (expected \d+ \.npy files|'.*' has (no function|\d+ public functions))", re.M)
 
