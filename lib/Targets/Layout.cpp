@@ -26,7 +26,9 @@ int64_t qlow::packedPanelWidth(RecipeAttr recipe) {
     return 0;
   if (storesFragments(recipe))
     return Layout::kFragmentColumns;
-  ArrayRef<int64_t> tile = recipe.getTile(hops[1].getTo());
+  ArrayRef<int64_t> tile = recipe.getTile("memory");
+  if (tile.empty())
+    tile = recipe.getTile(hops[1].getTo());
   return tile.empty() ? 0 : tile[1];
 }
 

@@ -9,7 +9,8 @@ import re
 import subprocess
 import sys
 
-TILES = [(128, 256, 256, 4), (128, 128, 128, 6), (64, 128, 128, 8), (64, 256, 256, 5)]  # M, N, of a warpgroup, stages
+# M, N, of a warpgroup, stages, of a panel
+TILES = [(128, 256, 256, 4, 256), (128, 128, 128, 6, 128), (64, 128, 128, 8, 256), (64, 256, 256, 5, 256), (64, 64, 64, 13, 128), (16, 32, 32, 16, 256)]
 M, N, K = 512, 768, 1024
 
 PLAIN = """func.func @{name}(%a: tensor<{M}x{K}xi8>) -> tensor<{M}x{N}xi32> {{
@@ -44,8 +45,9 @@ CODES = """func.func @{name}(%x: tensor<{M}x{K}x!qlow.q<i8 : f32, zero = i8>>, %
 
 path = os.path.join(sys.argv[1], "registers.mlir")
 with open(path, "w") as file:
-    for number, (tile_m, tile_n, inner, stages) in enumerate(TILES):
-        recipe = (f"#qlow.recipe<wgmma_64x{inner}x32_i32_s8_s8, tiles = [<cta, [{tile_m}, {tile_n}, 128]>, <warpgroup, [64, {inner}, 32]>],\n"
+    for number, (tile_m, tile_n, inner, stages, panel) in enumerate(TILES):
+        stored = f"<memory, [{tile_m}, {panel}, 128]>, " if panel != tile_n else ""
+        recipe = (f"#qlow.recipe<wgmma_64x{inner}x32_i32_s8_s8, tiles = [{stored}<cta, [{tile_m}, {tile_n}, 128]>, <warpgroup, [64, {inner}, 32]>],\n"
                   f"      lhs = [<to = cta, by = tma, stages = {stages}, swizzle = 128>],\n"
                   f"      rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = {stages}>], rescale = end>")
         for kind, text in (("plain", PLAIN), ("scaled", SCALED), ("codes", CODES)):

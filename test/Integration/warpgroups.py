@@ -14,15 +14,30 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from matmul import add_run_options, draw_sample, rng_of, run_all, sample_of
 
-TILES = [(128, 256, 256, 4), (128, 128, 128, 6), (64, 128, 128, 8), (64, 256, 256, 5), (128, 256, 256, 2), (64, 256, 128, 4)]  # M, N, of a warpgroup, stages
+# M, N, of a warpgroup, stages, of a panel
+TILES = [
+    (128, 256, 256, 4, 256),
+    (16, 32, 32, 16, 128),
+    (128, 128, 128, 6, 128),
+    (64, 32, 32, 16, 256),
+    (64, 128, 128, 8, 128),
+    (16, 64, 64, 13, 256),
+    (64, 256, 256, 5, 256),
+    (64, 64, 64, 13, 128),
+    (128, 256, 256, 2, 256),
+    (64, 128, 128, 8, 256),
+    (64, 256, 128, 4, 256),
+    (32, 64, 32, 6, 64),
+]
 M, N, K = [1, 5, 64, 65, 129, 257], [3, 8, 16, 100, 129, 256, 264, 513], [16, 32, 48, 128, 144, 400, 1040]
 
 NAMES = {"i8": "s8", "u8": "u8"}
 
 
-def recipe(product, tile_m, tile_n, inner, stages):
+def recipe(product, tile_m, tile_n, inner, stages, panel):
     row = f"wgmma_64x{inner}x32_i32_{NAMES[product.lhs.format]}_{NAMES[product.rhs.format]}"
-    return (f"#qlow.recipe<{row}, tiles = [<cta, [{tile_m}, {tile_n}, 128]>, <warpgroup, [64, {inner}, 32]>], "
+    stored = f"<memory, [{tile_m}, {panel}, 128]>, " if panel != tile_n else ""
+    return (f"#qlow.recipe<{row}, tiles = [{stored}<cta, [{tile_m}, {tile_n}, 128]>, <warpgroup, [64, {inner}, 32]>], "
             f"lhs = [<to = cta, by = tma, stages = {stages}, swizzle = 128>], "
             f"rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = {stages}>], rescale = end>")
 

@@ -43,3 +43,47 @@ func.func @stages(%a: tensor<64x64x!q>) -> tensor<64x256xi32> {
     : tensor<64x64x!q>, tensor<64x256x!q> -> tensor<64x256xi32>
   return %y : tensor<64x256xi32>
 }
+
+// -----
+
+!q = !qlow.q<i8 : f32>
+
+func.func @slices(%a: tensor<64x64x!q>) -> tensor<64x256xi32> {
+  %s = arith.constant dense<1.0> : tensor<f32>
+  %c = arith.constant dense<3> : tensor<64x256xi8>
+  %w = qlow.compose %c, %s : (tensor<64x256xi8>, tensor<f32>) -> tensor<64x256x!q>
+  // expected-error@+1 {{expected a right side in panels of the cta tile's 64 columns, or of a multiple where a warpgroup copies them, found #qlow.layout<element = i8, panel = 96, columns = 8, group = 16>}}
+  %y = qlow.matmul %a, %w recipes <[#qlow.recipe<wgmma_64x32x32_i32_s8_s8, tiles = [<memory, [64, 96, 128]>, <cta, [64, 64, 128]>, <warpgroup, [64, 32, 32]>],
+      lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>], rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = 4>], rescale = end>]>
+    : tensor<64x64x!q>, tensor<64x256x!q> -> tensor<64x256xi32>
+  return %y : tensor<64x256xi32>
+}
+
+// -----
+
+!q = !qlow.q<i8 : f32>
+
+// Only a product that nobody else takes rows of may have fewer, and those of whole warps.
+func.func @few_rows(%a: tensor<64x64x!q>) -> tensor<64x256xi32> {
+  %s = arith.constant dense<1.0> : tensor<f32>
+  %c = arith.constant dense<3> : tensor<64x256xi8>
+  %w = qlow.compose %c, %s : (tensor<64x256xi8>, tensor<f32>) -> tensor<64x256x!q>
+  // expected-error@+1 {{expected a cta tile of at most 256 x 256 x 256 in whole inner tiles, and these in whole units of 64 x 128 x 32, found}}
+  %y = qlow.matmul %a, %w recipes <[#qlow.recipe<wgmma_64x128x32_i32_s8_s8, tiles = [<cta, [8, 128, 128]>, <warpgroup, [64, 128, 32]>],
+      lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>], rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = 4>], rescale = end>]>
+    : tensor<64x64x!q>, tensor<64x256x!q> -> tensor<64x256xi32>
+  return %y : tensor<64x256xi32>
+}
+
+// -----
+
+!q = !qlow.q<i8 : f32>
+
+// Scratch is sized before anybody looks at the recipe.
+func.func @ones(%a: tensor<64x64x!q>, %b: tensor<64x64x!q>) -> tensor<64x64xi32> {
+  // expected-error@+1 {{expected a cta tile of at most 256 x 256 x 256 in whole inner tiles, and these in whole units of 16 x 16 x 32, found}}
+  %y = qlow.matmul %a, %b recipes <[#qlow.recipe<mma_16x8x32_i32_s8_s8, tiles = [<cta, [1, 1, 1]>, <warp, [1, 1, 1]>],
+      lhs = [<to = cta, by = load>], rhs = [<to = l2, by = pack>, <to = reg, by = load>], rescale = end>]>
+    : tensor<64x64x!q>, tensor<64x64x!q> -> tensor<64x64xi32>
+  return %y : tensor<64x64xi32>
+}

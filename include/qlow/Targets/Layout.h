@@ -113,8 +113,9 @@ int64_t packedBytes(LayoutAttr layout, llvm::ArrayRef<int64_t> shape, bool trans
 mlir::OpFoldResult emitPackedBytes(mlir::OpBuilder &builder, mlir::Location loc, LayoutAttr layout,
                                    llvm::ArrayRef<mlir::OpFoldResult> shape, bool transposed);
 
-/// Columns of a panel of the layout a recipe packs into: those of the tile at the level that panels are moved to next.
-/// 0 where the recipe does not pack into memory.
+/// Columns of a panel of the layout a recipe packs into: those of its tile in memory, or where it has none, whole
+/// panels are moved, of the tile at the level that they are moved to next. 0 where the recipe does not pack into
+/// memory.
 int64_t packedPanelWidth(RecipeAttr recipe);
 
 /// Packs a weight's constant panel by panel: `sink` gets consecutive pieces of the stored bytes. The source is read in

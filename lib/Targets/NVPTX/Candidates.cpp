@@ -17,9 +17,10 @@ using namespace mlir;
 using namespace qlow;
 
 namespace {
-/// Tiles of a block and of a warp or lane, and the buffers of the pipeline.
+/// Tiles of a block and of a warp or lane, the buffers of the pipeline, and the stored panels that tiles are slices of.
 struct Tiling {
   int64_t m, n, k, innerM, innerN, stages;
+  int64_t panel = n;
 };
 } // namespace
 
@@ -31,9 +32,15 @@ static constexpr Tiling kWarpTilings[] = {
 };
 static constexpr Tiling kWarpgroupTilings[] = {
     {128, 256, 128, 64, 256, 4}, {128, 128, 128, 64, 128, 5}, {64, 128, 128, 64, 128, 6}, {64, 256, 128, 64, 256, 4}};
-/// As many buffers as the results on their way out leave room for.
+/// As many buffers as the results on their way out leave room for. Narrow tiles are for few rows: every multiprocessor
+/// then reads a part of the weights.
 static constexpr Tiling kSpecializedTilings[] = {
-    {128, 256, 128, 64, 256, 4}, {128, 128, 128, 64, 128, 6}, {64, 128, 128, 64, 128, 8}, {64, 256, 128, 64, 256, 5}};
+    {128, 256, 128, 64, 256, 4},     {128, 128, 128, 64, 128, 6},    {64, 128, 128, 64, 128, 8},
+    {64, 256, 128, 64, 256, 5},      {64, 64, 128, 64, 64, 13, 128}, {64, 32, 128, 64, 32, 16, 128},
+    {16, 32, 128, 64, 32, 16, 128},  {16, 64, 128, 64, 64, 13, 128}, {128, 128, 128, 64, 128, 6, 256},
+    {64, 128, 128, 64, 128, 8, 256}, {64, 64, 128, 64, 64, 13, 256}, {64, 32, 128, 64, 32, 16, 256},
+    {16, 64, 128, 64, 64, 13, 256},  {16, 32, 128, 64, 32, 16, 256},
+};
 static constexpr Tiling kLaneTiling = {64, 64, 16, 4, 4, 2};
 
 /// How much longer the second-level cache is busy where threads copy than where the copy engine does (H200, M = 16 to
@@ -105,10 +112,12 @@ static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const
       hops->push_back(hop("reg", isLane ? "load" : "ldmatrix"));
   if (packsRhs(row, problem))
     rhs.insert(rhs.begin(), hop("memory", "pack"));
-  return RecipeAttr::get(context, row.id.str(),
-                         {level("cta", {tiling.m, tiling.n, tiling.k}),
-                          level(TileNest::innerLevel(row), {tiling.innerM, tiling.innerN, row.k})},
-                         lhs, rhs, problem.exactSum ? "end" : "fold", /*swap=*/false, /*split_k=*/1);
+  SmallVector<LevelAttr> levels{level("cta", {tiling.m, tiling.n, tiling.k}),
+                                level(TileNest::innerLevel(row), {tiling.innerM, tiling.innerN, row.k})};
+  if (tiling.panel != tiling.n)
+    levels.insert(levels.begin(), level("memory", {tiling.m, tiling.panel, tiling.k}));
+  return RecipeAttr::get(context, row.id.str(), levels, lhs, rhs, problem.exactSum ? "end" : "fold", /*swap=*/false,
+                         /*split_k=*/1);
 }
 
 /// Uses of the whole problem, tiles past its edges included, as if spread over all cores: a last wave that leaves some
@@ -128,8 +137,10 @@ static ResourceVector countUses(const MultiplyRow &row, const MatmulProblem &pro
   double storedRhs = packsRhs(row, problem) ? elementBytes(row.storedRhs) : problem.rhs.bytes;
   add(Resource::Memory,
       (lhs * problem.lhs.bytes + rhs * storedRhs + problem.batch * problem.m * problem.n * 4) / cores);
-  double tileBytes = amount(tiling.m + tiling.n) * tiling.k * kTiles * waves * elementBytes(row.storedRhs);
   bool specialized = isSpecialized(row, problem);
+  // A box brings the rows that there are.
+  double rows = specialized ? std::min(amount(tiling.m), problem.m) : amount(tiling.m);
+  double tileBytes = (rows + amount(tiling.n)) * tiling.k * kTiles * waves * elementBytes(row.storedRhs);
   add(Resource::L2, tileBytes * (specialized ? 1 : kThreadsCopyAt));
   // What threads copy takes their way to shared memory, 128 bytes at a time.
   if (!specialized)
@@ -153,7 +164,7 @@ static void addCandidate(std::vector<Candidate> &result, MLIRContext *context, c
   candidate.row = &row;
   candidate.recipe = makeRecipe(context, row, problem, tiling);
   int64_t shared = TileNest::sharedBytes(candidate.recipe, row), limit = target.machine().levelBytes("cta");
-  candidate.layout = packsRhs(row, problem) ? llvm::formatv("{0}x{1}", tiling.n, row.storedGroup()).str() : "codes";
+  candidate.layout = packsRhs(row, problem) ? llvm::formatv("{0}x{1}", tiling.panel, row.storedGroup()).str() : "codes";
   if (shared > limit) {
     candidate.declined = llvm::formatv("a tile needs {0} bytes of shared memory, a block has {1}", shared, limit);
   } else {

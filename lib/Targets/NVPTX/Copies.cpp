@@ -148,18 +148,22 @@ void TileNest::emitLhsCopies(const OutputTile &block) {
   });
 }
 
-/// Where the block's panel lies, and its sums; the last one is narrower where N says so.
+/// Where the block's panel lies, and the sums of its columns; the last one is narrower where N says so.
 TileNest::Panel TileNest::emitPanel(const OutputTile &block) {
   Layout layout(*op.getPackedRhs(), *staticN, *staticK);
   int64_t lastPanel = layout.numPanels() - 1;
-  Value width = i32.constant(tileN);
-  if (layout.width(lastPanel) != tileN)
-    width = i32.select(i32.equal(block.panel, i32.constant(lastPanel)), i32.constant(layout.width(lastPanel)), width);
+  int64_t slices = panelWidth / tileN;
+  Value number = i32.div(block.columnTile, slices), first = i32.mul(i32.rem(block.columnTile, slices), tileN);
+  Value width = i32.constant(panelWidth), columns = i32.constant(tileN);
+  if (int64_t last = layout.width(lastPanel); last != panelWidth) {
+    width = i32.select(i32.equal(number, i32.constant(lastPanel)), i32.constant(last), width);
+    columns = i32.min(columns, i32.sub(width, first));
+  }
   Value bytes = i64.mul(i64.cast(block.linearBatch), layout.bytes());
-  bytes = i64.add(bytes, i64.mul(i64.cast(block.panel), layout.panelOffset(1)));
+  bytes = i64.add(bytes, i64.mul(i64.cast(number), layout.panelOffset(1)));
   Value panel = offset(pointerOf(op.getRhs().front()), bytes);
-  columnSumsAt = offset(panel, i64.cast(i32.mul(width, layout.sumsAt(1))));
-  return {panel, width};
+  columnSumsAt = offset(panel, i64.cast(i32.add(i32.mul(width, layout.sumsAt(1)), i32.mul(first, 4))));
+  return {panel, width, first, columns};
 }
 
 /// A panel lies chunk by chunk, as the tile does.

@@ -143,8 +143,15 @@ Value TileNest::emitResult(const OutputTile &block, Value sum, const HeldLine &h
   return emitRegion(arguments);
 }
 
-/// Columns in groups: what belongs to those of a group is read ahead of its results, since no load passes a barrier.
 void TileNest::emitEpilogue(const OutputTile &block, ArrayRef<Value> sums) {
+  if (tileM >= innerM)
+    return emitResults(block, sums);
+  // The products' other rows are none.
+  ifThen(i32.less(i32.mul(i32.rem(warp, 4), kWarpRows), i32.constant(tileM)), [&] { emitResults(block, sums); });
+}
+
+/// Columns in groups: what belongs to those of a group is read ahead of its results, since no load passes a barrier.
+void TileNest::emitResults(const OutputTile &block, ArrayRef<Value> sums) {
   SmallVector<HeldLine> rows = emitRows(block);
   SmallVector<Value> positions = columnsHeld(block);
   int64_t together = columnsStoredTogether(), group = outMap ? std::min(kColumnsAhead, piece()) : together;

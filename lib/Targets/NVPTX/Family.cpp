@@ -18,14 +18,14 @@ public:
   ArrayRef<MultiplyRow> rows() const override { return nvptxRows(); }
   bool runsOnDevice() const override { return true; }
   bool hasNative(FloatUnit, const Machine &) const override { return true; }
-  /// Tiles of few rows, or the chip stands still; then tiles of some, so that there are enough of them.
   std::vector<Candidate> candidates(MLIRContext *context, const MatmulProblem &problem,
                                     const Target &target) const override {
     return nvptxCandidates(context, problem, target);
   }
-  /// Small floats times codes: a stream, then tiles of as many tokens.
+  /// Tiles of few rows, or the chip stands still; then tiles of some, so that there are enough of them. Small floats
+  /// times codes: a stream, then tiles of as many tokens.
   ArrayRef<int64_t> rangeBounds(const MatmulProblem &problem) const override {
-    static constexpr int64_t kBounds[] = {16, 256}, kWeightOnly[] = {1, 16, 64};
+    static constexpr int64_t kBounds[] = {16, 32, 64, 128, 256}, kWeightOnly[] = {1, 16, 64};
     bool isWeightOnly = !problem.lhs.format && elementBytes(problem.lhs.element) == 2 && problem.rhs.format;
     return isWeightOnly ? ArrayRef<int64_t>(kWeightOnly) : ArrayRef<int64_t>(kBounds);
   }
@@ -34,11 +34,13 @@ public:
 };
 } // namespace
 
+/// Recipes that no nest can follow count nothing: `schedule` says what is wrong with them.
 Value NvptxFamily::emitSlotBytes(OpBuilder &builder, MatmulKernelOp kernel, const Machine &machine) const {
   IndexBuilder index(builder, kernel.getLoc());
   Value bytes = index.constant(0);
   for (RecipeAttr recipe : kernel.getRecipes().getRecipes())
-    if (const MultiplyRow *row = findNvptxRow(recipe.getUnit()); row && !storesFragments(recipe))
+    if (const MultiplyRow *row = findNvptxRow(recipe.getUnit());
+        row && !storesFragments(recipe) && TileNest::hasWholeTiles(recipe, *row))
       bytes = index.max(bytes, TileNest(builder, kernel, recipe, *row, machine).emitSlotBytes());
   return bytes;
 }
@@ -87,15 +89,12 @@ static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, cons
   ArrayRef<int64_t> block = recipe.getTile("cta"), inner = recipe.getTile(level);
   if (block.size() != 3 || inner.size() != 3)
     return kernel.emitOpError() << "needs tiles at levels 'cta' and '" << level << "' in its recipe, found " << recipe;
-  auto divides = [](int64_t part, int64_t whole) { return part > 0 && whole > 0 && whole % part == 0; };
   bool isGroup = row->scope == MultiplyRow::Scope::Warpgroup;
-  // ldmatrix brings two products' columns at a time.
-  int64_t unitM = row->m, unitN = row->scope == MultiplyRow::Scope::Warp ? 2 * row->n : row->n;
-  if (!divides(unitM, inner[0]) || !divides(unitN, inner[1]) || !divides(inner[0], block[0]) ||
-      !divides(inner[1], block[1]) || !divides(row->k, block[2]) || block[0] > 256 || block[1] > 256 ||
-      block[2] > 256 || inner[0] * inner[1] > (isGroup ? 4 : 1) * 64 * 64)
+  int64_t unitN = row->scope == MultiplyRow::Scope::Warp ? 2 * row->n : row->n;
+  if (!TileNest::hasWholeTiles(recipe, *row) || block[0] > 256 || block[1] > 256 || block[2] > 256 ||
+      inner[0] * inner[1] > (isGroup ? 4 : 1) * 64 * 64)
     return kernel.emitOpError() << "expected a cta tile of at most 256 x 256 x 256 in whole inner tiles, and these in "
-                                << "whole units of " << unitM << " x " << unitN << " x " << row->k << ", found "
+                                << "whole units of " << row->m << " x " << unitN << " x " << row->k << ", found "
                                 << recipe;
   int64_t threads = TileNest::threadsOf(recipe, *row), stages = recipe.getLhs().front().getStages();
   int64_t shared = TileNest::sharedBytes(recipe, *row);
@@ -105,6 +104,10 @@ static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, cons
   bool isSpecialized = TileNest::isSpecialized(recipe);
   if (isSpecialized && failed(verifySpecialized(kernel, recipe, *row)))
     return failure();
+  if (std::optional<LayoutAttr> packed = kernel.getPackedRhs();
+      packed && (packed->getPanel() % block[1] || (!isSpecialized && packed->getPanel() != block[1])))
+    return kernel.emitOpError() << "expected a right side in panels of the cta tile's " << block[1]
+                                << " columns, or of a multiple where a warpgroup copies them, found " << *packed;
   // A buffer more where threads copy, and products are waited for a tile later.
   int64_t fewest = isGroup && !isSpecialized ? 3 : 2;
   if (stages < fewest || stages > 16 || shared > machine.levelBytes("cta"))

@@ -10,6 +10,9 @@
 //                                            arrive at empty[stage of k - 1]
 //                    epilogue
 //
+// A tile may be a slice of its panel's columns, so that one stored layout serves tiles of many widths: each of the
+// copying warps then brings the slice of some chunks. A tile may also have fewer rows than a product: the rest is zero.
+//
 // The left side's lines are 128 bytes of K, swizzled by the copy so that eight of them have no bank conflicts. The
 // piece of a packed panel is contiguous and already holds core matrices one behind the other: it needs no swizzle.
 // Past the edges the left side is zero; what the right side holds there is multiplied by it, or not stored.
@@ -30,6 +33,8 @@ using namespace qlow;
 static constexpr int64_t kWarpgroup = 128;
 /// Bytes of an mbarrier, and of the two of a stage: full, empty.
 static constexpr int64_t kBarrierBytes = 8, kPairBytes = 2 * kBarrierBytes;
+/// Of the warpgroup that copies, where the pieces of a stage are many.
+static constexpr int64_t kCopyingWarps = 4;
 /// Where a swizzled tile may begin.
 static constexpr int64_t kTileAlignment = 1024;
 /// Registers of a multiprocessor for each thread of one warpgroup, the most that a thread may have, and what is left to
@@ -52,7 +57,8 @@ static constexpr int64_t kCoreBytes = 128;
 int64_t TileNest::specializedBytes(RecipeAttr recipe, const MultiplyRow &row) {
   ArrayRef<int64_t> block = recipe.getTile("cta");
   int64_t stages = recipe.getLhs().front().getStages();
-  return kTileAlignment + stages * ((block[0] + block[1]) * block[2] + kPairBytes) + stagingBytes(recipe, row);
+  int64_t rows = std::max(block[0], recipe.getTile(innerLevel(row))[0]);
+  return kTileAlignment + stages * ((rows + block[1]) * block[2] + kPairBytes) + stagingBytes(recipe, row);
 }
 
 void TileNest::emitSpecializedLaunch() {
@@ -92,11 +98,15 @@ void TileNest::emitSpecializedLaunch() {
   emitConsumers();
 }
 
+/// Whether copies leave parts of buffers as they were.
+bool TileNest::clearsRing() { return *staticK % tileK || *staticN % tileN; }
+
 /// Barriers, and zeros where copies will never write but products read.
 void TileNest::emitRingSetup() {
   ifThen(i32.equal(thread, i32.constant(0)), [&] {
     for (int64_t stage = 0; stage < stages; ++stage) {
-      NVVM::MBarrierInitOp::create(builder, loc, fullBarrier(i32.constant(stage)), i32.constant(1), Value());
+      NVVM::MBarrierInitOp::create(builder, loc, fullBarrier(i32.constant(stage)),
+                                   i32.constant(isSliced() ? kCopyingWarps : 1), Value());
       // Each warp that multiplies arrives once.
       NVVM::MBarrierInitOp::create(builder, loc, emptyBarrier(i32.constant(stage)), i32.constant(consumers / 32),
                                    Value());
@@ -107,18 +117,31 @@ void TileNest::emitRingSetup() {
         NVVM::PrefetchOp::create(builder, loc, NVVM::PrefetchCacheLevelAttr(), NVVM::CacheEvictionPriorityAttr(), map,
                                  Value(), builder.getUnitAttr());
   });
-  if (*staticK % tileK || *staticN % tileN) {
-    auto loop = scf::ForOp::create(builder, loc, i32.mul(thread, kCopyBytes), i32.constant(stages * stageBytes),
-                                   i32.constant(threads * kCopyBytes));
-    OpBuilder::InsertionGuard guard(builder);
-    builder.setInsertionPointToStart(loop.getBody());
-    Value zeros =
-        arith::ConstantOp::create(builder, loc, builder.getZeroAttr(VectorType::get({4}, builder.getI32Type())));
-    LLVM::StoreOp::create(builder, loc, zeros, offset(sharedBase, loop.getInductionVar()), kCopyBytes);
-    builder.setInsertionPointAfter(loop);
+  if (clearsRing()) {
+    emitZeros(i32.mul(thread, kCopyBytes), i32.constant(stages * stageBytes), threads * kCopyBytes);
     emitProxyFence();
   }
   gpu::BarrierOp::create(builder, loc);
+}
+
+/// Writes 16 bytes at `first` in the ring, and so on every `stride` bytes before `end`.
+void TileNest::emitZeros(Value first, Value end, int64_t stride) {
+  auto loop = scf::ForOp::create(builder, loc, first, end, i32.constant(stride));
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(loop.getBody());
+  Value zeros =
+      arith::ConstantOp::create(builder, loc, builder.getZeroAttr(VectorType::get({4}, builder.getI32Type())));
+  LLVM::StoreOp::create(builder, loc, zeros, offset(sharedBase, loop.getInductionVar()), kCopyBytes);
+}
+
+/// Zeros in the rows of products that tiles of fewer lack. Who multiplies writes them: the first copies are under way.
+void TileNest::emitUnusedRows() {
+  for (int64_t stage = 0; stage < stages; ++stage)
+    emitZeros(i32.add(i32.mul(thread, kCopyBytes), stage * stageBytes + tileM * kSwizzleBytes),
+              i32.constant(stage * stageBytes + innerM * kSwizzleBytes), consumers * kCopyBytes);
+  emitProxyFence();
+  NVVM::BarrierOp::create(builder, loc, Type(), i32.constant(1), i32.constant(consumers), NVVM::BarrierReductionAttr(),
+                          Value());
 }
 
 Value TileNest::fullBarrier(Value stage) { return offset(barriersAt, i32.mul(stage, kPairBytes)); }
@@ -163,7 +186,9 @@ static std::optional<int64_t> registersToMultiply(int64_t sums, int64_t threads)
 void TileNest::emitProducer() {
   if (registersToMultiply(innerM * innerN / kWarpgroup, threads))
     NVVM::SetMaxRegisterOp::create(builder, loc, kCopyingRegisters, NVVM::SetMaxRegisterAction::decrease);
-  ifThen(i32.equal(thread, i32.constant(consumers)), [&] {
+  // The pieces of a slice are many: a warp each.
+  Value copies = isSliced() ? i32.equal(lane, i32.constant(0)) : i32.equal(thread, i32.constant(consumers));
+  ifThen(copies, [&] {
     forEachTile([&](const OutputTile &block, RingPlace place) {
       Panel panel = emitPanel(block);
       auto loop = scf::ForOp::create(builder, loc, i32.constant(0), i32.constant(kTiles()), i32.constant(1),
@@ -172,7 +197,10 @@ void TileNest::emitProducer() {
       builder.setInsertionPointToStart(loop.getBody());
       RingPlace at{loop.getRegionIterArg(0), loop.getRegionIterArg(1)};
       emitWait(emptyBarrier(at.stage), i32.sub(i32.constant(1), at.phase));
-      emitStageCopies(block, panel, at.stage, loop.getInductionVar());
+      if (isSliced())
+        emitSliceCopies(block, panel, at.stage, loop.getInductionVar());
+      else
+        emitStageCopies(block, panel, at.stage, loop.getInductionVar());
       RingPlace next = placeAfter(at);
       scf::YieldOp::create(builder, loc, ValueRange{next.stage, next.phase});
       return RingPlace{loop.getResult(0), loop.getResult(1)};
@@ -190,17 +218,54 @@ void TileNest::emitStageCopies(const OutputTile &block, const Panel &panel, Valu
   Value rhsBytes = i32.mul(chunksStored, bytesOfChunk), barrier = fullBarrier(stage);
   NVVM::MBarrierArriveExpectTxOp::create(builder, loc, Type(), barrier, i32.add(rhsBytes, tileM * tileK),
                                          NVVM::MemScopeKind::CTA, /*relaxed=*/false, Value());
-  auto destination = [&](const Tile &tile) -> Value {
-    auto type =
-        LLVM::LLVMPointerType::get(builder.getContext(), static_cast<unsigned>(NVVM::NVVMMemorySpace::SharedCluster));
-    return LLVM::AddrSpaceCastOp::create(builder, loc, type, shared(stage, i32.constant(tile.base)));
-  };
-  NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
-      builder, loc, destination(lhsTile), lhsMap, mapCoordinates(block, block.row0, i32.mul(kTile, tileK)), barrier,
-      ValueRange(), Value(), Value(), NVVM::TMALoadMode::TILE, /*isCTAOnly=*/false, NVVM::CTAGroupKindAttr(), Value());
+  emitLhsBox(block, stage, kTile);
   Value source = offset(panel.at, i64.mul(i64.cast(firstChunk), i64.cast(bytesOfChunk)));
-  NVVM::CpAsyncBulkGlobalToSharedClusterOp::create(builder, loc, destination(rhsTile), source, barrier, rhsBytes,
-                                                   Value(), Value());
+  NVVM::CpAsyncBulkGlobalToSharedClusterOp::create(builder, loc, copyTarget(rhsTile, stage, i32.constant(0)), source,
+                                                   barrier, rhsBytes, Value(), Value());
+}
+
+/// A warp's part of the copies of a stage where the tile is a slice of its panel: of each of its chunks the piece that
+/// the tile's columns have. They lie in shared memory as far apart as those of whole tiles.
+void TileNest::emitSliceCopies(const OutputTile &block, const Panel &panel, Value stage, Value kTile) {
+  int64_t count = llvm::divideCeil(chunks, kCopyingWarps);
+  Value number = i32.sub(warp, i32.constant(consumers / 32)), first = i32.mul(number, count);
+  Value isFirst = i32.equal(number, i32.constant(0)), barrier = fullBarrier(stage);
+  Value bytes = i32.mul(panel.columns, kCopyBytes), taken = i32.constant(count);
+  Value firstChunk = i32.add(i32.mul(kTile, chunks), first);
+  if (*staticK % tileK) {
+    Value stored = i32.constant(*staticK / kCopyBytes);
+    taken = i32.min(taken, i32.sub(stored, i32.min(firstChunk, stored)));
+  }
+  Value boxBytes = i32.select(isFirst, i32.constant(tileM * tileK), i32.constant(0));
+  NVVM::MBarrierArriveExpectTxOp::create(builder, loc, Type(), barrier, i32.add(boxBytes, i32.mul(taken, bytes)),
+                                         NVVM::MemScopeKind::CTA, /*relaxed=*/false, Value());
+  ifThen(isFirst, [&] { emitLhsBox(block, stage, kTile); });
+  for (int64_t i = 0; i < count; ++i) {
+    auto copy = [&] {
+      Value column = i32.add(i32.mul(i32.add(firstChunk, i), panel.width), panel.first);
+      Value source = offset(panel.at, i64.mul(i64.cast(column), kCopyBytes));
+      Value target = copyTarget(rhsTile, stage, i32.mul(i32.add(first, i), tileN * kCopyBytes));
+      NVVM::CpAsyncBulkGlobalToSharedClusterOp::create(builder, loc, target, source, barrier, bytes, Value(), Value());
+    };
+    if (*staticK % tileK)
+      ifThen(i32.less(i32.constant(i), taken), copy);
+    else
+      copy();
+  }
+}
+
+void TileNest::emitLhsBox(const OutputTile &block, Value stage, Value kTile) {
+  NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
+      builder, loc, copyTarget(lhsTile, stage, i32.constant(0)), lhsMap,
+      mapCoordinates(block, block.row0, i32.mul(kTile, tileK)), fullBarrier(stage), ValueRange(), Value(), Value(),
+      NVVM::TMALoadMode::TILE, /*isCTAOnly=*/false, NVVM::CTAGroupKindAttr(), Value());
+}
+
+/// Where a copy goes: byte `bytes` of a stage's tile.
+Value TileNest::copyTarget(const Tile &tile, Value stage, Value bytes) {
+  auto type =
+      LLVM::LLVMPointerType::get(builder.getContext(), static_cast<unsigned>(NVVM::NVVMMemorySpace::SharedCluster));
+  return LLVM::AddrSpaceCastOp::create(builder, loc, type, shared(stage, i32.add(bytes, tile.base)));
 }
 
 //===----------------------------------------------------------------------===//
@@ -211,6 +276,8 @@ void TileNest::emitConsumers() {
   if (auto registers = registersToMultiply(innerM * innerN / kWarpgroup, threads))
     NVVM::SetMaxRegisterOp::create(builder, loc, *registers, NVVM::SetMaxRegisterAction::increase);
   prepareStaging();
+  if (tileM < innerM && !clearsRing())
+    emitUnusedRows();
   forEachTile([&](const OutputTile &block, RingPlace place) {
     SmallVector<Value> sums = emitConsumption(block, place);
     emitEpilogue(block, sums);
@@ -228,6 +295,7 @@ void TileNest::emitRelease(Value stage) {
 /// The sums over all k, and the place behind them.
 SmallVector<Value> TileNest::emitConsumption(const OutputTile &block, RingPlace &place) {
   Panel panel = emitPanel(block);
+  Value pitch = isSliced() ? i32.constant(tileN) : panel.width;
   auto stageBefore = [&](Value stage) {
     return i32.select(i32.equal(stage, i32.constant(0)), i32.constant(stages - 1), i32.sub(stage, i32.constant(1)));
   };
@@ -242,7 +310,7 @@ SmallVector<Value> TileNest::emitConsumption(const OutputTile &block, RingPlace 
     emitWait(fullBarrier(at.stage), at.phase);
     sums = emitOrdered("wgmma.fence.sync.aligned;", sums);
     for (int64_t step = 0; step < steps; ++step)
-      emitMultiplies(emitDescriptors(at.stage, panel.width, step), sums);
+      emitMultiplies(emitDescriptors(at.stage, pitch, step), sums);
     NVVM::WgmmaGroupSyncAlignedOp::create(builder, loc);
     NVVM::WgmmaWaitGroupSyncOp::create(builder, loc, builder.getI64IntegerAttr(1));
     ifThen(i32.notEqual(loop.getInductionVar(), i32.constant(0)), [&] { emitRelease(stageBefore(at.stage)); });

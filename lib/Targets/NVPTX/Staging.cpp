@@ -68,10 +68,19 @@ SmallVector<Value> TileNest::mapCoordinates(const OutputTile &block, Value line,
 // Pieces
 //===----------------------------------------------------------------------===//
 
+/// Tiles of few columns hold few results, which leave from registers as soon.
+bool TileNest::stagesResults(RecipeAttr recipe, const MultiplyRow &row) {
+  return recipe.getTile(innerLevel(row))[1] >= kRowBytes;
+}
+
 /// Maps take rows of whole 16 bytes.
-bool TileNest::canStageResults() { return staticN && *staticN * bytesOf(op.getOut()) % kCopyBytes == 0; }
+bool TileNest::canStageResults() {
+  return stagesResults(recipe, row) && staticN && *staticN * bytesOf(op.getOut()) % kCopyBytes == 0;
+}
 
 int64_t TileNest::stagingBytes(RecipeAttr recipe, const MultiplyRow &row) {
+  if (!stagesResults(recipe, row))
+    return 0;
   return (threadsOf(recipe, row) / kWarpgroup - 1) * kPieces * kPieceBytes;
 }
 

@@ -74,8 +74,21 @@ static bool isPacked(RecipeAttr recipe) { return recipe.getRhs().front().getTo()
 
 int64_t TileNest::threadsOf(RecipeAttr recipe, const MultiplyRow &row) {
   ArrayRef<int64_t> block = recipe.getTile("cta"), inner = recipe.getTile(innerLevel(row));
-  int64_t multiplying = block[0] / inner[0] * (block[1] / inner[1]) * threadsTogether(row);
+  int64_t multiplying = llvm::divideCeil(block[0], inner[0]) * (block[1] / inner[1]) * threadsTogether(row);
   return isSpecialized(recipe) ? multiplying + threadsTogether(row) : multiplying;
+}
+
+/// Fewer rows than a product has are those of its first warps, where nobody else computes them.
+bool TileNest::hasWholeTiles(RecipeAttr recipe, const MultiplyRow &row) {
+  ArrayRef<int64_t> block = recipe.getTile("cta"), inner = recipe.getTile(innerLevel(row));
+  if (block.size() != 3 || inner.size() != 3)
+    return false;
+  auto divides = [](int64_t part, int64_t whole) { return part > 0 && whole > 0 && whole % part == 0; };
+  // ldmatrix brings two products' columns at a time.
+  int64_t unitN = row.scope == MultiplyRow::Scope::Warp ? 2 * row.n : row.n;
+  bool isPart = isSpecialized(recipe) && divides(kWarpRows, block[0]) && block[0] < inner[0];
+  return divides(row.m, inner[0]) && divides(unitN, inner[1]) && (isPart || divides(inner[0], block[0])) &&
+         divides(inner[1], block[1]) && divides(row.k, block[2]);
 }
 
 bool TileNest::swizzlesLhs(RecipeAttr recipe, const MultiplyRow &row) {
@@ -123,10 +136,12 @@ TileNest::TileNest(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, con
   stageBytes = rhsTile.base + llvm::alignTo(chunks * rhsTile.chunkPitch, kCopyBytes);
   if (isSpecialized(recipe)) {
     consumers = threads - threadsTogether(row);
-    lhsTile = {tileM, 0, 0, 0};
-    rhsTile = {tileN, 0, 0, tileM * tileK};
-    stageBytes = (tileM + tileN) * tileK;
+    int64_t rows = std::max(tileM, innerM);
+    lhsTile = {rows, 0, 0, 0};
+    rhsTile = {tileN, 0, 0, rows * tileK};
+    stageBytes = (rows + tileN) * tileK;
   }
+  panelWidth = copiesRhs ? op.getPackedRhs()->getPanel() : tileN;
 
   m = index.dim(op.getOut(), rank - 2);
   n = index.dim(op.getOut(), rank - 1);
@@ -268,9 +283,9 @@ TileNest::OutputTile TileNest::decomposeBlock(Value number) {
   Value first = i32.mul(i32.div(inBatch, strip), kRasterRows);
   Value inStrip = i32.rem(inBatch, strip);
   Value height = i32.min(i32.sub(tilesM, first), i32.constant(kRasterRows));
-  block.panel = i32.div(inStrip, height);
+  block.columnTile = i32.div(inStrip, height);
   block.row0 = i32.mul(i32.add(first, i32.rem(inStrip, height)), tileM);
-  block.column0 = i32.mul(block.panel, tileN);
+  block.column0 = i32.mul(block.columnTile, tileN);
   return block;
 }
 

@@ -17,8 +17,8 @@
 // Rows of codes that ldmatrix reads stay rows in shared memory, though, with their chunks swizzled: the two chunks of
 // 32 bytes must arrive side by side, or each of them fetches all 32 from the second-level cache.
 //
-// Where the left side arrives by `tma` a warpgroup of its own copies both sides, and results leave through shared
-// memory: see Specialized.cpp.
+// Where the left side arrives by `tma` a warpgroup of its own copies both sides, results may leave through shared
+// memory, and a tile may have fewer rows than a product or a slice of a stored panel's columns: see Specialized.cpp.
 //
 // Its files: TileNest.cpp (tiles and the pipeline), Asynchronous.cpp (the pipeline of wgmma), Specialized.cpp (the same
 // with a warpgroup that copies), Copies.cpp (hops), Fragments.cpp (who holds what), Epilogue.cpp, Staging.cpp (results
@@ -46,6 +46,8 @@ public:
   static bool swizzlesLhs(RecipeAttr recipe, const MultiplyRow &row);
   /// Whether a recipe has a warpgroup that only copies.
   static bool isSpecialized(RecipeAttr recipe) { return recipe.getLhs().front().getBy() == "tma"; }
+  /// Rows of a warpgroup's product that one of its warps holds.
+  static constexpr int64_t kWarpRows = 16;
   /// Bytes of K in a tile that tensor maps bring: a line is one pattern of their swizzle.
   static constexpr int64_t kSwizzleBytes = 128;
 
@@ -61,6 +63,8 @@ public:
   static int64_t threadsOf(RecipeAttr recipe, const MultiplyRow &row);
   /// The level whose tile one thread, warp or warpgroup computes.
   static llvm::StringRef innerLevel(const MultiplyRow &row);
+  /// Whether a nest can be laid out for the recipe's tiles.
+  static bool hasWholeTiles(RecipeAttr recipe, const MultiplyRow &row);
 
 private:
   enum class Side { Lhs, Rhs };
@@ -89,12 +93,14 @@ private:
     llvm::SmallVector<mlir::Value> batch; ///< index, of the batch dimensions
     mlir::Value linearBatch;              ///< index
     mlir::Value row0, column0;            ///< i32, first of the tile
-    mlir::Value panel;                    ///< i32, number of the tile of columns
+    mlir::Value columnTile;               ///< i32, number of the tile of columns
   };
   /// The stored panel of an output tile.
   struct Panel {
-    mlir::Value at;    ///< pointer
-    mlir::Value width; ///< i32, columns stored
+    mlir::Value at;      ///< pointer
+    mlir::Value width;   ///< i32, columns stored
+    mlir::Value first;   ///< i32, column where the tile begins
+    mlir::Value columns; ///< i32, of the tile that are stored
   };
   /// What the epilogue reads of a row or column that the thread holds.
   struct HeldLine {
@@ -104,6 +110,8 @@ private:
     mlir::Value sum;                       ///< i32, of its codes; of a row less K times its zero point
     llvm::SmallVector<mlir::Value> extras; ///< those that belong to it alone; null: others
   };
+  /// Whether tiles take a part of their panel's columns.
+  bool isSliced() const { return panelWidth != tileN; }
   /// A place in the ring of buffers: which, and the parity of its turn. Both i32.
   struct RingPlace {
     mlir::Value stage, phase;
@@ -133,9 +141,15 @@ private:
   // Specialized.cpp
   static int64_t specializedBytes(RecipeAttr recipe, const MultiplyRow &row);
   void emitSpecializedLaunch();
+  bool clearsRing();
   void emitRingSetup();
+  void emitZeros(mlir::Value first, mlir::Value end, int64_t stride);
+  void emitUnusedRows();
   void emitProducer();
   void emitStageCopies(const OutputTile &block, const Panel &panel, mlir::Value stage, mlir::Value kTile);
+  void emitSliceCopies(const OutputTile &block, const Panel &panel, mlir::Value stage, mlir::Value kTile);
+  void emitLhsBox(const OutputTile &block, mlir::Value stage, mlir::Value kTile);
+  mlir::Value copyTarget(const Tile &tile, mlir::Value stage, mlir::Value bytes);
   void emitConsumers();
   llvm::SmallVector<mlir::Value> emitConsumption(const OutputTile &block, RingPlace &place);
   void forEachTile(llvm::function_ref<RingPlace(const OutputTile &, RingPlace)> body);
@@ -146,6 +160,7 @@ private:
   void emitRelease(mlir::Value stage);
 
   // Staging.cpp
+  static bool stagesResults(RecipeAttr recipe, const MultiplyRow &row);
   bool canStageResults();
   static int64_t stagingBytes(RecipeAttr recipe, const MultiplyRow &row);
   mlir::Value emitTensorMap(mlir::Value memref, llvm::ArrayRef<int64_t> box);
@@ -185,6 +200,7 @@ private:
 
   // Epilogue.cpp
   void emitEpilogue(const OutputTile &block, llvm::ArrayRef<mlir::Value> sums);
+  void emitResults(const OutputTile &block, llvm::ArrayRef<mlir::Value> sums);
   mlir::Value emitInside(mlir::Value position, mlir::Value size);
   bool extraDependsOn(unsigned number, unsigned dim);
   llvm::SmallVector<HeldLine> emitRows(const OutputTile &block);
@@ -213,6 +229,7 @@ private:
   const MultiplyRow &row;
   const Machine &machine;
   int64_t tileM, tileN, tileK, innerM, innerN; ///< of a block, of a warp or thread
+  int64_t panelWidth;                          ///< of the packed right side, else of the tile
   int64_t threads, stages, steps, chunks;      ///< steps: of the row, in a tile of K
   bool copiesLhs, copiesRhs;
   Tile lhsTile, rhsTile;
