@@ -45,8 +45,8 @@ static constexpr int64_t kMapBytes = 128, kMapAlignment = 64;
 namespace {
 using TensorMapType = nvgpu::TensorMapDescriptorType;
 
-/// Values that a launcher takes for a kernel's parameters: one for each; for a tensor map its tensor's pointer and
-/// sizes.
+/// Values that a launcher takes for a kernel's parameters: one for each; for a tensor map its tensor's pointer, sizes
+/// and strides.
 struct Parameters {
   SmallVector<Value> values;
   SmallVector<TensorMapType> maps; ///< by parameter; null: a value
@@ -65,7 +65,7 @@ struct Launcher {
 struct FrameMap {
   TensorMapType type;
   Value place, tensor;
-  SmallVector<Value> sizes; ///< outermost first
+  SmallVector<Value> sizes, strides; ///< outermost first; in elements
 };
 
 /// Builds void launch(launch, grid[3], block[3], shared, [cluster[3]], parameters...): sizes i64, shared i32.
@@ -131,9 +131,10 @@ Value LauncherBuilder::layOutParameters(unsigned first, ArrayRef<TensorMapType> 
       storeAt(b, value, place, 0);
       continue;
     }
-    FrameMap &inFrame = maps.emplace_back(FrameMap{map, place, value, {}});
-    for (int64_t dim = 0; dim < map.getTensor().getRank(); ++dim)
-      inFrame.sizes.push_back(*next++);
+    FrameMap &inFrame = maps.emplace_back(FrameMap{map, place, value, {}, {}});
+    for (SmallVector<Value> *numbers : {&inFrame.sizes, &inFrame.strides})
+      for (int64_t dim = 0; dim < map.getTensor().getRank(); ++dim)
+        numbers->push_back(*next++);
   }
   return array;
 }
@@ -148,7 +149,7 @@ static std::optional<int32_t> tensorMapElement(Type type) {
 }
 
 /// cuTensorMapEncodeTiled(place, element, rank, tensor, sizes, strides, box, steps, interleave, swizzle, promotion,
-/// fill) of a dense tensor. The driver counts dimensions from the innermost; strides are bytes, without the innermost.
+/// fill). The driver counts dimensions from the innermost; strides are bytes, without the innermost.
 Value LauncherBuilder::encode(Value state, const FrameMap &map) {
   MemRefType box = map.type.getTensor();
   int32_t rank = box.getRank();
@@ -157,12 +158,11 @@ Value LauncherBuilder::encode(Value state, const FrameMap &map) {
     return LLVM::AllocaOp::create(b, pointer, LLVM::LLVMArrayType::get(type, rank), one);
   };
   Value sizes = arrayOf(i64), strides = arrayOf(i64), boxes = arrayOf(i32), steps = arrayOf(i32);
-  Value stride = constantInt(b, i64, box.getElementTypeBitWidth() / 8);
+  Value bytes = constantInt(b, i64, box.getElementTypeBitWidth() / 8);
   for (int32_t i = 0; i < rank; ++i) {
-    Value size = map.sizes[rank - 1 - i];
-    storeAt(b, size, sizes, 8 * i);
-    stride = LLVM::MulOp::create(b, stride, size);
-    storeAt(b, stride, strides, 8 * i); // the last one is not read
+    storeAt(b, map.sizes[rank - 1 - i], sizes, 8 * i);
+    if (i > 0)
+      storeAt(b, LLVM::MulOp::create(b, bytes, map.strides[rank - 1 - i]), strides, 8 * (i - 1));
     storeAt(b, constantInt(b, i32, box.getDimSize(rank - 1 - i)), boxes, 4 * i);
     storeAt(b, one, steps, 4 * i);
   }
@@ -324,17 +324,24 @@ LogicalResult LowerLaunches::collect(gpu::LaunchFuncOp launch) {
   return success();
 }
 
-/// Pointer and sizes of the tensor that a map is made of.
+/// Whether elements of a row lie side by side, from the pointer on.
+static bool hasDenseRows(MemRefType type) {
+  SmallVector<int64_t> strides;
+  int64_t offset = 0;
+  return succeeded(type.getStridesAndOffset(strides, offset)) && offset == 0 && !strides.empty() && strides.back() == 1;
+}
+
+/// Pointer, sizes and strides of the tensor that a map is made of.
 LogicalResult LowerLaunches::expandTensorMap(ImplicitLocOpBuilder &b, gpu::LaunchFuncOp launch, Value operand,
                                              const LLVMTypeConverter &types, Parameters &result) {
   auto map = cast<TensorMapType>(operand.getType());
   auto made = operand.getDefiningOp<nvgpu::TmaCreateDescriptorOp>();
   auto cast = made ? made.getTensor().getDefiningOp<memref::CastOp>() : memref::CastOp();
   auto type = cast ? dyn_cast<MemRefType>(cast.getSource().getType()) : MemRefType();
-  if (!type || !type.getLayout().isIdentity() || type.getRank() != map.getTensor().getRank() ||
+  if (!type || !hasDenseRows(type) || type.getRank() != map.getTensor().getRank() ||
       type.getElementType() != map.getTensor().getElementType() || !tensorMapElement(type.getElementType()))
     return launch.emitOpError(
-        "takes a tensor map, which nvgpu.tma.create.descriptor must make of a dense memref of its "
+        "takes a tensor map, which nvgpu.tma.create.descriptor must make of a memref with dense rows, of its "
         "rank and element type, of 1 to 4 bytes, cast to an unranked one");
   for (auto [size, extent] : llvm::zip(made.getBoxDimensions(), map.getTensor().getShape()))
     if (getConstantIntValue(size) != extent)
@@ -344,7 +351,7 @@ LogicalResult LowerLaunches::expandTensorMap(ImplicitLocOpBuilder &b, gpu::Launc
   SmallVector<Value> unpacked;
   MemRefDescriptor::unpack(b, b.getLoc(), converted, type, unpacked);
   result.values.push_back(unpacked[1]);
-  llvm::append_range(result.values, ArrayRef(unpacked).slice(3, type.getRank()));
+  llvm::append_range(result.values, ArrayRef(unpacked).slice(3, 2 * type.getRank()));
   result.maps.push_back(map);
   result.bytes = llvm::alignTo(result.bytes, kMapAlignment) + kMapBytes;
   return success();

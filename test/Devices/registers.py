@@ -47,9 +47,10 @@ path = os.path.join(sys.argv[1], "registers.mlir")
 with open(path, "w") as file:
     for number, (tile_m, tile_n, inner, stages, panel) in enumerate(TILES):
         stored = f"<memory, [{tile_m}, {panel}, 128]>, " if panel != tile_n else ""
+        by = "tma" if tile_n <= 64 else "bulk"
         recipe = (f"#qlow.recipe<wgmma_64x{inner}x32_i32_s8_s8, tiles = [{stored}<cta, [{tile_m}, {tile_n}, 128]>, <warpgroup, [64, {inner}, 32]>],\n"
                   f"      lhs = [<to = cta, by = tma, stages = {stages}, swizzle = 128>],\n"
-                  f"      rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = {stages}>], rescale = end>")
+                  f"      rhs = [<to = memory, by = pack>, <to = cta, by = {by}, stages = {stages}>], rescale = end>")
         for kind, text in (("plain", PLAIN), ("scaled", SCALED), ("codes", CODES)):
             file.write(text.format(name=f"{kind}{number}", recipe=recipe, M=M, N=N, K=K))
 done = subprocess.run(["qlowc", path, "-target=sm_90", "-v", "-o", os.path.join(sys.argv[1], "registers.o")], capture_output=True, text=True)

@@ -132,7 +132,7 @@ module attributes {gpu.container_module} {
 !map = !nvgpu.tensormap.descriptor<tensor = memref<8x32xf32, 3>, swizzle = swizzle_128b, l2promo = none, oob = zero, interleave = none>
 module attributes {gpu.container_module} {
   func.func @map(%n: index, %map: !map, %launch: !llvm.ptr {qlow.launch}) {
-    // expected-error@+1 {{takes a tensor map, which nvgpu.tma.create.descriptor must make of a dense memref of its rank and element type, of 1 to 4 bytes, cast to an unranked one}}
+    // expected-error@+1 {{takes a tensor map, which nvgpu.tma.create.descriptor must make of a memref with dense rows, of its rank and element type, of 1 to 4 bytes, cast to an unranked one}}
     gpu.launch_func @k::@k blocks in (%n, %n, %n) threads in (%n, %n, %n) args(%map : !map)
     return
   }

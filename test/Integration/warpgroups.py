@@ -29,7 +29,7 @@ TILES = [
     (64, 256, 128, 4, 256),
     (32, 64, 32, 6, 64),
 ]
-M, N, K = [1, 5, 64, 65, 129, 257], [3, 8, 16, 100, 129, 256, 264, 513], [16, 32, 48, 128, 144, 400, 1040]
+M, N, K = [1, 5, 64, 65, 129, 257], [3, 8, 16, 100, 129, 256, 264, 513, 768], [16, 32, 48, 128, 144, 400, 1040]
 
 NAMES = {"i8": "s8", "u8": "u8"}
 
@@ -37,9 +37,10 @@ NAMES = {"i8": "s8", "u8": "u8"}
 def recipe(product, tile_m, tile_n, inner, stages, panel):
     row = f"wgmma_64x{inner}x32_i32_{NAMES[product.lhs.format]}_{NAMES[product.rhs.format]}"
     stored = f"<memory, [{tile_m}, {panel}, 128]>, " if panel != tile_n else ""
+    by = "tma" if tile_n <= 64 and product.n % panel == 0 else "bulk"
     return (f"#qlow.recipe<{row}, tiles = [{stored}<cta, [{tile_m}, {tile_n}, 128]>, <warpgroup, [64, {inner}, 32]>], "
             f"lhs = [<to = cta, by = tma, stages = {stages}, swizzle = 128>], "
-            f"rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = {stages}>], rescale = end>")
+            f"rhs = [<to = memory, by = pack>, <to = cta, by = {by}, stages = {stages}>], rescale = end>")
 
 
 def draw(seed, index):

@@ -35,17 +35,22 @@ static constexpr Tiling kWarpgroupTilings[] = {
 /// As many buffers as the results on their way out leave room for. Narrow tiles are for few rows: every multiprocessor
 /// then reads a part of the weights.
 static constexpr Tiling kSpecializedTilings[] = {
-    {128, 256, 128, 64, 256, 4},     {128, 128, 128, 64, 128, 6},    {64, 128, 128, 64, 128, 8},
-    {64, 256, 128, 64, 256, 5},      {64, 64, 128, 64, 64, 13, 128}, {64, 32, 128, 64, 32, 16, 128},
-    {16, 32, 128, 64, 32, 16, 128},  {16, 64, 128, 64, 64, 13, 128}, {128, 128, 128, 64, 128, 6, 256},
-    {64, 128, 128, 64, 128, 8, 256}, {64, 64, 128, 64, 64, 13, 256}, {64, 32, 128, 64, 32, 16, 256},
-    {16, 64, 128, 64, 64, 13, 256},  {16, 32, 128, 64, 32, 16, 256},
+    {128, 256, 128, 64, 256, 4},    {128, 128, 128, 64, 128, 6},      {64, 128, 128, 64, 128, 8},
+    {64, 256, 128, 64, 256, 5},     {64, 64, 128, 64, 64, 13, 128},   {64, 32, 128, 64, 32, 16, 128},
+    {16, 32, 128, 64, 32, 16, 128}, {16, 64, 128, 64, 64, 13, 128},   {32, 32, 128, 64, 32, 16, 128},
+    {32, 64, 128, 64, 64, 13, 128}, {128, 128, 128, 64, 128, 6, 256}, {64, 128, 128, 64, 128, 8, 256},
+    {64, 64, 128, 64, 64, 13, 256}, {64, 32, 128, 64, 32, 16, 256},   {32, 32, 128, 64, 32, 16, 256},
+    {32, 64, 128, 64, 64, 13, 256}, {16, 64, 128, 64, 64, 13, 256},   {16, 32, 128, 64, 32, 16, 256},
 };
 static constexpr Tiling kLaneTiling = {64, 64, 16, 4, 4, 2};
 
 /// How much longer the second-level cache is busy where threads copy than where the copy engine does (H200, M = 16 to
 /// 512 at N = K = 4096).
 static constexpr double kThreadsCopyAt = 1.4;
+
+/// Cycles of the copy engine for each of many small copies, and for each row of a box past the matrix; and those in
+/// which a kernel starts, waits for its first tiles and stores its last ones (H200, M = 16 at N = K = 4096).
+static constexpr double kPieceCycles = 35, kAbsentRowCycles = 3, kStartCycles = 2500;
 
 static std::string decline(const MultiplyRow &row, const MatmulProblem &problem, const Target &target) {
   if (std::string feature = target.missing(row); !feature.empty())
@@ -90,6 +95,12 @@ static bool isSpecialized(const MultiplyRow &row, const MatmulProblem &problem) 
   return whyNotSpecialized(row, problem).empty();
 }
 
+/// Whether a tensor map brings a slice of a panel, too: its panels are of one width.
+static bool mapsRhs(const Tiling &tiling, const MatmulProblem &problem) {
+  return tiling.panel != tiling.n && tiling.n <= TileNest::kMostMapped && problem.knownN &&
+         *problem.knownN % tiling.panel == 0;
+}
+
 static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const MatmulProblem &problem,
                              const Tiling &tiling) {
   bool isLane = row.scope == MultiplyRow::Scope::Lane;
@@ -104,7 +115,7 @@ static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const
   SmallVector<HopAttr> rhs{toShared(packsRhs(row, problem), problem.rhs)};
   if (isSpecialized(row, problem)) {
     lhs = {hop("cta", "tma", tiling.stages, TileNest::kSwizzleBytes)};
-    rhs = {hop("cta", "bulk", tiling.stages)};
+    rhs = {hop("cta", mapsRhs(tiling, problem) ? "tma" : "bulk", tiling.stages)};
   }
   // wgmma reads shared memory itself.
   if (row.scope != MultiplyRow::Scope::Warpgroup)
@@ -142,6 +153,10 @@ static ResourceVector countUses(const MultiplyRow &row, const MatmulProblem &pro
   double rows = specialized ? std::min(amount(tiling.m), problem.m) : amount(tiling.m);
   double tileBytes = (rows + amount(tiling.n)) * tiling.k * kTiles * waves * elementBytes(row.storedRhs);
   add(Resource::L2, tileBytes * (specialized ? 1 : kThreadsCopyAt));
+  if (specialized && tiling.panel != tiling.n && !mapsRhs(tiling, problem))
+    add(Resource::Load, kPieceCycles * amount(tiling.k) / TileNest::kCopyBytes * kTiles * waves);
+  if (specialized)
+    add(Resource::Load, kAbsentRowCycles * (amount(tiling.m) - rows) * kTiles * waves);
   // What threads copy takes their way to shared memory, 128 bytes at a time.
   if (!specialized)
     add(Resource::Load, tileBytes / 128);
@@ -170,6 +185,7 @@ static void addCandidate(std::vector<Candidate> &result, MLIRContext *context, c
   } else {
     candidate.uses = countUses(row, problem, tiling, target.machine());
     score(candidate, target.machine());
+    candidate.cycles += kStartCycles;
     double blocks = problem.batch * std::ceil(problem.m / tiling.m) * std::ceil(problem.n / tiling.n);
     int64_t threads = TileNest::threadsOf(candidate.recipe, row);
     candidate.figures = {{"stages", tiling.stages},

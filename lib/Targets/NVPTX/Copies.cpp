@@ -163,7 +163,8 @@ TileNest::Panel TileNest::emitPanel(const OutputTile &block) {
   bytes = i64.add(bytes, i64.mul(i64.cast(number), layout.panelOffset(1)));
   Value panel = offset(pointerOf(op.getRhs().front()), bytes);
   columnSumsAt = offset(panel, i64.cast(i32.add(i32.mul(width, layout.sumsAt(1)), i32.mul(first, 4))));
-  return {panel, width, first, columns};
+  number = i32.add(number, i32.mul(i32.cast(block.linearBatch), layout.numPanels()));
+  return {panel, width, first, number, columns};
 }
 
 /// A panel lies chunk by chunk, as the tile does.

@@ -75,6 +75,12 @@ static LogicalResult verifySpecialized(MatmulKernelOp kernel, RecipeAttr recipe,
     return kernel.emitOpError() << "has a recipe that brings the left side by tensor map, which needs a packed right "
                                 << "side and codes of one byte on the left with K last, known and a positive multiple "
                                 << "of " << TileNest::kCopyBytes;
+  int64_t n = cast<ShapedType>(kernel.getOut().getType()).getShape().back();
+  if (TileNest::isMapped(recipe) && (block[1] > TileNest::kMostMapped || n % kernel.getPackedRhs()->getPanel()))
+    return kernel.emitOpError()
+           << "has a recipe that brings the right side by tensor map, which needs tiles of at most "
+           << TileNest::kMostMapped << " columns and panels of one width, found " << n << " columns in "
+           << *kernel.getPackedRhs() << " and " << recipe;
   return success();
 }
 

@@ -10,8 +10,9 @@
 //                                            arrive at empty[stage of k - 1]
 //                    epilogue
 //
-// A tile may be a slice of its panel's columns, so that one stored layout serves tiles of many widths: each of the
-// copying warps then brings the slice of some chunks. A tile may also have fewer rows than a product: the rest is zero.
+// A tile may be a slice of its panel's columns, so that one stored layout serves tiles of many widths. A slice comes by
+// tensor map too, where panels are all of one width; or else in pieces, one for each chunk, which takes the copy engine
+// longer. A tile may also have fewer rows than a product: the rest is zero.
 //
 // The left side's lines are 128 bytes of K, swizzled by the copy so that eight of them have no bank conflicts. The
 // piece of a packed panel is contiguous and already holds core matrices one behind the other: it needs no swizzle.
@@ -64,9 +65,11 @@ int64_t TileNest::specializedBytes(RecipeAttr recipe, const MultiplyRow &row) {
 void TileNest::emitSpecializedLaunch() {
   Value tiles = index.mul(batchCount, index.mul(index.ceilDiv(m, tileM), index.ceilDiv(n, tileN)));
   OpBuilder::InsertionGuard guard(builder);
-  lhsMap = emitTensorMap(op.getLhs().front(), {tileM, tileK});
+  lhsMap = emitMatrixMap(op.getLhs().front(), {tileM, tileK});
+  if (isMapped(recipe))
+    rhsMap = emitPanelMap();
   if (canStageResults())
-    outMap = emitTensorMap(op.getOut(), {row.m, columnsStaged()});
+    outMap = emitMatrixMap(op.getOut(), {row.m, columnsStaged()});
   gpu::LaunchOp launch =
       startLaunch(index.min(tiles, index.constant(machine.cores)), threads, sharedBytes(recipe, row));
   // ptxas moves registers between roles only in kernels whose blocks a multiprocessor is known to hold.
@@ -87,6 +90,8 @@ void TileNest::emitSpecializedLaunch() {
     return UnrealizedConversionCastOp::create(builder, loc, TypeRange(pointer), map).getResult(0);
   };
   lhsMap = asPointer(lhsMap);
+  if (rhsMap)
+    rhsMap = asPointer(rhsMap);
   if (outMap)
     outMap = asPointer(outMap);
   emitRingSetup();
@@ -106,13 +111,13 @@ void TileNest::emitRingSetup() {
   ifThen(i32.equal(thread, i32.constant(0)), [&] {
     for (int64_t stage = 0; stage < stages; ++stage) {
       NVVM::MBarrierInitOp::create(builder, loc, fullBarrier(i32.constant(stage)),
-                                   i32.constant(isSliced() ? kCopyingWarps : 1), Value());
+                                   i32.constant(copiesPieces() ? kCopyingWarps : 1), Value());
       // Each warp that multiplies arrives once.
       NVVM::MBarrierInitOp::create(builder, loc, emptyBarrier(i32.constant(stage)), i32.constant(consumers / 32),
                                    Value());
     }
     NVVM::FenceMbarrierInitOp::create(builder, loc);
-    for (Value map : {lhsMap, outMap})
+    for (Value map : {lhsMap, rhsMap, outMap})
       if (map)
         NVVM::PrefetchOp::create(builder, loc, NVVM::PrefetchCacheLevelAttr(), NVVM::CacheEvictionPriorityAttr(), map,
                                  Value(), builder.getUnitAttr());
@@ -186,8 +191,8 @@ static std::optional<int64_t> registersToMultiply(int64_t sums, int64_t threads)
 void TileNest::emitProducer() {
   if (registersToMultiply(innerM * innerN / kWarpgroup, threads))
     NVVM::SetMaxRegisterOp::create(builder, loc, kCopyingRegisters, NVVM::SetMaxRegisterAction::decrease);
-  // The pieces of a slice are many: a warp each.
-  Value copies = isSliced() ? i32.equal(lane, i32.constant(0)) : i32.equal(thread, i32.constant(consumers));
+  // The pieces of a slice are many, and each warp brings some.
+  Value copies = copiesPieces() ? i32.equal(lane, i32.constant(0)) : i32.equal(thread, i32.constant(consumers));
   ifThen(copies, [&] {
     forEachTile([&](const OutputTile &block, RingPlace place) {
       Panel panel = emitPanel(block);
@@ -197,7 +202,7 @@ void TileNest::emitProducer() {
       builder.setInsertionPointToStart(loop.getBody());
       RingPlace at{loop.getRegionIterArg(0), loop.getRegionIterArg(1)};
       emitWait(emptyBarrier(at.stage), i32.sub(i32.constant(1), at.phase));
-      if (isSliced())
+      if (copiesPieces())
         emitSliceCopies(block, panel, at.stage, loop.getInductionVar());
       else
         emitStageCopies(block, panel, at.stage, loop.getInductionVar());
@@ -212,13 +217,15 @@ void TileNest::emitProducer() {
 /// those that are stored.
 void TileNest::emitStageCopies(const OutputTile &block, const Panel &panel, Value stage, Value kTile) {
   Value firstChunk = i32.mul(kTile, chunks), bytesOfChunk = i32.mul(panel.width, kCopyBytes);
-  Value chunksStored = i32.constant(chunks);
+  Value chunksStored = i32.constant(chunks), barrier = fullBarrier(stage);
   if (*staticK % tileK)
     chunksStored = i32.min(chunksStored, i32.sub(i32.constant(*staticK / kCopyBytes), firstChunk));
-  Value rhsBytes = i32.mul(chunksStored, bytesOfChunk), barrier = fullBarrier(stage);
+  Value rhsBytes = rhsMap ? i32.constant(tileN * tileK) : i32.mul(chunksStored, bytesOfChunk);
   NVVM::MBarrierArriveExpectTxOp::create(builder, loc, Type(), barrier, i32.add(rhsBytes, tileM * tileK),
                                          NVVM::MemScopeKind::CTA, /*relaxed=*/false, Value());
-  emitLhsBox(block, stage, kTile);
+  emitBox(lhsTile, lhsMap, stage, mapCoordinates(block, block.row0, i32.mul(kTile, tileK)));
+  if (rhsMap)
+    return emitBox(rhsTile, rhsMap, stage, {i32.mul(panel.first, kCopyBytes / 4), firstChunk, panel.number});
   Value source = offset(panel.at, i64.mul(i64.cast(firstChunk), i64.cast(bytesOfChunk)));
   NVVM::CpAsyncBulkGlobalToSharedClusterOp::create(builder, loc, copyTarget(rhsTile, stage, i32.constant(0)), source,
                                                    barrier, rhsBytes, Value(), Value());
@@ -239,7 +246,7 @@ void TileNest::emitSliceCopies(const OutputTile &block, const Panel &panel, Valu
   Value boxBytes = i32.select(isFirst, i32.constant(tileM * tileK), i32.constant(0));
   NVVM::MBarrierArriveExpectTxOp::create(builder, loc, Type(), barrier, i32.add(boxBytes, i32.mul(taken, bytes)),
                                          NVVM::MemScopeKind::CTA, /*relaxed=*/false, Value());
-  ifThen(isFirst, [&] { emitLhsBox(block, stage, kTile); });
+  ifThen(isFirst, [&] { emitBox(lhsTile, lhsMap, stage, mapCoordinates(block, block.row0, i32.mul(kTile, tileK))); });
   for (int64_t i = 0; i < count; ++i) {
     auto copy = [&] {
       Value column = i32.add(i32.mul(i32.add(firstChunk, i), panel.width), panel.first);
@@ -254,11 +261,11 @@ void TileNest::emitSliceCopies(const OutputTile &block, const Panel &panel, Valu
   }
 }
 
-void TileNest::emitLhsBox(const OutputTile &block, Value stage, Value kTile) {
+/// One copy by tensor map, of a whole tile.
+void TileNest::emitBox(const Tile &tile, Value map, Value stage, ArrayRef<Value> coordinates) {
   NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
-      builder, loc, copyTarget(lhsTile, stage, i32.constant(0)), lhsMap,
-      mapCoordinates(block, block.row0, i32.mul(kTile, tileK)), fullBarrier(stage), ValueRange(), Value(), Value(),
-      NVVM::TMALoadMode::TILE, /*isCTAOnly=*/false, NVVM::CTAGroupKindAttr(), Value());
+      builder, loc, copyTarget(tile, stage, i32.constant(0)), map, coordinates, fullBarrier(stage), ValueRange(),
+      Value(), Value(), NVVM::TMALoadMode::TILE, /*isCTAOnly=*/false, NVVM::CTAGroupKindAttr(), Value());
 }
 
 /// Where a copy goes: byte `bytes` of a stage's tile.

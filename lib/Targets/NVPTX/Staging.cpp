@@ -11,6 +11,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "NVPTX/TileNest.h"
+#include "qlow/Targets/Layout.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -34,8 +35,23 @@ static int64_t bytesOf(Value memref) {
 // Tensor maps
 //===----------------------------------------------------------------------===//
 
+static Value emitTensorMap(OpBuilder &builder, Location loc, Value memref, ArrayRef<int64_t> sizes,
+                           nvgpu::TensorMapSwizzleKind swizzle) {
+  Type element = cast<MemRefType>(memref.getType()).getElementType();
+  auto space = builder.getI64IntegerAttr(static_cast<int64_t>(NVVM::NVVMMemorySpace::Shared));
+  auto type = nvgpu::TensorMapDescriptorType::get(
+      builder.getContext(), MemRefType::get(sizes, element, MemRefLayoutAttrInterface(), space), swizzle,
+      nvgpu::TensorMapL2PromoKind::L2PROMO_256B, nvgpu::TensorMapOOBKind::OOB_ZERO,
+      nvgpu::TensorMapInterleaveKind::INTERLEAVE_NONE);
+  Value whole = memref::CastOp::create(builder, loc, UnrankedMemRefType::get(element, Attribute()), memref);
+  SmallVector<Value> extents;
+  for (int64_t size : sizes)
+    extents.push_back(arith::ConstantIndexOp::create(builder, loc, size));
+  return nvgpu::TmaCreateDescriptorOp::create(builder, loc, type, whole, extents);
+}
+
 /// A map of a dense tensor whose last two dimensions are read or written in boxes, swizzled. All others become one.
-Value TileNest::emitTensorMap(Value memref, ArrayRef<int64_t> box) {
+Value TileNest::emitMatrixMap(Value memref, ArrayRef<int64_t> box) {
   SmallVector<int64_t> sizes(box);
   if (rank > 2) {
     SmallVector<ReassociationIndices> groups{llvm::to_vector(llvm::seq<int64_t>(0, rank - 2)), {rank - 2}, {rank - 1}};
@@ -43,17 +59,24 @@ Value TileNest::emitTensorMap(Value memref, ArrayRef<int64_t> box) {
       memref = memref::CollapseShapeOp::create(builder, loc, memref, groups);
     sizes.insert(sizes.begin(), 1);
   }
-  Type element = cast<MemRefType>(memref.getType()).getElementType();
-  auto space = builder.getI64IntegerAttr(static_cast<int64_t>(NVVM::NVVMMemorySpace::Shared));
-  auto type = nvgpu::TensorMapDescriptorType::get(
-      builder.getContext(), MemRefType::get(sizes, element, MemRefLayoutAttrInterface(), space),
-      nvgpu::TensorMapSwizzleKind::SWIZZLE_128B, nvgpu::TensorMapL2PromoKind::L2PROMO_256B,
-      nvgpu::TensorMapOOBKind::OOB_ZERO, nvgpu::TensorMapInterleaveKind::INTERLEAVE_NONE);
-  Value whole = memref::CastOp::create(builder, loc, UnrankedMemRefType::get(element, Attribute()), memref);
-  SmallVector<Value> extents;
-  for (int64_t size : sizes)
-    extents.push_back(index.constant(size));
-  return nvgpu::TmaCreateDescriptorOp::create(builder, loc, type, whole, extents);
+  return emitTensorMap(builder, loc, memref, sizes, nvgpu::TensorMapSwizzleKind::SWIZZLE_128B);
+}
+
+/// A map of the whole panels of a packed right side as [panel, chunk of k, word of its columns], read in slices of a
+/// tile's columns. The sums behind a panel's chunks lie between panels.
+Value TileNest::emitPanelMap() {
+  Value bytes = op.getRhs().front();
+  Layout layout(*op.getPackedRhs(), *staticN, *staticK);
+  int64_t words = cast<MemRefType>(bytes.getType()).getNumElements() / 4;
+  int64_t wordsOfChunk = panelWidth * kCopyBytes / 4, wordsOfPanel = layout.panelOffset(1) / 4;
+  auto flat = MemRefType::get({words}, builder.getI32Type());
+  Value view = memref::ViewOp::create(builder, loc, flat, bytes, index.constant(0), ValueRange());
+  SmallVector<int64_t> sizes{words / wordsOfPanel, layout.groups(), wordsOfChunk};
+  SmallVector<int64_t> strides{wordsOfPanel, wordsOfChunk, 1};
+  auto type = MemRefType::get(sizes, builder.getI32Type(), StridedLayoutAttr::get(builder.getContext(), 0, strides));
+  Value panels = memref::ReinterpretCastOp::create(builder, loc, type, view, /*offset=*/0, sizes, strides);
+  return emitTensorMap(builder, loc, panels, {1, chunks, tileN * kCopyBytes / 4},
+                       nvgpu::TensorMapSwizzleKind::SWIZZLE_NONE);
 }
 
 /// Where a box begins, innermost first.

@@ -48,6 +48,9 @@ public:
   static bool isSpecialized(RecipeAttr recipe) { return recipe.getLhs().front().getBy() == "tma"; }
   /// Rows of a warpgroup's product that one of its warps holds.
   static constexpr int64_t kWarpRows = 16;
+  /// Whether tensor maps bring the right side, too, and most columns of such a tile.
+  static bool isMapped(RecipeAttr recipe) { return recipe.getRhs().back().getBy() == "tma"; }
+  static constexpr int64_t kMostMapped = 64;
   /// Bytes of K in a tile that tensor maps bring: a line is one pattern of their swizzle.
   static constexpr int64_t kSwizzleBytes = 128;
 
@@ -100,6 +103,7 @@ private:
     mlir::Value at;      ///< pointer
     mlir::Value width;   ///< i32, columns stored
     mlir::Value first;   ///< i32, column where the tile begins
+    mlir::Value number;  ///< i32, over all matrices of the batch
     mlir::Value columns; ///< i32, of the tile that are stored
   };
   /// What the epilogue reads of a row or column that the thread holds.
@@ -110,7 +114,8 @@ private:
     mlir::Value sum;                       ///< i32, of its codes; of a row less K times its zero point
     llvm::SmallVector<mlir::Value> extras; ///< those that belong to it alone; null: others
   };
-  /// Whether tiles take a part of their panel's columns.
+  /// Whether tiles take a part of their panel's columns, in pieces, not by tensor map.
+  bool copiesPieces() const { return panelWidth != tileN && !isMapped(recipe); }
   bool isSliced() const { return panelWidth != tileN; }
   /// A place in the ring of buffers: which, and the parity of its turn. Both i32.
   struct RingPlace {
@@ -120,6 +125,7 @@ private:
   // TileNest.cpp
   mlir::gpu::LaunchOp startLaunch(mlir::Value blocks, int64_t threads, int64_t shared);
   void emitTileLaunch();
+  mlir::Value divideByHeight(mlir::Value number, mlir::Value height);
   OutputTile decomposeBlock(mlir::Value number);
   llvm::SmallVector<mlir::Value> emitPipeline(const OutputTile &block);
   /// Waits until `pending` of this thread's newest groups of copies are left, then for all threads.
@@ -148,7 +154,7 @@ private:
   void emitProducer();
   void emitStageCopies(const OutputTile &block, const Panel &panel, mlir::Value stage, mlir::Value kTile);
   void emitSliceCopies(const OutputTile &block, const Panel &panel, mlir::Value stage, mlir::Value kTile);
-  void emitLhsBox(const OutputTile &block, mlir::Value stage, mlir::Value kTile);
+  void emitBox(const Tile &tile, mlir::Value map, mlir::Value stage, llvm::ArrayRef<mlir::Value> coordinates);
   mlir::Value copyTarget(const Tile &tile, mlir::Value stage, mlir::Value bytes);
   void emitConsumers();
   llvm::SmallVector<mlir::Value> emitConsumption(const OutputTile &block, RingPlace &place);
@@ -163,7 +169,8 @@ private:
   static bool stagesResults(RecipeAttr recipe, const MultiplyRow &row);
   bool canStageResults();
   static int64_t stagingBytes(RecipeAttr recipe, const MultiplyRow &row);
-  mlir::Value emitTensorMap(mlir::Value memref, llvm::ArrayRef<int64_t> box);
+  mlir::Value emitMatrixMap(mlir::Value memref, llvm::ArrayRef<int64_t> box);
+  mlir::Value emitPanelMap();
   llvm::SmallVector<mlir::Value> mapCoordinates(const OutputTile &block, mlir::Value line, mlir::Value element);
   int64_t columnsStaged();                        ///< at one time
   int64_t piece() { return columnsStaged() / 4; } ///< of them those that a thread holds
@@ -250,7 +257,7 @@ private:
 
   // Inside a specialized launch.
   int64_t consumers = 0; ///< threads that multiply
-  mlir::Value lhsMap, outMap;
+  mlir::Value lhsMap, rhsMap, outMap;
   mlir::Value warpgroup, firstTile, tileCount, tileStride; ///< i32
   mlir::Value barriersAt, stagingAt;                       ///< pointers
   mlir::Value stagedRow, stagedSwizzle, isLeader, groupBarrier;
