@@ -63,6 +63,22 @@ func.func @slices(%a: tensor<64x64x!q>) -> tensor<64x256xi32> {
 
 !q = !qlow.q<i8 : f32>
 
+// Panels of one width, and a box's row of at most 256 elements.
+func.func @maps(%a: tensor<64x64x!q>) -> tensor<64x264xi32> {
+  %s = arith.constant dense<1.0> : tensor<f32>
+  %c = arith.constant dense<3> : tensor<64x264xi8>
+  %w = qlow.compose %c, %s : (tensor<64x264xi8>, tensor<f32>) -> tensor<64x264x!q>
+  // expected-error@+1 {{has a recipe that brings the right side by tensor map, which needs tiles of at most 64 columns and panels of one width, found 264 columns in #qlow.layout<element = i8, panel = 128, columns = 8, group = 16>}}
+  %y = qlow.matmul %a, %w recipes <[#qlow.recipe<wgmma_64x32x32_i32_s8_s8, tiles = [<memory, [64, 128, 128]>, <cta, [64, 32, 128]>, <warpgroup, [64, 32, 32]>],
+      lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>], rhs = [<to = memory, by = pack>, <to = cta, by = tma, stages = 4>], rescale = end>]>
+    : tensor<64x64x!q>, tensor<64x264x!q> -> tensor<64x264xi32>
+  return %y : tensor<64x264xi32>
+}
+
+// -----
+
+!q = !qlow.q<i8 : f32>
+
 // Only a product that nobody else takes rows of may have fewer, and those of whole warps.
 func.func @few_rows(%a: tensor<64x64x!q>) -> tensor<64x256xi32> {
   %s = arith.constant dense<1.0> : tensor<f32>

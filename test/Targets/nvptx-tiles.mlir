@@ -5,8 +5,12 @@
 // RUN: qlow-opt %s --qlow-pipeline="target=sm_75 stop-after=qlow-schedule-kernels" | FileCheck %s --check-prefix=LANE
 // RUN: qlow-opt %s --qlow-pipeline="target=sm_90 stop-after=qlow-select-recipes" | FileCheck %s --check-prefix=RANGES
 
-// RANGES-DAG: #[[FEW:.+]] = #qlow.recipe<wgmma_64x128x32_i32_s8_s8, tiles = [<cta, [64, 128, 128]>
-// RANGES-DAG: #[[MANY:.+]] = #qlow.recipe<wgmma_64x128x32_i32_s8_s8, tiles = [<cta, [128, 128, 128]>
+// RANGES-DAG: #[[FEWEST:.+]] = #qlow.recipe<wgmma_64x32x32_i32_s8_s8, tiles = [<memory, [16, 128, 128]>, <cta, [16, 32, 128]>
+// RANGES-DAG: #[[FEW:.+]] = #qlow.recipe<wgmma_64x32x32_i32_s8_s8, tiles = [<memory, [32, 128, 128]>, <cta, [32, 32, 128]>
+// RANGES-DAG: #[[SOME:.+]] = #qlow.recipe<wgmma_64x32x32_i32_s8_s8, tiles = [<memory, [64, 128, 128]>, <cta, [64, 32, 128]>
+// RANGES-DAG: #[[MORE:.+]] = #qlow.recipe<wgmma_64x64x32_i32_s8_s8, tiles = [<memory, [64, 128, 128]>, <cta, [64, 64, 128]>
+// RANGES-DAG: #[[MANY:.+]] = #qlow.recipe<wgmma_64x128x32_i32_s8_s8, tiles = [<cta, [64, 128, 128]>
+// RANGES-DAG: #[[MOST:.+]] = #qlow.recipe<wgmma_64x128x32_i32_s8_s8, tiles = [<cta, [128, 128, 128]>
 
 !q = !qlow.q<i8 : f32>
 !z = !qlow.q<u8 : f32, zero = u8>
@@ -66,24 +70,24 @@ func.func @large(%a: tensor<4096x4096xi8>, %b: tensor<f32>) -> tensor<4096x4096x
   return %y : tensor<4096x4096xi32>
 }
 
-// Few rows: a tile of 16, the result of which stays in registers, and of 32 columns out of a panel of more; so each block
-// brings its slice of a chunk at a time, by four warps, each of which tells a full buffer's barrier of its part.
+// Few rows: tiles of 16 of them, and of 32 columns out of panels of 256, as @large has them; a tensor map of panels,
+// chunks and words brings them together. The product's other rows are zero and nobody's; results leave from registers.
 // WGMMA-LABEL: func @few_rows
 // WGMMA: nvgpu.tma.create.descriptor {{.*}} -> <tensor = memref<16x128xi8, 3>, swizzle = swizzle_128b,
+// WGMMA: memref.reinterpret_cast {{.*}} sizes: [16, 256, 1024], strides: [262400, 1024, 1]
+// WGMMA: nvgpu.tma.create.descriptor {{.*}} -> <tensor = memref<1x8x128xi32, 3>, swizzle = none,
 // WGMMA-NOT: nvgpu.tma.create.descriptor
-// WGMMA: %[[WARPS:.+]] = arith.constant 4 : i32
-// WGMMA: nvvm.mbarrier.init %{{.+}}, %[[WARPS]]
 // WGMMA: nvvm.mbarrier.arrive.expect_tx
-// WGMMA: nvvm.cp.async.bulk.tensor.shared.cluster.global
-// WGMMA-COUNT-2: nvvm.cp.async.bulk.shared.cluster.global
+// WGMMA-COUNT-2: nvvm.cp.async.bulk.tensor.shared.cluster.global
 // WGMMA-NOT: nvvm.cp.async.bulk
 // WGMMA: else
-// The product's other rows are zero, and nobody's.
 // WGMMA: llvm.store {{.*}} : vector<4xi32>, !llvm.ptr<3>
 // WGMMA: nvvm.fence.proxy
+// WGMMA: nvvm.barrier id
 // WGMMA-COUNT-4: nvvm.wgmma.mma_async {{.*}} n = 32
 // WGMMA: llvm.store {{.*}} : vector<2xi32>, !llvm.ptr<1>
-// CHECK-LABEL: func @zero_points
+// WGMMA-NOT: nvvm.cp.async.bulk
+// WGMMA: return
 func.func @few_rows(%a: tensor<5x4096xi8>, %b: tensor<f32>) -> tensor<5x4096xi32> {
   %s = arith.constant dense<1.0> : tensor<f32>
   %w = arith.constant dense<3> : tensor<4096x4096xi8>
@@ -93,8 +97,28 @@ func.func @few_rows(%a: tensor<5x4096xi8>, %b: tensor<f32>) -> tensor<5x4096xi32
   return %y : tensor<5x4096xi32>
 }
 
+// The last panel is narrower: no map can say that. Four warps bring a slice's pieces of two chunks each, and tell a full
+// buffer's barrier of them.
+// WGMMA-LABEL: func @pieces
+// WGMMA: %[[WARPS:.+]] = arith.constant 4 : i32
+// WGMMA: nvvm.mbarrier.init %{{.+}}, %[[WARPS]]
+// WGMMA: nvvm.mbarrier.arrive.expect_tx
+// WGMMA: nvvm.cp.async.bulk.tensor.shared.cluster.global
+// WGMMA-COUNT-2: nvvm.cp.async.bulk.shared.cluster.global
+// WGMMA-NOT: nvvm.cp.async.bulk
+// WGMMA: else
+func.func @pieces(%a: tensor<5x4096xi8>, %b: tensor<f32>) -> tensor<5x4040xi32> {
+  %s = arith.constant dense<1.0> : tensor<f32>
+  %w = arith.constant dense<3> : tensor<4096x4040xi8>
+  %qa = qlow.compose %a, %s : (tensor<5x4096xi8>, tensor<f32>) -> tensor<5x4096x!q>
+  %qw = qlow.compose %w, %s : (tensor<4096x4040xi8>, tensor<f32>) -> tensor<4096x4040x!q>
+  %y = qlow.matmul %qa, %qw : tensor<5x4096x!q>, tensor<4096x4040x!q> -> tensor<5x4040xi32>
+  return %y : tensor<5x4040xi32>
+}
+
 // A zero point of the right side needs the sums of rows first; one of the left side the sums of columns, which a packed
 // weight holds.
+// CHECK-LABEL: func @zero_points
 // CHECK: gpu.launch
 // CHECK: gpu.shuffle xor
 // CHECK: gpu.launch
@@ -112,7 +136,7 @@ func.func @zero_points(%a: tensor<64x64xi8>, %z: tensor<1xi8>) -> tensor<64x64xi
 
 // Where M is open, few rows take tiles of fewer, of one stored layout; ranges that would be computed alike are one.
 // RANGES-LABEL: func.func @open_rows
-// RANGES: recipes <[
+// RANGES: recipes <[m to 16 : #[[FEWEST]], m to 32 : #[[FEW]], m to 64 : #[[SOME]], m to 128 : #[[MORE]], m to 256 : #[[MANY]], #[[MOST]]]>
 func.func @open_rows(%a: tensor<?x1024xi8>) -> tensor<?x4096xi32> {
   %s = arith.constant dense<1.0> : tensor<f32>
   %w = arith.constant dense<3> : tensor<1024x4096xi8>

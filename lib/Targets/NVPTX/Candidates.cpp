@@ -50,7 +50,7 @@ static constexpr double kThreadsCopyAt = 1.4;
 
 /// Cycles of the copy engine for each of many small copies, and for each row of a box past the matrix; and those in
 /// which a kernel starts, waits for its first tiles and stores its last ones (H200, M = 16 at N = K = 4096).
-static constexpr double kPieceCycles = 35, kAbsentRowCycles = 3, kStartCycles = 2500;
+static constexpr double kPieceCycles = 35, kAbsentRowCycles = 3, kStartCycles = 4000;
 
 static std::string decline(const MultiplyRow &row, const MatmulProblem &problem, const Target &target) {
   if (std::string feature = target.missing(row); !feature.empty())
@@ -139,7 +139,9 @@ static ResourceVector countUses(const MultiplyRow &row, const MatmulProblem &pro
   double cores = static_cast<double>(machine.cores), waves = std::ceil(blocks / cores);
   double kTiles = std::ceil(problem.k / tiling.k);
   auto amount = [](int64_t value) { return static_cast<double>(value); };
-  double multiplies = amount(tiling.m) * tiling.n * tiling.k / amount(row.m * row.n * row.k) * kTiles * waves;
+  // Products are whole where a tile has fewer rows.
+  double products = amount(std::max(tiling.m, tiling.innerM)) * tiling.n * tiling.k / amount(row.m * row.n * row.k);
+  double multiplies = products * kTiles * waves;
   ResourceVector uses = row.uses;
   for (double &use : uses)
     use *= multiplies;
