@@ -5,10 +5,10 @@
 // RUN: qlow-opt %s --qlow-pipeline="target=sm_75 stop-after=qlow-schedule-kernels" | FileCheck %s --check-prefix=LANE
 // RUN: qlow-opt %s --qlow-pipeline="target=sm_90 stop-after=qlow-select-recipes" | FileCheck %s --check-prefix=RANGES
 
-// RANGES-DAG: #[[FEWEST:.+]] = #qlow.recipe<wgmma_64x32x32_i32_s8_s8, tiles = [<memory, [16, 128, 128]>, <cta, [16, 32, 128]>
-// RANGES-DAG: #[[FEW:.+]] = #qlow.recipe<wgmma_64x32x32_i32_s8_s8, tiles = [<memory, [32, 128, 128]>, <cta, [32, 32, 128]>
-// RANGES-DAG: #[[SOME:.+]] = #qlow.recipe<wgmma_64x32x32_i32_s8_s8, tiles = [<memory, [64, 128, 128]>, <cta, [64, 32, 128]>
-// RANGES-DAG: #[[MORE:.+]] = #qlow.recipe<wgmma_64x64x32_i32_s8_s8, tiles = [<memory, [64, 128, 128]>, <cta, [64, 64, 128]>
+// RANGES-DAG: #[[FEWEST:.+]] = #qlow.recipe<wgmma_64x32x32_i32_s8_s8, tiles = [<memory, [16, 128, 128]>, <cta, [16, 32, 128]>{{.*}}<to = cta, by = tma, stages = {{[0-9]+}}>]
+// RANGES-DAG: #[[FEW:.+]] = #qlow.recipe<wgmma_64x32x32_i32_s8_s8, tiles = [<memory, [32, 128, 128]>, <cta, [32, 32, 128]>{{.*}}<to = cta, by = tma, stages = {{[0-9]+}}>]
+// RANGES-DAG: #[[SOME:.+]] = #qlow.recipe<wgmma_64x32x32_i32_s8_s8, tiles = [<memory, [64, 128, 128]>, <cta, [64, 32, 128]>{{.*}}<to = cta, by = tma, stages = {{[0-9]+}}>]
+// RANGES-DAG: #[[MORE:.+]] = #qlow.recipe<wgmma_64x64x32_i32_s8_s8, tiles = [<memory, [64, 128, 128]>, <cta, [64, 64, 128]>{{.*}}<to = cta, by = tma, stages = {{[0-9]+}}>]
 // RANGES-DAG: #[[MANY:.+]] = #qlow.recipe<wgmma_64x128x32_i32_s8_s8, tiles = [<cta, [64, 128, 128]>
 // RANGES-DAG: #[[MOST:.+]] = #qlow.recipe<wgmma_64x128x32_i32_s8_s8, tiles = [<cta, [128, 128, 128]>
 

@@ -21,6 +21,9 @@ class Qlow_Word<string description> : StringRefParameter<description> {
 def Qlow_LevelAttr : AttrDef<Qlow_Dialect, "Level"> {
   let mnemonic = "level";
   let summary = "The tile [m, n, k] computed at one level of the machine";
+  let description = [{
+    A tile at `memory` says the columns of a stored panel, where tiles at the level it is moved to are slices of it.
+  }];
   let parameters = (ins Qlow_Word<"level of the target">:$at, ArrayRefParameter<"int64_t">:$tile);
   let assemblyFormat = "`<` $at `,` `[` $tile `]` `>`";
 }
