@@ -142,7 +142,7 @@ LogicalResult Checker::compareAll(ArrayRef<Array> found, ArrayRef<Array> expecte
       Difference difference = compare(type, array, reference);
       if (claim.bound)
         difference = compareSum(type, array, reference, expected[claim.boundAt], lengthOf(expected[claim.boundAt + 1]),
-                                claim.bound->hasBias);
+                                claim.bound->hasBias, claim.bound->isNarrow);
       print(field.name, claim, type, difference);
       bool isAllowed = difference.isAllowed || (!claim.isExact && !claim.bound);
       if (!isAllowed && first.empty())

@@ -66,6 +66,8 @@ struct Options {
                                cl::desc("Say what computes each op, at what cost, and why nothing better does")};
   cl::opt<bool> keepIntermediates{"keep-intermediates",
                                   cl::desc("Return each quantized op's result too, for qlow-run --check --ops")};
+  cl::opt<bool> fastSums{"fast-sums", cl::desc("Let matrix units sum products of 8-bit floats over all of K; see "
+                                               "docs/Semantics.md for what that loses")};
   cl::opt<bool> native{"require-native", cl::desc("Fail where an op would be emulated")};
   cl::opt<bool> debug{"g", cl::desc("Line tables that name the model's ops")};
   cl::opt<std::string> ptxas{"ptxas", cl::desc("NVIDIA's assembler; else on PATH or in /usr/local/cuda/bin"),
@@ -124,7 +126,7 @@ static int printLists() {
       for (const MultiplyRow *row : (*target)->rows()) {
         std::string missing = (*target)->missing(*row);
         bool emulated = row->isVirtual() || row->features.empty();
-        llvm::outs() << llvm::left_justify(row->id, 40) << llvm::left_justify(row->instruction, 24)
+        llvm::outs() << llvm::left_justify(row->id, 48) << llvm::left_justify(row->instruction, 24)
                      << (!missing.empty() ? "needs " + missing
                          : emulated       ? "emulated"
                                           : "native")
@@ -167,6 +169,7 @@ static LogicalResult runPipeline(ModuleOp module, const std::string &target) {
   pipeline.openmp = options().threads == Threads::OpenMP;
   pipeline.startAfter = options().startAfter;
   pipeline.stopAfter = options().stopAfter;
+  pipeline.fastSums = options().fastSums;
   pipeline.keepIntermediates = options().keepIntermediates;
   if (pipeline.stopAfter.empty() && options().emitKind == Emit::Mlir)
     pipeline.stopAfter = "qlow-pack-weights";

@@ -34,6 +34,20 @@ bool qlow::hasExactSum(RankedTensorType lhs, bool transposeLhs, RankedTensorType
          hasIntegerSum(rhs, rhs.getRank() - (transposeRhs ? 1 : 2));
 }
 
+/// Floats of 8 bits that matrix units multiply as they are: those of OCP OFP8.
+static bool isSmallFloat(const Format &format) {
+  using NaN = MinifloatLayout::NaN;
+  return format.kind == DecodeKind::Minifloat && format.bits == 8 && format.layout.isSigned &&
+         (format.layout.nan == NaN::AllOnes || format.layout.nan == NaN::IEEE);
+}
+
+bool MatmulOp::hasNarrowSum() {
+  return llvm::all_of(ArrayRef<Value>{getLhs(), getRhs()}, [](Value side) {
+    QType type = getQuantizedElement(side.getType());
+    return type && !type.getOffset() && isSmallFloat(*type.getFormat());
+  });
+}
+
 static Type sumType(MLIRContext *context, bool isExact) {
   return isExact ? Type(IntegerType::get(context, 32)) : Type(Float32Type::get(context));
 }
@@ -372,8 +386,11 @@ LogicalResult PackOp::verify() {
     return emitOpError() << "expected codes of " << getLayout().getElement() << " for its layout, found " << tensor;
   if (isInteger && !getLayout().getFragment() && !(quantized && quantized.getFormat()->integerImage()))
     return emitOpError() << "expected codes with an integer image for a layout of integers, found " << tensor;
-  if (failed(isInteger ? verifyCodes(*this, getSource().getTypes(), tensor)
-                       : verifyParts(*this, getSource().getTypes(), tensor, /*withCodes=*/true)))
+  bool isFloat = getLayout().getElement().isF32();
+  if (!isInteger && !isFloat && !(quantized && isSmallFloat(*quantized.getFormat())))
+    return emitOpError() << "expected codes of a float of 8 bits for a layout of them, found " << tensor;
+  if (failed(isFloat ? verifyParts(*this, getSource().getTypes(), tensor, /*withCodes=*/true)
+                     : verifyCodes(*this, getSource().getTypes(), tensor)))
     return failure();
   if (!areBytes(getOut().getType()))
     return emitOpError() << "expected an output of one dimension of i8, found " << getOut().getType();

@@ -96,6 +96,7 @@ std::optional<SumBound> qlow::addSumBound(Value value, OpBuilder &builder) {
                                      op.getTransposeLhs(), op.getTransposeRhs());
   bound.length = tensor::DimOp::create(builder, op.getLoc(), lhs, k);
   bound.hasBias = bool(op.getBias());
+  bound.isNarrow = op.hasNarrowSum();
   return bound;
 }
 
@@ -169,13 +170,14 @@ Difference qlow::compare(const ArrayType &type, const Array &found, const Array 
 }
 
 Difference qlow::compareSum(const ArrayType &type, const Array &found, const Array &expected, const Array &magnitudes,
-                            int64_t length, bool hasBias) {
+                            int64_t length, bool hasBias, bool isNarrow) {
   Difference difference = compare(type, found, expected);
   difference.isAllowed = true;
   for (int64_t index = 0; index < difference.elements; ++index) {
     // The magnitudes themselves were rounded.
     double magnitude = load(magnitudes, index).f * (1 + 0x1p-20);
-    double bound = double(length + 8) * 0x1p-23 * magnitude + (hasBias ? 2 : 1) * unitInLastPlace(expected, index);
+    double bound = ((isNarrow ? 0x1p-6 : 0) + double(length + 8) * 0x1p-23) * magnitude +
+                   (hasBias ? 2 : 1) * unitInLastPlace(expected, index);
     double error = std::abs(load(found, index).f - load(expected, index).f);
     // Nothing is promised where the sum is NaN or infinite.
     bool isPromised = std::isfinite(load(expected, index).f) && std::isfinite(magnitude);

@@ -32,11 +32,24 @@ int64_t qlow::packedPanelWidth(RecipeAttr recipe) {
   return tile.empty() ? 0 : tile[1];
 }
 
+static Type storedType(MLIRContext *context, OperandElement element) {
+  switch (element) {
+  case OperandElement::E4M3:
+    return Float8E4M3FNType::get(context);
+  case OperandElement::E5M2:
+    return Float8E5M2Type::get(context);
+  case OperandElement::F16:
+  case OperandElement::BF16:
+  case OperandElement::F32:
+    return Float32Type::get(context);
+  default:
+    return IntegerType::get(context, 8 * elementBytes(element));
+  }
+}
+
 LayoutAttr qlow::layoutOf(MLIRContext *context, const MultiplyRow &row, int64_t panelWidth, bool isOpenN) {
-  Type element =
-      row.isFloat ? Type(Float32Type::get(context)) : IntegerType::get(context, 8 * qlow::elementBytes(row.storedRhs));
-  return LayoutAttr::get(context, element, panelWidth, isOpenN ? panelWidth : row.storedColumns(), row.storedGroup(),
-                         row.rhsOffset, /*fragment=*/0);
+  return LayoutAttr::get(context, storedType(context, row.storedRhs), panelWidth,
+                         isOpenN ? panelWidth : row.storedColumns(), row.storedGroup(), row.rhsOffset, /*fragment=*/0);
 }
 
 bool qlow::storesFragments(RecipeAttr recipe) {
@@ -126,7 +139,7 @@ static void packGroups(const Source &source, int64_t groups, int64_t columns, in
   }
 }
 
-/// Packs one panel of integer elements and its columns' sums.
+/// Packs one panel of elements of one byte and, of integers, its columns' sums.
 static void packBytes(const Layout &layout, const Source &whole, int64_t panel, int32_t offset, bool isSigned,
                       uint8_t *out) {
   int64_t width = layout.width(panel), first = panel * layout.panelWidth;
@@ -149,7 +162,8 @@ static void packBytes(const Layout &layout, const Source &whole, int64_t panel, 
       out[((k / group) * width + j) * group + k % group] = static_cast<uint8_t>(value);
       sums[j] += value;
     }
-  std::memcpy(out + layout.sumsAt(width), sums.data(), width * 4);
+  if (layout.hasColumnSums)
+    std::memcpy(out + layout.sumsAt(width), sums.data(), width * 4);
 }
 
 static void packFloats(const Layout &layout, const Source &source, int64_t panel, uint8_t *out) {
@@ -209,6 +223,8 @@ bool qlow::storesWhole(RankedTensorType type, LayoutAttr layout) {
   const Format &format = *quantized.getFormat();
   if (layout.getFragment())
     return layout.getElement().isInteger(format.bits);
+  if (std::optional<OperandElement> element = smallFloatOf(format))
+    return layout.getElement() == storedType(type.getContext(), *element);
   return format.kind == DecodeKind::Integer && format.bits == 8 && layout.getElement().isInteger(8);
 }
 

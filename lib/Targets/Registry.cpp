@@ -126,6 +126,8 @@ unsigned qlow::elementBytes(OperandElement element) {
   switch (element) {
   case OperandElement::U8:
   case OperandElement::S8:
+  case OperandElement::E4M3:
+  case OperandElement::E5M2:
     return 1;
   case OperandElement::S16:
   case OperandElement::F16:
@@ -152,10 +154,26 @@ StringRef qlow::elementName(OperandElement element) {
     return "f16";
   case OperandElement::BF16:
     return "bf16";
+  case OperandElement::E4M3:
+    return "e4m3";
+  case OperandElement::E5M2:
+    return "e5m2";
   case OperandElement::F32:
     return "f32";
   }
   return {};
+}
+
+/// Those of OCP OFP8, which instructions are named after.
+std::optional<OperandElement> qlow::smallFloatOf(const Format &format) {
+  const MinifloatLayout &layout = format.layout;
+  if (format.kind != DecodeKind::Minifloat || format.bits != 8 || !layout.isSigned)
+    return std::nullopt;
+  if (layout.exponentBits == 4 && layout.mantissaBits == 3 && layout.nan == MinifloatLayout::NaN::AllOnes)
+    return OperandElement::E4M3;
+  if (layout.exponentBits == 5 && layout.mantissaBits == 2 && layout.nan == MinifloatLayout::NaN::IEEE)
+    return OperandElement::E5M2;
+  return std::nullopt;
 }
 
 std::pair<int32_t, int32_t> qlow::elementRange(OperandElement element) {
@@ -169,6 +187,8 @@ std::pair<int32_t, int32_t> qlow::elementRange(OperandElement element) {
   case OperandElement::S32:
   case OperandElement::F16:
   case OperandElement::BF16:
+  case OperandElement::E4M3:
+  case OperandElement::E5M2:
   case OperandElement::F32:
     return {INT32_MIN, INT32_MAX};
   }

@@ -23,7 +23,7 @@ enum class On { Module, ProcessorModule, DeviceModule, Kernels };
 
 struct Step {
   StringRef pass;
-  const char *options = ""; ///< {0}: target, {1}: prefix, {2}: openmp
+  const char *options = ""; ///< {0}: target, {1}: prefix, {2}: openmp, {3}: fast sums
   On on = On::Module;
   bool PipelineOptions::*onlyIf = nullptr; ///< runs where this is set; null: always
 };
@@ -41,7 +41,7 @@ static constexpr Step kSteps[] = {
     // Quantized tensors: what each matmul takes with it, how it is computed, how its weights lie.
     {"qlow-fuse-epilogues"},
     {"qlow-record-abi", "prefix={1} target={0}"},
-    {"qlow-select-recipes", kTarget},
+    {"qlow-select-recipes", "target={0} fast-sums={3}"},
     {"qlow-split-quantized", kTarget},
     // Tensors of parts.
     {"convert-elementwise-to-linalg"},
@@ -153,8 +153,9 @@ LogicalResult qlow::buildPipeline(OpPassManager &manager, const PipelineOptions 
       emitError("pass '" + step.pass + "' is not registered in this tool");
       return failure();
     }
+    auto word = [](bool value) { return value ? "true" : "false"; };
     std::string text =
-        llvm::formatv(/*Validate=*/false, step.options, *target, *prefix, options.openmp ? "true" : "false");
+        llvm::formatv(/*Validate=*/false, step.options, *target, *prefix, word(options.openmp), word(options.fastSums));
     LogicalResult added = pass->addToPipeline(runner, text, [&](const Twine &message) {
       emitError("'" + step.pass + "': " + message);
       return failure();
@@ -173,6 +174,7 @@ struct PipelineFlags : PassPipelineOptions<PipelineFlags> {
   Option<bool> openmp{*this, "openmp", llvm::cl::desc("A ready-made parallel run on OpenMP's threads")};
   Option<std::string> startAfter{*this, "start-after", llvm::cl::desc("Begin behind this pass")};
   Option<std::string> stopAfter{*this, "stop-after", llvm::cl::desc("End with this pass")};
+  Option<bool> fastSums{*this, "fast-sums", llvm::cl::desc("Sums of small floats within the bound of fast sums")};
   Option<bool> keepIntermediates{*this, "keep-intermediates", llvm::cl::desc("Return the result of each quantized op")};
 };
 } // namespace
@@ -184,10 +186,10 @@ void qlow::registerPipeline() {
         PipelineFlags flags;
         if (failed(flags.parseFromString(text)))
           return failure();
-        return buildPipeline(
-            manager,
-            {flags.target, flags.prefix, flags.openmp, flags.startAfter, flags.stopAfter, flags.keepIntermediates},
-            [&](const Twine &message) { (void)errorHandler(message); });
+        return buildPipeline(manager,
+                             {flags.target, flags.prefix, flags.openmp, flags.startAfter, flags.stopAfter,
+                              flags.fastSums, flags.keepIntermediates},
+                             [&](const Twine &message) { (void)errorHandler(message); });
       },
       [](llvm::function_ref<void(const mlir::detail::PassOptions &)> handler) { handler(PipelineFlags()); });
 }

@@ -103,7 +103,7 @@ static OperandFacts factsOf(Value operand, bool exactSum, bool kIsLast) {
   return facts;
 }
 
-static MatmulProblem problemOf(MatmulOp op) {
+static MatmulProblem problemOf(MatmulOp op, bool fastSums) {
   MatmulProblem problem{};
   auto [m, n, k] = op.getProblemShape();
   auto estimate = [](int64_t size, int64_t typical) {
@@ -122,6 +122,7 @@ static MatmulProblem problemOf(MatmulOp op) {
   if (!ShapedType::isDynamic(k))
     problem.knownK = k;
   problem.exactSum = op.hasExactSum();
+  problem.fastSums = fastSums;
   problem.lhs = factsOf(op.getLhs(), problem.exactSum, !op.getTransposeLhs());
   problem.rhs = factsOf(op.getRhs(), problem.exactSum, op.getTransposeRhs());
   problem.lhs.isTransposed = op.getTransposeLhs();
@@ -129,9 +130,9 @@ static MatmulProblem problemOf(MatmulOp op) {
   return problem;
 }
 
-static Choice enumerate(MatmulOp op, const Target &target) {
+static Choice enumerate(MatmulOp op, bool fastSums, const Target &target) {
   Choice choice{op, {}, {}};
-  MatmulProblem problem = problemOf(op);
+  MatmulProblem problem = problemOf(op, fastSums);
   auto add = [&] { choice.ranges.push_back(target.family().candidates(op.getContext(), problem, target)); };
   MatmulProblem open = problem;
   if (!open.knownM)
@@ -191,10 +192,14 @@ static std::string emulationOf(const Candidate &candidate) {
   for (auto [side, hops] :
        {std::pair("left", candidate.recipe.getLhs()), std::pair("right", candidate.recipe.getRhs())})
     if (hops.front().getBy() == "decode")
-      ways.push_back((Twine(side) + " side decoded to " + (candidate.row->isFloat ? "f32" : "small integers")).str());
+      ways.push_back(
+          (Twine(side) + " side decoded to " + (candidate.row->lhs == OperandElement::F32 ? "f32" : "small integers"))
+              .str());
   if (storesFragments(candidate.recipe))
     ways.push_back(("right side unpacked to " + elementName(candidate.row->rhs) + " in registers").str());
-  if (candidate.row->isVirtual())
+  if (!candidate.row->expansion.empty())
+    ways.push_back("by " + candidate.row->expansion.str());
+  else if (candidate.row->isVirtual())
     ways.push_back("by an offset of 128 that is subtracted again");
   if (candidate.row->features.empty())
     ways.push_back("in portable vector operations");
@@ -225,7 +230,8 @@ static std::string describeRightSide(const Candidate &chosen, ArrayRef<Candidate
 /// not taken. `numUses` matmuls read its right side.
 static DictionaryAttr describe(MatmulOp op, const Candidate &last, ArrayRef<Candidate> all, size_t numUses,
                                const Machine &machine) {
-  double typicalM = problemOf(op).m, cycles = last.cycles + (last.packsOnce ? 0 : last.packingCycles);
+  double typicalM = problemOf(op, /*fastSums=*/false).m,
+         cycles = last.cycles + (last.packsOnce ? 0 : last.packingCycles);
   Builder builder(op.getContext());
   SmallVector<NamedAttribute> entry;
   auto add = [&](StringRef key, Attribute value) { entry.push_back(builder.getNamedAttr(key, value)); };
@@ -276,8 +282,8 @@ static auto storedAs(const Candidate &candidate) {
 
 /// A recipe that stands in the input is kept, where its row is one of the machine's and its result is the law's. Gives
 /// the entry of the report.
-static FailureOr<Attribute> checkKept(MatmulOp op, const Target &target) {
-  std::vector<Candidate> all = target.family().candidates(op.getContext(), problemOf(op), target);
+static FailureOr<Attribute> checkKept(MatmulOp op, bool fastSums, const Target &target) {
+  std::vector<Candidate> all = target.family().candidates(op.getContext(), problemOf(op, fastSums), target);
   std::vector<Candidate> kept;
   for (RecipeAttr recipe : op.getRecipes()->getRecipes()) {
     auto isNamed = [&](const Candidate &candidate) { return candidate.row->id == recipe.getUnit(); };
@@ -349,10 +355,10 @@ void SelectRecipes::runOnOperation() {
   std::vector<Choice> choices;
   for (MatmulOp op : matmuls) {
     if (!op.getRecipes()) {
-      choices.push_back(enumerate(op, machine));
+      choices.push_back(enumerate(op, fastSums, machine));
       continue;
     }
-    FailureOr<Attribute> entry = checkKept(op, machine);
+    FailureOr<Attribute> entry = checkKept(op, fastSums, machine);
     if (failed(entry))
       return signalPassFailure();
     entries[op] = *entry;

@@ -80,8 +80,8 @@ static void packRhs(IRRewriter &rewriter, MatmulOp op, LayoutAttr layout, SmallV
   OpFoldResult bytes =
       emitPackedBytes(rewriter, loc, layout, emitSizes(rewriter, loc, op.getRhs()), op.getTransposeRhs());
   Value out = tensor::EmptyOp::create(rewriter, loc, ArrayRef<OpFoldResult>{bytes}, rewriter.getI8Type());
-  // Integers are images of codes; scales and zero points are the kernel's business.
-  ValueRange source = layout.getElement().isInteger() ? ValueRange(rhs).take_front() : ValueRange(rhs);
+  // All but f32 are made of codes; scales and zero points are the kernel's business.
+  ValueRange source = layout.getElement().isF32() ? ValueRange(rhs) : ValueRange(rhs).take_front();
   auto pack = PackOp::create(rewriter, loc, out.getType(), source, out, /*width=*/Value(), op.getRhs().getType(),
                              op.getTransposeRhs(), layout);
   rhs.front() = pack.getResult(0);

@@ -103,3 +103,50 @@ func.func @ones(%a: tensor<64x64x!q>, %b: tensor<64x64x!q>) -> tensor<64x64xi32>
     : tensor<64x64x!q>, tensor<64x64x!q> -> tensor<64x64xi32>
   return %y : tensor<64x64xi32>
 }
+
+// -----
+
+// Sums of small floats in a matrix unit are no longer than the law lets them be.
+!q = !qlow.q<f8E4M3FN : f32>
+
+func.func @promotion(%a: tensor<64x512x!q>) -> tensor<64x256xf32> {
+  %s = arith.constant dense<1.0> : tensor<f32>
+  %c = arith.constant dense<3> : tensor<512x256xi8>
+  %w = qlow.compose %c, %s : (tensor<512x256xi8>, tensor<f32>) -> tensor<512x256x!q>
+  // expected-error@+1 {{has a recipe with 'wgmma_64x128x32_f32_e4m3_e4m3', whose sums are of at most 128 k}}
+  %y = qlow.matmul %a, %w recipes <[#qlow.recipe<wgmma_64x128x32_f32_e4m3_e4m3, tiles = [<cta, [64, 128, 256]>, <warpgroup, [64, 128, 32]>],
+      lhs = [<to = cta, by = cp_async, stages = 3>], rhs = [<to = memory, by = pack>, <to = cta, by = cp_async, stages = 3>], rescale = end>]>
+    : tensor<64x512x!q>, tensor<512x256x!q> -> tensor<64x256xf32>
+  return %y : tensor<64x256xf32>
+}
+
+// -----
+
+!q = !qlow.q<f8E4M3FN : f32>
+
+func.func @fast(%a: tensor<64x512x!q>) -> tensor<64x256xf32> {
+  %s = arith.constant dense<1.0> : tensor<f32>
+  %c = arith.constant dense<3> : tensor<512x256xi8>
+  %w = qlow.compose %c, %s : (tensor<512x256xi8>, tensor<f32>) -> tensor<512x256x!q>
+  // expected-error@+1 {{keeps fewer bits than the law asks for where fast sums are not asked for}}
+  %y = qlow.matmul %a, %w recipes <[#qlow.recipe<wgmma_64x128x32_f32_e4m3_e4m3_via_long_sums, tiles = [<cta, [64, 128, 128]>, <warpgroup, [64, 128, 32]>],
+      lhs = [<to = cta, by = cp_async, stages = 3>], rhs = [<to = memory, by = pack>, <to = cta, by = cp_async, stages = 3>], rescale = end>]>
+    : tensor<64x512x!q>, tensor<512x256x!q> -> tensor<64x256xf32>
+  return %y : tensor<64x256xf32>
+}
+
+// -----
+
+!q = !qlow.q<f8E4M3FN : f32>
+!blocks = !qlow.q<f8E4M3FN : f32, block = [128, 1]>
+
+func.func @scales(%a: tensor<64x512x!q>) -> tensor<64x256xf32> {
+  %s = arith.constant dense<1.0> : tensor<4x256xf32>
+  %c = arith.constant dense<3> : tensor<512x256xi8>
+  %w = qlow.compose %c, %s : (tensor<512x256xi8>, tensor<4x256xf32>) -> tensor<512x256x!blocks>
+  // expected-error@+1 {{takes one scale along K and no offset, the right side has others}}
+  %y = qlow.matmul %a, %w recipes <[#qlow.recipe<wgmma_64x128x32_f32_e4m3_e4m3, tiles = [<cta, [64, 128, 128]>, <warpgroup, [64, 128, 32]>],
+      lhs = [<to = cta, by = cp_async, stages = 3>], rhs = [<to = memory, by = pack>, <to = cta, by = cp_async, stages = 3>], rescale = end>]>
+    : tensor<64x512x!q>, tensor<512x256x!blocks> -> tensor<64x256xf32>
+  return %y : tensor<64x256xf32>
+}

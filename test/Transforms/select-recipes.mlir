@@ -1,6 +1,9 @@
 // RUN: qlow-opt %s -qlow-select-recipes=target=znver4 | FileCheck %s --check-prefixes=CHECK,ZNVER4
 // RUN: qlow-opt %s -qlow-select-recipes=target=x86-64-v3 | FileCheck %s --check-prefixes=CHECK,V3
 // RUN: qlow-opt %s -qlow-select-recipes=target=generic | FileCheck %s --check-prefixes=CHECK,GENERIC
+// RUN: qlow-opt %s -qlow-select-recipes="target=sm_90 fast-sums=true" | FileCheck %s --check-prefix=FAST
+
+// FAST: #qlow.recipe<wgmma_64x128x32_f32_e4m3_e5m2_via_long_sums
 
 !u8 = !qlow.q<u8 : f32>
 !i8 = !qlow.q<i8 : f32>
@@ -50,4 +53,10 @@ func.func @codebook(%a: tensor<64x64xf32>, %b: tensor<64x32x!nf4>) -> tensor<64x
   // ZNVER4: recipes <[#[[FLOAT]]]>
   %y = qlow.matmul %a, %b : tensor<64x64xf32>, tensor<64x32x!nf4> -> tensor<64x32xf32>
   return %y : tensor<64x32xf32>
+}
+
+// Sums of small floats stay in matrix units only where that is asked for: test/Targets/nvptx-recipes.mlir.
+func.func @small_floats(%a: tensor<512x512x!qlow.q<f8E4M3FN : f32>>, %b: tensor<512x512x!qlow.q<f8E5M2 : f32>>) -> tensor<512x512xf32> {
+  %y = qlow.matmul %a, %b : tensor<512x512x!qlow.q<f8E4M3FN : f32>>, tensor<512x512x!qlow.q<f8E5M2 : f32>> -> tensor<512x512xf32>
+  return %y : tensor<512x512xf32>
 }

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ACTIVATIONS = ["!qlow.q<u8 : f32>", "!qlow.q<i8 : f32>", "f32"]
+ACTIVATIONS = ["!qlow.q<u8 : f32>", "!qlow.q<i8 : f32>", "!qlow.q<f8E4M3FN : f32>", "f32"]
 BEGIN, END = "<!-- written by test/Tree/support.py --write -->\n", "<!-- end -->"
 
 

@@ -58,6 +58,22 @@ static void testBijection(const MultiplyRow &row, const Layout &layout) {
 /// Codes that differ in every place a wrong index could read.
 static uint8_t codeOf(int64_t n, int64_t k) { return static_cast<uint8_t>(n * 37 + k * 101 + 11); }
 
+/// Whether elements are stored as f32.
+static bool storesFloats(const MultiplyRow &row) { return row.isFloat && !row.takesSmallFloats(); }
+
+static StringRef formatOf(const MultiplyRow &row) {
+  switch (row.rhs) {
+  case OperandElement::U8:
+    return "u8";
+  case OperandElement::E4M3:
+    return "f8E4M3FN";
+  case OperandElement::E5M2:
+    return "f8E5M2";
+  default:
+    return "i8";
+  }
+}
+
 static WeightOp makeWeight(OpBuilder &builder, const MultiplyRow &row, LayoutAttr attribute, const Layout &layout,
                            bool transposed) {
   MLIRContext *context = builder.getContext();
@@ -67,7 +83,7 @@ static WeightOp makeWeight(OpBuilder &builder, const MultiplyRow &row, LayoutAtt
   SmallVector<char> bytes;
   for (int64_t i = 0; i < layout.n * layout.k; ++i) {
     int64_t n = transposed ? i / layout.k : i % layout.n, k = transposed ? i % layout.k : i / layout.n;
-    if (row.isFloat) {
+    if (storesFloats(row)) {
       float value = codeOf(n, k);
       bytes.append(reinterpret_cast<char *>(&value), reinterpret_cast<char *>(&value) + 4);
     } else {
@@ -75,10 +91,10 @@ static WeightOp makeWeight(OpBuilder &builder, const MultiplyRow &row, LayoutAtt
     }
   }
   Type element = builder.getF32Type(), logical = element;
-  if (!row.isFloat) {
+  if (!storesFloats(row)) {
     element = builder.getI8Type();
-    logical = QType::get(context, findCodeFormat(row.rhs == OperandElement::U8 ? "u8" : "i8"), builder.getF32Type(),
-                         nullptr, Type(), ArrayRef<int64_t>());
+    logical =
+        QType::get(context, findCodeFormat(formatOf(row)), builder.getF32Type(), nullptr, Type(), ArrayRef<int64_t>());
   }
   auto source = DenseElementsAttr::getFromRawBuffer(RankedTensorType::get(shape, element), bytes);
   return WeightOp::create(builder, builder.getUnknownLoc(), "w", builder.getStringAttr("private"), source,
@@ -103,7 +119,7 @@ static void testPacking(OpBuilder &builder, const MultiplyRow &row, LayoutAttr a
     int32_t sum = 0;
     for (int64_t k = 0; k < layout.k; ++k) {
       const uint8_t *at = stored.data() + layout.byteOf(n, k);
-      if (row.isFloat) {
+      if (storesFloats(row)) {
         float value;
         std::memcpy(&value, at, 4);
         good &= value == float(codeOf(n, k));
@@ -183,7 +199,7 @@ int main() {
             Layout layout(attribute, n, k);
             testBijection(*row, layout);
             // Integers wider than a code are made by decoding, never stored.
-            if (!row->isFloat && layout.elementBytes != 1)
+            if (!storesFloats(*row) && layout.elementBytes != 1)
               continue;
             testPacking(builder, *row, attribute, layout, /*transposed=*/false);
             testPacking(builder, *row, attribute, layout, /*transposed=*/true);

@@ -201,6 +201,8 @@ def Qlow_MatmulOp : Qlow_Op<"matmul", [
     ::std::array<int64_t, 3> getProblemShape();
     /// Whether the sum is an exact i32 (the law's integer path); else it is f32.
     bool hasExactSum();
+    /// Whether the law's bound is that of products of small floats.
+    bool hasNarrowSum();
     ::mlir::Type getAccumulatorType();
   }];
 }

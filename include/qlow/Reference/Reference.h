@@ -71,6 +71,7 @@ bool isExact(mlir::Value value);
 struct SumBound {
   mlir::Value magnitude, length;
   bool hasBias = false;
+  bool isNarrow = false; ///< of small floats, whose bound is wider
 };
 std::optional<SumBound> addSumBound(mlir::Value value, mlir::OpBuilder &builder);
 
@@ -86,7 +87,7 @@ struct Difference {
 /// `length` products of them.
 Difference compare(const ArrayType &type, const Array &found, const Array &expected);
 Difference compareSum(const ArrayType &type, const Array &found, const Array &expected, const Array &magnitudes,
-                      int64_t length, bool hasBias);
+                      int64_t length, bool hasBias, bool isNarrow);
 
 /// Reads a .npy file (versions 1 to 3, little endian, C order). An array of wrong type or shape is an error that names
 /// the file, what was expected and what was found. I1 is read from bool or uint8; BF16 from uint16, F8 from uint8;

@@ -70,9 +70,11 @@ std::string printMachine(const Machine &machine);
 //===----------------------------------------------------------------------===//
 
 /// What a multiply instruction reads.
-enum class OperandElement { U8, S8, S16, S32, F16, BF16, F32 };
+enum class OperandElement { U8, S8, S16, S32, E4M3, E5M2, F16, BF16, F32 };
 unsigned elementBytes(OperandElement element);
 llvm::StringRef elementName(OperandElement element);
+/// The element that codes of a format are, as they lie, where it is a float of 8 bits; none for other formats.
+std::optional<OperandElement> smallFloatOf(const Format &format);
 
 /// One way to multiply: D[m, n] += sum_k A[m, k] * B[k, n] on vectors of n accumulators.
 struct MultiplyRow {
@@ -88,17 +90,25 @@ struct MultiplyRow {
       storedRhs;                ///< how operands lie in memory, the k of one n together; rhs is widened when loaded
   int32_t lhsOffset, rhsOffset; ///< stored value = value - offset: one signedness computed by another, exactly
   bool isFloat;                 ///< accumulates f32, else i32 wrapping mod 2^32
+  /// Of k, after which sums are added to others in f32 since the instruction's own keep fewer bits than f32; 0: never,
+  /// or it does so itself.
+  int64_t promotion;
+  llvm::StringRef expansion; ///< what it is made of where the machine has not the instruction itself; empty: it has
+  bool isFast;               ///< keeps fewer bits all along K: within the law's bound of fast sums only
   std::vector<llvm::StringRef> features; ///< all of them needed
   unsigned temporaries;                  ///< registers it needs beside accumulators and operands
   ResourceVector uses;                   ///< of one instruction
   /// acc; lhs and rhs as vectors of n * k elements of storedLhs (S16 and S32 rows widen rhs first), a warp's as the
-  /// words each thread holds, a warpgroup's as descriptors of shared memory.
+  /// words each thread holds, a warpgroup's as descriptors of shared memory. Where sums are promoted, a null acc begins
+  /// one.
   mlir::Value (*emit)(mlir::OpBuilder &, mlir::Location, mlir::Value acc, mlir::Value lhs, mlir::Value rhs);
 
   int64_t storedGroup() const { return kGroup ? kGroup : k; }
   int64_t storedColumns() const { return nGroup ? nGroup : n; }
-  /// Whether the arithmetic itself is emulated, by the same instruction on shifted values.
-  bool isVirtual() const { return lhsOffset || rhsOffset; }
+  /// Whether the arithmetic itself is emulated, by the same instruction on shifted values or by others.
+  bool isVirtual() const { return lhsOffset || rhsOffset || !expansion.empty(); }
+  /// Whether it multiplies codes of small floats: their scales are applied to the sums.
+  bool takesSmallFloats() const { return lhs == OperandElement::E4M3 || lhs == OperandElement::E5M2; }
 };
 /// Least and greatest integer of an element.
 std::pair<int32_t, int32_t> elementRange(OperandElement element);
@@ -137,6 +147,7 @@ struct MatmulProblem {
   std::optional<int64_t> knownM, knownN, knownK;
   OperandFacts lhs, rhs;
   bool exactSum; ///< i32 sums that must equal the law's
+  bool fastSums; ///< the law's bound is that of fast sums
 };
 
 /// One way to compute a problem, or why it can not be taken.

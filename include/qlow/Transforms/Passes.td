@@ -56,7 +56,8 @@ def SelectRecipes : Pass<"qlow-select-recipes", "::mlir::ModuleOp"> {
     Keeps recipes that are there, and rejects those whose row would not give the law's result. Changes no numbers, and
     does not look at values: exactness follows from formats.
   }];
-  let options = [Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">];
+  let options = [Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">,
+                 Option<"fastSums", "fast-sums", "bool", "false", "Sums of small floats within the bound of fast sums">];
   let statistics = [Statistic<"numSelected", "selected", "Matmuls given a recipe">,
                     Statistic<"numKept", "kept", "Matmuls that had one">,
                     Statistic<"numEmulated", "emulated", "Matmuls whose format the instruction does not take as it is">];

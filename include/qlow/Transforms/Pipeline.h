@@ -30,6 +30,7 @@ struct PipelineOptions {
   bool openmp = false;            ///< a ready-made parallel run
   std::string startAfter;         ///< name of a pass; empty: from the beginning
   std::string stopAfter;          ///< name of a pass; empty: to the LLVM dialect
+  bool fastSums = false;          ///< of small floats, within the law's bound of fast sums
   bool keepIntermediates = false; ///< every quantized op's result is one of its function's
 };
 

@@ -37,7 +37,7 @@ SmallVector<Value> TileNest::emitOrdered(StringRef instruction, ArrayRef<Value> 
     std::string constraints;
     SmallVector<Value> words;
     for (int64_t i = 0; i < count; ++i) {
-      constraints += "=r,";
+      constraints += type.getBody()[i].isF32() ? "=f," : "=r,";
       words.push_back(LLVM::ExtractValueOp::create(builder, loc, sum, i));
     }
     for (int64_t i = 0; i < count; ++i)
@@ -48,6 +48,29 @@ SmallVector<Value> TileNest::emitOrdered(StringRef instruction, ArrayRef<Value> 
                           .getRes());
   }
   return results;
+}
+
+/// One product after the other, so that the sums of one are in registers beside those they are added to. Meanwhile
+/// other warpgroups' products keep the unit busy.
+void TileNest::emitPromoted(function_ref<Fragments(int64_t step)> fragmentsOf, MutableArrayRef<Value> sums,
+                            function_ref<void()> whenRead) {
+  SmallVector<Fragments> fragments = llvm::map_to_vector(llvm::seq(steps), fragmentsOf);
+  for (auto [number, sum] : llvm::enumerate(sums)) {
+    size_t columns = fragments.front().rhs.size();
+    NVVM::WgmmaFenceAlignedOp::create(builder, loc);
+    Value own;
+    for (const Fragments &step : fragments)
+      own = row.emit(builder, loc, own, step.lhs[number / columns], step.rhs[number % columns]);
+    NVVM::WgmmaGroupSyncAlignedOp::create(builder, loc);
+    own = emitOrdered("wgmma.wait_group.sync.aligned 0;", own).front();
+    if (number + 1 == sums.size())
+      whenRead();
+    for (int64_t i = 0, e = cast<LLVM::LLVMStructType>(own.getType()).getBody().size(); i < e; ++i) {
+      Value before = LLVM::ExtractValueOp::create(builder, loc, sum, i);
+      Value added = arith::AddFOp::create(builder, loc, before, LLVM::ExtractValueOp::create(builder, loc, own, i));
+      sum = LLVM::InsertValueOp::create(builder, loc, sum, added, i);
+    }
+  }
 }
 
 SmallVector<Value> TileNest::emitAsynchronousPipeline(const OutputTile &block) {
@@ -74,14 +97,19 @@ SmallVector<Value> TileNest::emitAsynchronousPipeline(const OutputTile &block) {
     Value ahead = i32.add(loop.getInductionVar(), stages - 2);
     ifThen(i32.less(ahead, kTiles), [&] { emitIssue(block, write, ahead); });
     emitCommit();
-    sums = emitOrdered("wgmma.fence.sync.aligned;", sums);
-    for (int64_t step = 0; step < steps; ++step)
-      emitMultiplies(emitFragments(read, step), sums);
-    NVVM::WgmmaGroupSyncAlignedOp::create(builder, loc);
-    NVVM::WgmmaWaitGroupSyncOp::create(builder, loc, builder.getI64IntegerAttr(1));
+    if (row.promotion) {
+      emitPromoted([&](int64_t step) { return emitFragments(read, step); }, sums, [] {});
+    } else {
+      sums = emitOrdered("wgmma.fence.sync.aligned;", sums);
+      for (int64_t step = 0; step < steps; ++step)
+        emitMultiplies(emitFragments(read, step), sums);
+      NVVM::WgmmaGroupSyncAlignedOp::create(builder, loc);
+      NVVM::WgmmaWaitGroupSyncOp::create(builder, loc, builder.getI64IntegerAttr(1));
+    }
     SmallVector<Value> yielded{stageAfter(read), stageAfter(write)};
     llvm::append_range(yielded, sums);
     scf::YieldOp::create(builder, loc, yielded);
   }
-  return emitOrdered("wgmma.wait_group.sync.aligned 0;", SmallVector<Value>(loop.getResults().drop_front(2)));
+  sums = SmallVector<Value>(loop.getResults().drop_front(2));
+  return row.promotion ? sums : emitOrdered("wgmma.wait_group.sync.aligned 0;", sums);
 }

@@ -52,12 +52,29 @@ static constexpr double kThreadsCopyAt = 1.4;
 /// which a kernel starts, waits for its first tiles and stores its last ones (H200, M = 16 at N = K = 4096).
 static constexpr double kPieceCycles = 35, kAbsentRowCycles = 3, kStartCycles = 4000;
 
+/// Codes are multiplied as they are, and their scales with the sums.
+static std::string declineSmallFloats(const MultiplyRow &row, const MatmulProblem &problem) {
+  for (auto [side, facts, element] :
+       {std::tuple("left", &problem.lhs, row.lhs), std::tuple("right", &problem.rhs, row.rhs)}) {
+    if (!facts->format || smallFloatOf(*facts->format) != element)
+      return llvm::formatv("takes codes of {0}, the {1} side has {2}", elementName(element), side,
+                           facts->format ? facts->format->name : "floats");
+    if (row.isFast && !problem.fastSums)
+      return "keeps fewer bits than the law asks for where fast sums are not asked for";
+    if (facts->hasOffset || facts->scaledTogether)
+      return llvm::formatv("takes one scale along K and no offset, the {0} side has others", side);
+  }
+  return {};
+}
+
 static std::string decline(const MultiplyRow &row, const MatmulProblem &problem, const Target &target) {
   if (std::string feature = target.missing(row); !feature.empty())
     return "needs " + feature;
   if (problem.exactSum == row.isFloat)
     return row.isFloat ? "sums floats, the law asks for the exact sum of integers"
                        : "sums integers, the operands are dequantized to f32";
+  if (row.takesSmallFloats())
+    return declineSmallFloats(row, problem);
   for (auto [side, facts, element] :
        {std::tuple("left", &problem.lhs, row.lhs), std::tuple("right", &problem.rhs, row.rhs)}) {
     auto [least, most] = elementRange(element);
@@ -67,14 +84,19 @@ static std::string decline(const MultiplyRow &row, const MatmulProblem &problem,
   return {};
 }
 
+/// Whether the elements that the row takes lie as they are.
+static bool isWhole(const MultiplyRow &row, const OperandFacts &facts) {
+  return row.takesSmallFloats() || facts.isWhole;
+}
+
 /// Whether rows of the left side are copied as they lie; see TileNest::canCopyLhs.
 static bool copiesLhs(const MultiplyRow &row, const MatmulProblem &problem) {
-  return row.scope != MultiplyRow::Scope::Lane && problem.lhs.isWhole && !problem.lhs.isTransposed &&
+  return row.scope != MultiplyRow::Scope::Lane && isWhole(row, problem.lhs) && !problem.lhs.isTransposed &&
          problem.lhs.bytes == 1 && problem.knownK && *problem.knownK % TileNest::kCopyBytes == 0;
 }
 
 static bool packsRhs(const MultiplyRow &row, const MatmulProblem &problem) {
-  return row.scope != MultiplyRow::Scope::Lane && problem.rhs.isConstant && problem.rhs.isWhole;
+  return row.scope != MultiplyRow::Scope::Lane && problem.rhs.isConstant && isWhole(row, problem.rhs);
 }
 
 /// Why no warpgroup that only copies can bring both sides (see TileNest), or an empty string.
@@ -83,7 +105,7 @@ static std::string whyNotSpecialized(const MultiplyRow &row, const MatmulProblem
     return "takes a row of a warpgroup";
   if (!packsRhs(row, problem))
     return "takes a constant right side of whole codes";
-  if (!problem.lhs.isWhole || problem.lhs.isTransposed || problem.lhs.bytes != 1)
+  if (!isWhole(row, problem.lhs) || problem.lhs.isTransposed || problem.lhs.bytes != 1)
     return "takes a left side of codes of one byte along K";
   if (!copiesLhs(row, problem) || *problem.knownK == 0)
     return "takes a K that is known and a positive multiple of 16" +
@@ -109,7 +131,7 @@ static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const
   };
   auto level = [&](StringRef at, ArrayRef<int64_t> sizes) { return LevelAttr::get(context, at.str(), sizes); };
   auto toShared = [&](bool copies, const OperandFacts &facts) {
-    return hop("cta", copies ? "cp_async" : !isLane && facts.isWhole ? "load" : "decode", tiling.stages);
+    return hop("cta", copies ? "cp_async" : !isLane && isWhole(row, facts) ? "load" : "decode", tiling.stages);
   };
   SmallVector<HopAttr> lhs{toShared(copiesLhs(row, problem), problem.lhs)};
   SmallVector<HopAttr> rhs{toShared(packsRhs(row, problem), problem.rhs)};
@@ -127,7 +149,8 @@ static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const
                                 level(TileNest::innerLevel(row), {tiling.innerM, tiling.innerN, row.k})};
   if (tiling.panel != tiling.n)
     levels.insert(levels.begin(), level("memory", {tiling.m, tiling.panel, tiling.k}));
-  return RecipeAttr::get(context, row.id.str(), levels, lhs, rhs, problem.exactSum ? "end" : "fold", /*swap=*/false,
+  return RecipeAttr::get(context, row.id.str(), levels, lhs, rhs,
+                         problem.exactSum || row.takesSmallFloats() ? "end" : "fold", /*swap=*/false,
                          /*split_k=*/1);
 }
 
@@ -199,6 +222,15 @@ static void addCandidate(std::vector<Candidate> &result, MLIRContext *context, c
   result.push_back(std::move(candidate));
 }
 
+/// Whether the row makes such inner tiles. Sums of an instruction that are added to others are held beside them: the
+/// largest tile of a warp has no room.
+static bool fitsTiling(const MultiplyRow &row, const Tiling &tiling) {
+  if (row.scope == MultiplyRow::Scope::Warp)
+    return !row.takesSmallFloats() || tiling.innerM * tiling.innerN < 64 * 64;
+  // Promoted, a large tile takes two products after each other.
+  return tiling.innerN == row.n || (row.promotion && row.n == 128 && tiling.innerN == 2 * row.n);
+}
+
 std::vector<Candidate> qlow::nvptxCandidates(MLIRContext *context, const MatmulProblem &problem, const Target &target) {
   std::vector<Candidate> result;
   for (const MultiplyRow *row : target.rows()) {
@@ -219,7 +251,7 @@ std::vector<Candidate> qlow::nvptxCandidates(MLIRContext *context, const MatmulP
                                  : isSpecialized(*row, problem) ? ArrayRef<Tiling>(kSpecializedTilings)
                                                                 : ArrayRef<Tiling>(kWarpgroupTilings);
       for (const Tiling &tiling : tilings)
-        if (isWarp || tiling.innerN == row->n)
+        if (fitsTiling(*row, tiling))
           addCandidate(result, context, *row, problem, tiling, target);
       // The row's other schedule, by name.
       if (!isWarp && !isSpecialized(*row, problem)) {

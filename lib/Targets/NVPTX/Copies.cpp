@@ -30,7 +30,7 @@ SmallVector<Value> TileNest::indicesOf(Side side, ValueRange batch, Value line, 
   return indices;
 }
 
-/// The integer image of a code, or the dequantized f32; i32 or f32.
+/// The integer image of a code, the code itself, or the dequantized f32; i32 or f32.
 Value TileNest::emitStoredElement(Side side, ValueRange batch, Value line, Value kIndex) {
   Type type = side == Side::Lhs ? op.getLhsType() : op.getRhsType();
   ValueRange parts = side == Side::Lhs ? op.getLhs() : op.getRhs();
@@ -41,6 +41,8 @@ Value TileNest::emitStoredElement(Side side, ValueRange batch, Value line, Value
     return value.getType().isF32() ? value : arith::ExtFOp::create(builder, loc, builder.getF32Type(), value);
   }
   ElementReader reader(quantized, parts);
+  if (row.takesSmallFloats())
+    return reader.emitCode(builder, loc, indices);
   if (row.isFloat)
     return reader.emitValue(builder, loc, indices);
   return emitInteger(builder, loc, *quantized.getFormat(), reader.emitCode(builder, loc, indices));
@@ -82,7 +84,7 @@ void TileNest::emitDecode(const OutputTile &block, Side side, Value stage, Value
   Value kInTile = i32.mul(linesAreInner ? outerIndex : innerIndex, perWord);
   Value line = i32.add(line0, inTile), kIndex = i32.add(i32.mul(kTile, tileK), kInTile);
   Value isLine = i32.less(line, lines), word;
-  Type type = row.isFloat ? Type(builder.getF32Type()) : builder.getI32Type();
+  Type type = row.storedLhs == OperandElement::F32 ? Type(builder.getF32Type()) : builder.getI32Type();
   for (int64_t i = 0; i < perWord; ++i) {
     Value at = i32.add(kIndex, i);
     Value element = emitGuarded(i32.both(isLine, i32.less(at, k32)), type,
@@ -107,8 +109,8 @@ bool TileNest::canCopyLhs(MatmulKernelOp op, const MultiplyRow &row) {
   QType quantized = getQuantizedElement(type);
   int64_t k = type.getShape().back();
   return quantized && !op.getTransposeLhs() && elementBytes(row.storedLhs) == 1 &&
-         quantized.getFormat()->kind == DecodeKind::Integer && quantized.getFormat()->bits == 8 &&
-         !ShapedType::isDynamic(k) && k % kCopyBytes == 0;
+         (quantized.getFormat()->kind == DecodeKind::Integer || row.takesSmallFloats()) &&
+         quantized.getFormat()->bits == 8 && !ShapedType::isDynamic(k) && k % kCopyBytes == 0;
 }
 
 void TileNest::prepareCopies(const OutputTile &block) {

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "NVPTX/TileNest.h"
+#include "qlow/Dialect/Elements.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -89,12 +90,38 @@ bool TileNest::extraDependsOn(unsigned number, unsigned dim) {
   return cast<AffineMapAttr>(op.getExtraMaps()[number]).getValue().isFunctionOfDim(dim);
 }
 
+/// Whether lines of a side have scales of their own.
+bool TileNest::isScaledByLine(Side side) {
+  QType type = getQuantizedElement(side == Side::Lhs ? op.getLhsType() : op.getRhsType());
+  bool kIsFirst = side == Side::Lhs ? op.getTransposeLhs() : !op.getTransposeRhs();
+  return !type.getBlock().empty() && type.getBlock()[rank - (kIsFirst ? 1 : 2)] != QType::kWhole;
+}
+
+/// The scale of a line, f32.
+Value TileNest::emitScale(Side side, ValueRange batch, Value line) {
+  QType type = getQuantizedElement(side == Side::Lhs ? op.getLhsType() : op.getRhsType());
+  SmallVector<Value> indices = indicesOf(side, batch, line, index.constant(0));
+  return ElementReader(type, side == Side::Lhs ? op.getLhs() : op.getRhs()).emitScale(builder, loc, indices);
+}
+
 /// The rows held. What belongs to none alone, but to no column either, is read once for all of them.
 SmallVector<TileNest::HeldLine> TileNest::emitRows(const OutputTile &block) {
   bool corrects = row.scope != MultiplyRow::Scope::Lane && !row.isFloat;
   SmallVector<HeldLine> lines;
+  Value factor; // of all lines
+  if (row.takesSmallFloats() && !isScaledByLine(Side::Lhs))
+    factor = emitScale(Side::Lhs, block.batch, index.constant(0));
+  if (row.takesSmallFloats() && !isScaledByLine(Side::Rhs)) {
+    Value rhs = emitScale(Side::Rhs, block.batch, index.constant(0));
+    factor = factor ? arith::MulFOp::create(builder, loc, factor, rhs).getResult() : rhs;
+  }
   for (Value position : rowsHeld(block)) {
-    HeldLine line{position, emitInside(position, m32), {}, {}, {}};
+    HeldLine line{position, emitInside(position, m32), factor, {}, {}, {}};
+    if (row.takesSmallFloats() && isScaledByLine(Side::Lhs)) {
+      line.scale = emitScale(Side::Lhs, block.batch, line.index);
+      if (factor)
+        line.scale = arith::MulFOp::create(builder, loc, line.scale, factor);
+    }
     if (corrects)
       line.zero = emitZero(Side::Lhs, block.batch, line.index);
     if (needsRowSums()) {
@@ -117,7 +144,9 @@ SmallVector<TileNest::HeldLine> TileNest::emitRows(const OutputTile &block) {
 
 TileNest::HeldLine TileNest::emitColumn(const OutputTile &block, Value position) {
   bool allInside = staticN && *staticN % tileN == 0;
-  HeldLine line{position, allInside ? index.cast(position) : emitInside(position, n32), {}, {}, {}};
+  HeldLine line{position, allInside ? index.cast(position) : emitInside(position, n32), {}, {}, {}, {}};
+  if (row.takesSmallFloats() && isScaledByLine(Side::Rhs))
+    line.scale = emitScale(Side::Rhs, block.batch, line.index);
   if (needsRowSums())
     line.zero = emitZero(Side::Rhs, block.batch, line.index);
   if (needsColumnSums())
@@ -129,12 +158,18 @@ TileNest::HeldLine TileNest::emitColumn(const OutputTile &block, Value position)
   return line;
 }
 
-/// sum (a - za)(b - zb) = sum a b - za sum b - zb (sum a - K za), and the region.
+/// sum (a - za)(b - zb) = sum a b - za sum b - zb (sum a - K za), or the scaled sum of codes; and the region.
 Value TileNest::emitResult(const OutputTile &block, Value sum, const HeldLine &held, const HeldLine &column) {
   if (held.zero)
     sum = i32.sub(sum, i32.mul(held.zero, column.sum));
   if (held.sum)
     sum = i32.sub(sum, i32.mul(held.sum, column.zero));
+  if (held.scale || column.scale) {
+    Value scale = held.scale && column.scale ? arith::MulFOp::create(builder, loc, held.scale, column.scale).getResult()
+                  : held.scale               ? held.scale
+                                             : column.scale;
+    sum = arith::MulFOp::create(builder, loc, sum, scale);
+  }
   SmallVector<Value> arguments{sum};
   for (unsigned number = 0, e = op.getExtras().size(); number < e; ++number)
     arguments.push_back(held.extras[number]     ? held.extras[number]

@@ -84,6 +84,18 @@ static LogicalResult verifySpecialized(MatmulKernelOp kernel, RecipeAttr recipe,
   return success();
 }
 
+/// Whether both sides have the codes that the row multiplies as they are, and scales that go with sums.
+static bool takesCodesOf(MatmulKernelOp kernel, const MultiplyRow &row) {
+  auto fits = [](Type side, bool kIsFirst, OperandElement element) {
+    auto tensor = cast<RankedTensorType>(side);
+    QType type = getQuantizedElement(tensor);
+    return type && !type.getOffset() && smallFloatOf(*type.getFormat()) == element &&
+           type.isConstantAlong(tensor.getRank() - (kIsFirst ? 2 : 1), tensor.getShape());
+  };
+  return fits(kernel.getLhsType(), kernel.getTransposeLhs(), row.lhs) &&
+         fits(kernel.getRhsType(), !kernel.getTransposeRhs(), row.rhs);
+}
+
 /// Whether the nest can follow the recipe; says why not.
 static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, const MultiplyRow *row,
                                   const Machine &machine) {
@@ -123,6 +135,14 @@ static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, cons
       (row->scope == MultiplyRow::Scope::Lane || !TileNest::canCopyLhs(kernel, *row)))
     return kernel.emitOpError() << "has a recipe that copies the left side as it lies, which needs codes of one byte "
                                 << "with K last, known and a multiple of " << TileNest::kCopyBytes;
+  if (row->promotion && block[2] > row->promotion)
+    return kernel.emitOpError() << "has a recipe with '" << row->id << "', whose sums are of at most " << row->promotion
+                                << " k, found " << recipe;
+  if (row->takesSmallFloats() && !takesCodesOf(kernel, *row))
+    return kernel.emitOpError() << "has a recipe with '" << row->id << "', which multiplies codes of "
+                                << elementName(row->lhs) << " and " << elementName(row->rhs)
+                                << " under one scale along K, found " << kernel.getLhsType() << " and "
+                                << kernel.getRhsType();
   if (row->isFloat != kernel.getAccumulatorType().isF32())
     return kernel.emitOpError() << "has a recipe with '" << row->id << "', which does not give sums of "
                                 << kernel.getAccumulatorType();

@@ -2,9 +2,14 @@
 //
 // `mma_*` rows are mma.sync: 32 threads multiply fragments that each holds a part of (PTX ISA 8.0, 9.7.13.4). All four
 // mixes of signedness are instructions of their own. `wgmma_*` rows are wgmma.mma_async: 128 threads start a product of
-// matrices in shared memory (9.7.15), all mixes too; what they cost is the mma of the same size at half. `fma` and
-// `mad` rows are one thread's scalar instructions: any chip has them, so they close the list. Uses are of a warp's
-// instruction: a thread's is 1/32.
+// matrices in shared memory (9.7.15), all mixes too; what they cost is the mma of the same size at half.
+//
+// Products of small floats are summed with 13 bits behind the binary point of the largest addend, the sum so far among
+// them: what an addend has below is cut off (measured on an H200). So no sum in a matrix unit is long, mma's is one
+// instruction, wgmma's is promoted; but in rows `via_long_sums`, which are for fast sums alone.
+//
+// `fma` and `mad` rows are one thread's scalar instructions: any chip has them, so they close the list. Uses are of a
+// warp's instruction: a thread's is 1/32.
 //
 //===----------------------------------------------------------------------===//
 
@@ -73,6 +78,25 @@ static Value emitMma16x8x16(OpBuilder &builder, Location loc, Value acc, Value l
   return vector::FromElementsOp::create(builder, loc, cast<VectorType>(acc.getType()), sums);
 }
 
+/// D = A B + C on fragments: acc 4 x f32. The product is a sum of its own, added to acc by the threads.
+template <OperandElement lhsElement, OperandElement rhsElement>
+static Value emitMmaOfSmallFloats(OpBuilder &builder, Location loc, Value acc, Value lhs, Value rhs) {
+  Type f32 = builder.getF32Type();
+  auto result = LLVM::LLVMStructType::getLiteral(builder.getContext(), {f32, f32, f32, f32});
+  SmallVector<Value> operands = elementsOf(builder, loc, lhs);
+  llvm::append_range(operands, elementsOf(builder, loc, rhs));
+  operands.append(4, arith::ConstantOp::create(builder, loc, builder.getF32FloatAttr(0)));
+  // nvvm.mma.sync takes no floats of 8 bits.
+  std::string name =
+      ("llvm.nvvm.mma.m16n8k32.row.col.f32." + elementName(lhsElement) + "." + elementName(rhsElement) + ".f32").str();
+  auto mma = LLVM::CallIntrinsicOp::create(builder, loc, result, builder.getStringAttr(name), operands);
+  SmallVector<Value> sums;
+  for (int64_t i = 0; i < 4; ++i)
+    sums.push_back(LLVM::ExtractValueOp::create(builder, loc, mma.getResults(), i));
+  Value product = vector::FromElementsOp::create(builder, loc, cast<VectorType>(acc.getType()), sums);
+  return arith::AddFOp::create(builder, loc, acc, product);
+}
+
 static ResourceVector usesOf(Resource resource, double amount) {
   ResourceVector uses{};
   uses[static_cast<unsigned>(resource)] = amount;
@@ -104,17 +128,44 @@ static MultiplyRow mmaOfHalves(StringRef id, OperandElement element, decltype(Mu
   return row;
 }
 
+static MultiplyRow mmaOfSmallFloats(StringRef id, OperandElement lhs, OperandElement rhs,
+                                    decltype(MultiplyRow::emit) emit) {
+  MultiplyRow row = mma(id, lhs, rhs, emit);
+  row.isFloat = true;
+  row.features = {"sm_89", "ptx84"};
+  row.uses[static_cast<unsigned>(Resource::Alu)] = 4; // additions
+  return row;
+}
+
+/// A B200 has mma of small floats as an instruction of PTX only, as an H100 beside its wgmma: ptxas makes f16 of
+/// them.
+static MultiplyRow expandedMmaOfSmallFloats(StringRef id, OperandElement lhs, OperandElement rhs,
+                                            decltype(MultiplyRow::emit) emit) {
+  MultiplyRow row = mmaOfSmallFloats(id, lhs, rhs, emit);
+  row.features = {"sm_100", "ptx84"};
+  row.expansion = "two products of f16";
+  row.uses[static_cast<unsigned>(Resource::Multiply)] = 4; // half of the size, at half the rate
+  row.uses[static_cast<unsigned>(Resource::Alu)] += 12;    // conversions of a word
+  return row;
+}
+
 /// The asynchronous product: acc is a struct of n / 2 words, lhs and rhs are descriptors.
-template <int64_t n, NVVM::WGMMATypes lhsType, NVVM::WGMMATypes rhsType>
+template <int64_t n, NVVM::WGMMATypes lhsType, NVVM::WGMMATypes rhsType,
+          NVVM::WGMMATypes sumType = NVVM::WGMMATypes::s32>
 static Value emitWgmma(OpBuilder &builder, Location loc, Value acc, Value lhs, Value rhs) {
   MLIRContext *context = builder.getContext();
+  auto scaleOut = acc ? NVVM::WGMMAScaleOut::one : NVVM::WGMMAScaleOut::zero;
+  if (!acc) {
+    SmallVector<Type> words(n / 2, builder.getF32Type());
+    acc = LLVM::UndefOp::create(builder, loc, LLVM::LLVMStructType::getLiteral(context, words));
+  }
   auto type = [&](NVVM::WGMMATypes element) { return NVVM::WGMMATypesAttr::get(context, element); };
   auto one = NVVM::WGMMAScaleInAttr::get(context, NVVM::WGMMAScaleIn::one);
-  return NVVM::WgmmaMmaAsyncOp::create(
-      builder, loc, acc.getType(), acc, lhs, rhs, NVVM::MMAShapeAttr::get(context, 64, n, 32), type(lhsType),
-      type(rhsType), type(NVVM::WGMMATypes::s32), NVVM::WGMMAScaleOutAttr::get(context, NVVM::WGMMAScaleOut::one), one,
-      one, NVVM::MMALayoutAttr::get(context, NVVM::MMALayout::row),
-      NVVM::MMALayoutAttr::get(context, NVVM::MMALayout::col), nullptr);
+  return NVVM::WgmmaMmaAsyncOp::create(builder, loc, acc.getType(), acc, lhs, rhs,
+                                       NVVM::MMAShapeAttr::get(context, 64, n, 32), type(lhsType), type(rhsType),
+                                       type(sumType), NVVM::WGMMAScaleOutAttr::get(context, scaleOut), one, one,
+                                       NVVM::MMALayoutAttr::get(context, NVVM::MMALayout::row),
+                                       NVVM::MMALayoutAttr::get(context, NVVM::MMALayout::col), nullptr);
 }
 
 static MultiplyRow wgmma(StringRef id, StringRef instruction, int64_t n, OperandElement lhs, OperandElement rhs,
@@ -172,6 +223,23 @@ template <int64_t n, bool isHalf> static MultiplyRow wgmmaOfRegisters(StringRef 
   return row;
 }
 
+/// A warpgroup has no registers for 256 columns twice, the instruction's sums and those they are added to.
+static MultiplyRow wgmmaOfSmallFloats(StringRef id, StringRef instruction, int64_t n, OperandElement lhs,
+                                      OperandElement rhs, decltype(MultiplyRow::emit) emit) {
+  MultiplyRow row = wgmma(id, instruction, n, lhs, rhs, emit);
+  row.isFloat = true;
+  row.promotion = 128;
+  row.uses[static_cast<unsigned>(Resource::Alu)] = static_cast<double>(row.m * n * row.k) / row.promotion / 32;
+  return row;
+}
+
+static MultiplyRow fastWgmmaOfSmallFloats(StringRef id, StringRef instruction, int64_t n, OperandElement lhs,
+                                          OperandElement rhs, decltype(MultiplyRow::emit) emit) {
+  MultiplyRow row = wgmma(id, instruction, n, lhs, rhs, emit);
+  row.isFloat = row.isFast = true;
+  return row;
+}
+
 static MultiplyRow scalar(StringRef id, StringRef instruction, OperandElement element, double alu,
                           decltype(MultiplyRow::emit) emit) {
   MultiplyRow row{};
@@ -191,6 +259,7 @@ ArrayRef<MultiplyRow> qlow::nvptxRows() {
   using enum OperandElement;
   constexpr auto s8 = NVVM::MMATypes::s8, u8 = NVVM::MMATypes::u8;
   constexpr auto ws8 = NVVM::WGMMATypes::s8, wu8 = NVVM::WGMMATypes::u8;
+  constexpr auto we4m3 = NVVM::WGMMATypes::e4m3, we5m2 = NVVM::WGMMATypes::e5m2, wf32 = NVVM::WGMMATypes::f32;
   static const MultiplyRow kRows[] = {
       mma("mma_16x8x32_i32_s8_s8", S8, S8, emitMma16x8x32<s8, s8>),
       mma("mma_16x8x32_i32_u8_s8", U8, S8, emitMma16x8x32<u8, s8>),
@@ -223,6 +292,54 @@ ArrayRef<MultiplyRow> qlow::nvptxRows() {
       wgmmaOfRegisters<16, false>("wgmma_64x16x16_f32_bf16_bf16_via_registers", "wgmma.m64n16k16"),
       wgmmaOfRegisters<64, false>("wgmma_64x64x16_f32_bf16_bf16_via_registers", "wgmma.m64n64k16"),
       wgmmaOfRegisters<128, false>("wgmma_64x128x16_f32_bf16_bf16_via_registers", "wgmma.m64n128k16"),
+      mmaOfSmallFloats("mma_16x8x32_f32_e4m3_e4m3", E4M3, E4M3, emitMmaOfSmallFloats<E4M3, E4M3>),
+      mmaOfSmallFloats("mma_16x8x32_f32_e4m3_e5m2", E4M3, E5M2, emitMmaOfSmallFloats<E4M3, E5M2>),
+      mmaOfSmallFloats("mma_16x8x32_f32_e5m2_e4m3", E5M2, E4M3, emitMmaOfSmallFloats<E5M2, E4M3>),
+      mmaOfSmallFloats("mma_16x8x32_f32_e5m2_e5m2", E5M2, E5M2, emitMmaOfSmallFloats<E5M2, E5M2>),
+      expandedMmaOfSmallFloats("mma_16x8x32_f32_e4m3_e4m3_via_f16", E4M3, E4M3, emitMmaOfSmallFloats<E4M3, E4M3>),
+      expandedMmaOfSmallFloats("mma_16x8x32_f32_e4m3_e5m2_via_f16", E4M3, E5M2, emitMmaOfSmallFloats<E4M3, E5M2>),
+      expandedMmaOfSmallFloats("mma_16x8x32_f32_e5m2_e4m3_via_f16", E5M2, E4M3, emitMmaOfSmallFloats<E5M2, E4M3>),
+      expandedMmaOfSmallFloats("mma_16x8x32_f32_e5m2_e5m2_via_f16", E5M2, E5M2, emitMmaOfSmallFloats<E5M2, E5M2>),
+      wgmmaOfSmallFloats("wgmma_64x128x32_f32_e4m3_e4m3", "wgmma.m64n128k32", 128, E4M3, E4M3,
+                         emitWgmma<128, we4m3, we4m3, wf32>),
+      wgmmaOfSmallFloats("wgmma_64x128x32_f32_e4m3_e5m2", "wgmma.m64n128k32", 128, E4M3, E5M2,
+                         emitWgmma<128, we4m3, we5m2, wf32>),
+      wgmmaOfSmallFloats("wgmma_64x128x32_f32_e5m2_e4m3", "wgmma.m64n128k32", 128, E5M2, E4M3,
+                         emitWgmma<128, we5m2, we4m3, wf32>),
+      wgmmaOfSmallFloats("wgmma_64x128x32_f32_e5m2_e5m2", "wgmma.m64n128k32", 128, E5M2, E5M2,
+                         emitWgmma<128, we5m2, we5m2, wf32>),
+      wgmmaOfSmallFloats("wgmma_64x64x32_f32_e4m3_e4m3", "wgmma.m64n64k32", 64, E4M3, E4M3,
+                         emitWgmma<64, we4m3, we4m3, wf32>),
+      wgmmaOfSmallFloats("wgmma_64x64x32_f32_e4m3_e5m2", "wgmma.m64n64k32", 64, E4M3, E5M2,
+                         emitWgmma<64, we4m3, we5m2, wf32>),
+      wgmmaOfSmallFloats("wgmma_64x64x32_f32_e5m2_e4m3", "wgmma.m64n64k32", 64, E5M2, E4M3,
+                         emitWgmma<64, we5m2, we4m3, wf32>),
+      wgmmaOfSmallFloats("wgmma_64x64x32_f32_e5m2_e5m2", "wgmma.m64n64k32", 64, E5M2, E5M2,
+                         emitWgmma<64, we5m2, we5m2, wf32>),
+      wgmmaOfSmallFloats("wgmma_64x32x32_f32_e4m3_e4m3", "wgmma.m64n32k32", 32, E4M3, E4M3,
+                         emitWgmma<32, we4m3, we4m3, wf32>),
+      wgmmaOfSmallFloats("wgmma_64x32x32_f32_e4m3_e5m2", "wgmma.m64n32k32", 32, E4M3, E5M2,
+                         emitWgmma<32, we4m3, we5m2, wf32>),
+      wgmmaOfSmallFloats("wgmma_64x32x32_f32_e5m2_e4m3", "wgmma.m64n32k32", 32, E5M2, E4M3,
+                         emitWgmma<32, we5m2, we4m3, wf32>),
+      wgmmaOfSmallFloats("wgmma_64x32x32_f32_e5m2_e5m2", "wgmma.m64n32k32", 32, E5M2, E5M2,
+                         emitWgmma<32, we5m2, we5m2, wf32>),
+      fastWgmmaOfSmallFloats("wgmma_64x256x32_f32_e4m3_e4m3_via_long_sums", "wgmma.m64n256k32", 256, E4M3, E4M3,
+                             emitWgmma<256, we4m3, we4m3, wf32>),
+      fastWgmmaOfSmallFloats("wgmma_64x256x32_f32_e4m3_e5m2_via_long_sums", "wgmma.m64n256k32", 256, E4M3, E5M2,
+                             emitWgmma<256, we4m3, we5m2, wf32>),
+      fastWgmmaOfSmallFloats("wgmma_64x256x32_f32_e5m2_e4m3_via_long_sums", "wgmma.m64n256k32", 256, E5M2, E4M3,
+                             emitWgmma<256, we5m2, we4m3, wf32>),
+      fastWgmmaOfSmallFloats("wgmma_64x256x32_f32_e5m2_e5m2_via_long_sums", "wgmma.m64n256k32", 256, E5M2, E5M2,
+                             emitWgmma<256, we5m2, we5m2, wf32>),
+      fastWgmmaOfSmallFloats("wgmma_64x128x32_f32_e4m3_e4m3_via_long_sums", "wgmma.m64n128k32", 128, E4M3, E4M3,
+                             emitWgmma<128, we4m3, we4m3, wf32>),
+      fastWgmmaOfSmallFloats("wgmma_64x128x32_f32_e4m3_e5m2_via_long_sums", "wgmma.m64n128k32", 128, E4M3, E5M2,
+                             emitWgmma<128, we4m3, we5m2, wf32>),
+      fastWgmmaOfSmallFloats("wgmma_64x128x32_f32_e5m2_e4m3_via_long_sums", "wgmma.m64n128k32", 128, E5M2, E4M3,
+                             emitWgmma<128, we5m2, we4m3, wf32>),
+      fastWgmmaOfSmallFloats("wgmma_64x128x32_f32_e5m2_e5m2_via_long_sums", "wgmma.m64n128k32", 128, E5M2, E5M2,
+                             emitWgmma<128, we5m2, we5m2, wf32>),
       // Integer multiplies run at half rate.
       scalar("mad_1x1x1_i32_s32_s32", "mad.lo.s32", OperandElement::S32, 2, emitMad),
       scalar("fma_1x1x1_f32_f32_f32", "fma.rn.f32", OperandElement::F32, 1, emitFma),

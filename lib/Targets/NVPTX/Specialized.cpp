@@ -176,9 +176,11 @@ void TileNest::forEachTile(function_ref<RingPlace(const OutputTile &, RingPlace)
 }
 
 /// Registers that warpgroups of both kinds may hold, where the kernel has fewer for each thread than sums need.
-static std::optional<int64_t> registersToMultiply(int64_t sums, int64_t threads) {
+std::optional<int64_t> TileNest::registersToMultiply() {
+  int64_t sums = (innerM * innerN + (row.promotion ? row.m * row.n : 0)) / kWarpgroup;
   int64_t atStart = kRegisters * kWarpgroup / threads;
-  if (sums + sums / 2 < atStart)
+  // An increase to less than there is has no meaning.
+  if (sums + sums / 2 < atStart || atStart >= kMostRegisters)
     return std::nullopt;
   int64_t left = (kRegisters - kCopyingRegisters) / (threads / kWarpgroup - 1);
   return std::min(kMostRegisters, left / 8 * 8);
@@ -189,7 +191,7 @@ static std::optional<int64_t> registersToMultiply(int64_t sums, int64_t threads)
 //===----------------------------------------------------------------------===//
 
 void TileNest::emitProducer() {
-  if (registersToMultiply(innerM * innerN / kWarpgroup, threads))
+  if (registersToMultiply())
     NVVM::SetMaxRegisterOp::create(builder, loc, kCopyingRegisters, NVVM::SetMaxRegisterAction::decrease);
   // The pieces of a slice are many, and each warp brings some.
   Value copies = copiesPieces() ? i32.equal(lane, i32.constant(0)) : i32.equal(thread, i32.constant(consumers));
@@ -280,7 +282,7 @@ Value TileNest::copyTarget(const Tile &tile, Value stage, Value bytes) {
 //===----------------------------------------------------------------------===//
 
 void TileNest::emitConsumers() {
-  if (auto registers = registersToMultiply(innerM * innerN / kWarpgroup, threads))
+  if (std::optional<int64_t> registers = registersToMultiply())
     NVVM::SetMaxRegisterOp::create(builder, loc, *registers, NVVM::SetMaxRegisterAction::increase);
   prepareStaging();
   if (tileM < innerM && !clearsRing())
@@ -315,20 +317,27 @@ SmallVector<Value> TileNest::emitConsumption(const OutputTile &block, RingPlace 
     RingPlace at{loop.getRegionIterArg(0), loop.getRegionIterArg(1)};
     SmallVector<Value> sums(loop.getRegionIterArgs().drop_front(2));
     emitWait(fullBarrier(at.stage), at.phase);
-    sums = emitOrdered("wgmma.fence.sync.aligned;", sums);
-    for (int64_t step = 0; step < steps; ++step)
-      emitMultiplies(emitDescriptors(at.stage, pitch, step), sums);
-    NVVM::WgmmaGroupSyncAlignedOp::create(builder, loc);
-    NVVM::WgmmaWaitGroupSyncOp::create(builder, loc, builder.getI64IntegerAttr(1));
-    ifThen(i32.notEqual(loop.getInductionVar(), i32.constant(0)), [&] { emitRelease(stageBefore(at.stage)); });
+    auto descriptors = [&](int64_t step) { return emitDescriptors(at.stage, pitch, step); };
+    if (row.promotion) {
+      emitPromoted(descriptors, sums, [&] { emitRelease(at.stage); });
+    } else {
+      sums = emitOrdered("wgmma.fence.sync.aligned;", sums);
+      for (int64_t step = 0; step < steps; ++step)
+        emitMultiplies(descriptors(step), sums);
+      NVVM::WgmmaGroupSyncAlignedOp::create(builder, loc);
+      NVVM::WgmmaWaitGroupSyncOp::create(builder, loc, builder.getI64IntegerAttr(1));
+      ifThen(i32.notEqual(loop.getInductionVar(), i32.constant(0)), [&] { emitRelease(stageBefore(at.stage)); });
+    }
     RingPlace next = placeAfter(at);
     SmallVector<Value> yielded{next.stage, next.phase};
     llvm::append_range(yielded, sums);
     scf::YieldOp::create(builder, loc, yielded);
   }
   place = {loop.getResult(0), loop.getResult(1)};
-  SmallVector<Value> sums =
-      emitOrdered("wgmma.wait_group.sync.aligned 0;", SmallVector<Value>(loop.getResults().drop_front(2)));
+  SmallVector<Value> sums(loop.getResults().drop_front(2));
+  if (row.promotion)
+    return sums;
+  sums = emitOrdered("wgmma.wait_group.sync.aligned 0;", sums);
   emitRelease(stageBefore(place.stage));
   return sums;
 }

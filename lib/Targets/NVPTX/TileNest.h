@@ -110,6 +110,7 @@ private:
   struct HeldLine {
     mlir::Value position;                  ///< i32, in the matrix or past it
     mlir::Value index;                     ///< in the matrix
+    mlir::Value scale;                     ///< f32, that its sums are multiplied by; null: one
     mlir::Value zero;                      ///< i32, its zero point; null: no correction needs it
     mlir::Value sum;                       ///< i32, of its codes; of a row less K times its zero point
     llvm::SmallVector<mlir::Value> extras; ///< those that belong to it alone; null: others
@@ -143,6 +144,9 @@ private:
   mlir::Value emitDescriptor(mlir::Value address, const Tile &tile);
   /// An instruction between what writes the sums and what reads them; the sums as they come out of it.
   llvm::SmallVector<mlir::Value> emitOrdered(llvm::StringRef instruction, llvm::ArrayRef<mlir::Value> sums);
+  /// Products of one tile of K, whose sums are added to `sums` in f32; `whenRead`: behind the last product's reads.
+  void emitPromoted(llvm::function_ref<Fragments(int64_t step)> fragmentsOf, llvm::MutableArrayRef<mlir::Value> sums,
+                    llvm::function_ref<void()> whenRead);
 
   // Specialized.cpp
   static int64_t specializedBytes(RecipeAttr recipe, const MultiplyRow &row);
@@ -160,6 +164,7 @@ private:
   llvm::SmallVector<mlir::Value> emitConsumption(const OutputTile &block, RingPlace &place);
   void forEachTile(llvm::function_ref<RingPlace(const OutputTile &, RingPlace)> body);
   Fragments emitDescriptors(mlir::Value stage, mlir::Value width, int64_t step);
+  std::optional<int64_t> registersToMultiply();
   RingPlace placeAfter(RingPlace place);
   mlir::Value fullBarrier(mlir::Value stage), emptyBarrier(mlir::Value stage);
   void emitWait(mlir::Value barrier, mlir::Value phase);
@@ -212,6 +217,8 @@ private:
   bool extraDependsOn(unsigned number, unsigned dim);
   llvm::SmallVector<HeldLine> emitRows(const OutputTile &block);
   HeldLine emitColumn(const OutputTile &block, mlir::Value position);
+  mlir::Value emitScale(Side side, mlir::ValueRange batch, mlir::Value line);
+  bool isScaledByLine(Side side);
   mlir::Value emitResult(const OutputTile &block, mlir::Value sum, const HeldLine &held, const HeldLine &column);
   mlir::Value emitColumnSum(const OutputTile &block, mlir::Value column);
   int64_t columnsStoredTogether() const;

@@ -3,7 +3,8 @@
 Fragments of every element size follow one rule. Lane = 4 * g + t; a register holds E = 32 / bits elements. A: register i
 has row g + 8 * (i % 2), columns E * t .. + E of half i / 2 of K; B: register i has column g, the same rows of half i;
 accumulators: row g + 8 * (i / 2), column 2 * t + i % 2. Integer results are exact and wrap; float products are summed in
-float64 and rounded once, where the chip's own order and width are not documented.
+float64 and rounded once, where the chip's own order and width are not documented. Those of floats of 8 bits lose what a
+narrow sum loses on Hopper and Ada: `narrow_sum`.
 """
 
 import re
@@ -105,6 +106,26 @@ def accumulate(old, sums, kind, saturates=False):
     return total.astype(np.float32) if kind == "f32" else total.astype(np.float16)
 
 
+NARROW_BITS = 13  # behind the binary point of the largest addend
+
+
+def narrow_sum(old, a, b):
+    """old + a b of floats of 8 bits: all addends of an instruction are cut off at one place, and so is their sum."""
+    cut = lambda values, unit: np.trunc(values / unit) * unit  # noqa: E731
+    unit_of = lambda values: np.exp2(np.frexp(np.where(values > 0, values, 1.0))[1] - 1.0 - NARROW_BITS)  # noqa: E731
+    addends = a.astype(np.float64)[..., :, None, :] * b.astype(np.float64)[..., None, :, :]
+    if not np.isfinite(addends).all():
+        return (old.astype(np.float64) + addends.sum(axis=-1)).astype(np.float32)
+    old = old.astype(np.float64)
+    unit = unit_of(np.maximum(np.abs(addends).max(axis=-1), np.abs(old)))
+    sums = cut(old, unit) + cut(addends, unit[..., None]).sum(axis=-1)
+    return cut(sums, unit_of(np.abs(sums))).astype(np.float32)
+
+
+def is_narrow(kind_a, kind_b, to):
+    return to == "f32" and ELEMENTS[kind_a] == ELEMENTS[kind_b] == 8
+
+
 @opcode("mma")
 def multiply_accumulate(context, instruction):
     """mma.sync.aligned.mMnNkK.row.col{.satfinite}.d.a.b.c{.op.popc} d, a, b, c"""
@@ -134,8 +155,11 @@ def multiply_accumulate(context, instruction):
 
     def run(group):
         a, b, c = [warp_words(group, one) for one in reads]
-        sums = product(matrix_a(a, kind_a, rows), matrix_b(b, kind_b), operation)
-        result = accumulate(accumulator_values(c, kind_c), sums, "s32" if to == "s32" else to, "satfinite" in parts)
+        a, b, old = matrix_a(a, kind_a, rows), matrix_b(b, kind_b), accumulator_values(c, kind_c)
+        if is_narrow(kind_a, kind_b, to):
+            result = narrow_sum(old, a, b)
+        else:
+            result = accumulate(old, product(a, b, operation), "s32" if to == "s32" else to, "satfinite" in parts)
         words = accumulator_words(result, to)
         for number, write in enumerate(writes):
             write(group, words[:, number])

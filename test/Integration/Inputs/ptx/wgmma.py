@@ -12,7 +12,7 @@ import numpy as np
 
 from .decode import Unknown, items, opcode
 from .machine import CONVERGE, EXITED
-from .matrix import ELEMENTS, accumulate, elements, matrix_a, warp_words
+from .matrix import ELEMENTS, accumulate, elements, is_narrow, matrix_a, narrow_sum, warp_words
 from .memory import MemoryFault
 from .module import Immediate, Register, Vector
 from .operands import GUARDS, READING, UNDEFINED, WRITING, Bits, reader
@@ -212,7 +212,11 @@ def multiply(context, instruction):
             for index in (index_a, index_b):
                 if index is not None:
                     wave.shared.end_read(index)
-            accumulate_into(wave, part, accumulators, signs[0] * signs[1] * (a @ b.T), to, adds, saturates)
+            if is_narrow(kind_a, kind_b, to):
+                combine = lambda old: narrow_sum(old, signs[0] * signs[1] * a, b)  # noqa: E731
+            else:
+                combine = lambda old: accumulate(old, signs[0] * signs[1] * (a @ b.T), to, saturates)  # noqa: E731
+            accumulate_into(wave, part, accumulators, combine, columns, to, adds)
 
         unit(wave, number).open.append(Product(wave.at, part.ids, finish))
 
@@ -268,16 +272,16 @@ def release(part, registers):
             wave.registers[item.slot].release(part.lanes)
 
 
-def accumulate_into(wave, part, registers, sums, to, adds, saturates):
-    """d[4 * j + 2 * i + c] of a lane: row g + 8 * i of its warp, column 8 * j + 2 * t + c."""
-    columns = sums.shape[1]
+def accumulate_into(wave, part, registers, combine, columns, to, adds):
+    """d[4 * j + 2 * i + c] of a lane: row g + 8 * i of its warp, column 8 * j + 2 * t + c. `combine` takes 64 x columns."""
     dtype = np.dtype(np.int32 if to == "s32" else np.float32 if to == "f32" else np.float16)
-    sums = sums.reshape(4, 2, 8, columns // 8, 4, 2).transpose(0, 2, 4, 3, 1, 5).reshape(128, -1)  # warp g t, j i c
     words = np.zeros((128, len(registers)), np.uint32)
     if adds:
         words = np.stack([wave.registers[item.slot].bits[part.lanes] for item in registers], axis=1)
-    old = np.ascontiguousarray(words).view(dtype).reshape(128, -1)
-    result = np.ascontiguousarray(accumulate(old, sums, to, saturates)).view(np.uint32).reshape(128, -1)
+    old = np.ascontiguousarray(words).view(dtype).reshape(4, 8, 4, columns // 8, 2, 2)  # warp g t, j i c
+    result = combine(old.transpose(0, 4, 1, 3, 2, 5).reshape(64, columns))
+    result = result.reshape(4, 2, 8, columns // 8, 4, 2).transpose(0, 2, 4, 3, 1, 5)
+    result = np.ascontiguousarray(result).reshape(128, -1).view(np.uint32)
     for number, item in enumerate(registers):
         wave.registers[item.slot].bits[part.lanes] = result[:, number]
 

@@ -1,0 +1,111 @@
+# Matmuls of floats of 8 bits on matrix units: both formats in all pairs, scales of tensors, rows and columns, all kinds of
+# results, in every schedule, at sizes that tiles do not divide, as device objects in the emulator, whose units keep as few
+# bits as the chips'. All results lie inside the law's bound, which sums that are never promoted would leave.
+#
+# RUN: python3 %s --targets sm_89,sm_90 --samples 40 --spread --seconds 60 --out %t
+# RUN: python3 %s --targets sm_90 --tilings --samples 10 --seconds 60 --out %t
+#
+# On a GPU: --compile-only here, then the same with --reuse --gpu there.
+
+import argparse
+import os
+import sys
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from formats import (F32, FORMATS, STORED, Function, Operand, Part, Quantized, Type, add_run_options, draw_result,
+                     float_check, np, of_parts, run_all, tensor_type)
+from quantized import draw_codes, draw_factor
+
+PAIRS = [(a, b) for a in ("f8E4M3FN", "f8E5M2") for b in ("f8E4M3FN", "f8E5M2")]
+NAMES = {"f8E4M3FN": "e4m3", "f8E5M2": "e5m2"}
+M, N, K = [1, 5, 16, 64, 65, 129, 257], [3, 8, 16, 100, 129, 256, 264], [16, 32, 48, 128, 144, 400, 1040, 33, 200]
+TILES = [(128, 256, 256, 4), (128, 128, 128, 6), (64, 128, 128, 8), (64, 256, 256, 5), (192, 128, 128, 4)]  # M, N, of a warpgroup, stages
+
+
+class Side(Operand):
+    """Codes under one scale along K."""
+
+    def __init__(self, f, name, format, shape, swapped, dims, how, hides):
+        r, numbers = f.r, f.numbers
+        self.swapped, self.dims, self.k_dim = swapped, dims, len(shape) - (2 if swapped else 1)
+        block = tuple(None if dim == self.k_dim else 1 for dim in range(len(shape))) if r.random() < 0.6 else ()
+        self.tensor_type = Type(format, r.choice(["f32", "f32", "f32", "f16", "bf16"]), None, None, block)
+        self.tensor = Quantized(self.tensor_type, draw_codes(r, numbers, format, shape), None)
+        if hides:
+            at, value = hides
+            self.tensor.codes = np.full(shape, greatest(format, value))
+            self.rows(self.tensor.codes)[..., at] = greatest(format, np.inf)
+        self.tensor.scale = draw_factor(r, numbers, self.tensor_type.scale, self.tensor_type.scale_shape(shape), 0)
+        self.values, self.type = self.tensor.values(), f.quantized(name, self.tensor, dims, how)
+
+
+def greatest(format, limit):
+    """The code of the greatest value up to a limit."""
+    values = format.values[format.finite]
+    return format.finite[np.argmax(np.where(values <= limit, values, -np.inf))]
+
+
+def hide(formats, k):
+    """One product that is so large that in a narrow sum with it all others come to nothing: where it is, and both sides'
+    other values."""
+    largest = float(formats[0].max) * float(formats[1].max)
+    unit = 2.0 ** (np.floor(np.log2(largest)) - 13)
+    a = formats[0].values[greatest(formats[0], unit**0.5)]
+    b = formats[1].values[greatest(formats[1], unit / a * 0.999)]
+    return k, a, b
+
+
+def recipe(formats, tile_m, tile_n, inner, stages):
+    return (f"recipes <[#qlow.recipe<wgmma_64x128x32_f32_{NAMES[formats[0]]}_{NAMES[formats[1]]},\n"
+            f"    tiles = [<cta, [{tile_m}, {tile_n}, 128]>, <warpgroup, [64, {inner}, 32]>],\n"
+            f"    lhs = [<to = cta, by = tma, stages = {stages}, swizzle = 128>],\n"
+            f"    rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = {stages}>], rescale = end>]>")
+
+
+def draw(seed, index, tilings):
+    f = Function(f"s{index}", seed)
+    r, numbers = f.r, f.numbers
+    formats = PAIRS[index % 4]
+    m, n, k = r.choice(M), r.choice(N), r.choice(K[:7] if tilings else K)
+    place, *others = hide([FORMATS[name] for name in formats], r.choice([0, k - 1]))
+    left, right = [(place, value) for value in others] if r.random() < 0.6 else (None, None)
+    batch = () if r.random() < 0.8 else (2,)
+    swapped = (False, r.random() < 0.5) if tilings else (r.random() < 0.2, r.random() < 0.5)
+    dims = {len(batch) + swapped[0]: "m"} if r.random() < 0.3 else {}
+    stored = lambda rows, swap: (*batch, k, rows) if swap else (*batch, rows, k)  # noqa: E731
+    lhs = Side(f, "x", FORMATS[formats[0]], stored(m, swapped[0]), swapped[0], dims, "argument", left)
+    how = "constant" if tilings else r.choice(["constant", "constant", "mixed", "argument"])
+    rhs = Side(f, "w", FORMATS[formats[1]], stored(n, swapped[1]), swapped[1], {}, how, right)
+    result, shape = r.choice(["f32", "f16", "bf16", "codes"]), (*batch, m, n)
+    out_dims = {len(batch): "m"} if dims else {}
+    words = "transpose_lhs " * swapped[0] + "transpose_rhs " * (not swapped[1])
+    bias, parts, given = None, None, ""
+    if r.random() < 0.4:
+        bias = numbers.normal(0, 8, n).astype(F32)
+        given += f" bias(%bias : {f.part('bias', Part('bias', bias, 'f32'), r.random() < 0.5)})"
+    element = result
+    if result == "codes":
+        parts, element = draw_result(f, lhs, rhs, shape, out_dims, k)
+        names, types = f.parts("out", parts, False, "constant" if r.random() < 0.5 else "argument")
+        given += f" parts({', '.join(names)} : {', '.join(types)})"
+    if tilings:
+        given += " " + recipe(formats, *TILES[index % len(TILES)])
+    y = tensor_type(shape, element, out_dims)
+    f.body += f"  %y = qlow.matmul {words}%x, %w{given} : {lhs.type}, {rhs.type} -> {y}\n"
+    outputs = of_parts("y", Quantized(parts.type, np.zeros(shape, int), parts.scale, parts.zero)) if parts else STORED[result]
+    return f.sample([("%y", y, "y", shape, outputs, out_dims)], f"{words}{m}x{n}x{k} {lhs.type} {rhs.type} -> {y}", "",
+                    {"m": m} if dims else {}, float_check(lhs, rhs, result, bias, parts))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    add_run_options(parser, samples=200, out="build/small-floats")
+    parser.add_argument("--tilings", action="store_true", help="with recipes of a warpgroup that copies")
+    options = parser.parse_args()
+    return run_all(options, "Integration/small-floats.py", lambda index: draw(options.seed, index, options.tilings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
