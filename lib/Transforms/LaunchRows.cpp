@@ -68,6 +68,8 @@ private:
   Value knownValue(const RowLoop &each, memref::LoadOp load);
   void setKnown(const RowLoop &each, memref::StoreOp store, Value value);
   void forget(Value buffer);
+  /// Whether the loop's code has that value in place of the load.
+  bool isReplaced(const RowLoop &each, memref::LoadOp load);
   /// Whether the loop's threads all compute what the first one stores.
   bool isComputedByAll(const RowLoop &each);
   /// Makes the row's threads wait for each other where the loop touches what others wrote, or writes what they read.
@@ -230,14 +232,26 @@ void RowLaunch::forget(Value buffer) {
   llvm::erase_if(known, [&](auto &entry) { return entry.first.first == buffer; });
 }
 
+bool RowLaunch::isReplaced(const RowLoop &each, memref::LoadOp load) {
+  Block *body = each.reduction ? each.reduction->loop.getBody() : each.loop.getBody();
+  return load->getBlock() == body && knownValue(each, load);
+}
+
 bool RowLaunch::isComputedByAll(const RowLoop &each) {
   if (each.reduction)
     return llvm::all_of(each.reduction->accumulators, [&](const Accumulator &accumulator) {
       return scalarOf(each, accumulator.store.getMemRef(), accumulator.store.getIndices()).has_value();
     });
   bool isPlain = each.split == 1 && each.elementSizes(group.rank).empty();
-  for (Operation &op : each.loop.getBody()->without_terminator())
+  llvm::SmallPtrSet<Value, 4> stored;
+  for (Operation &op : each.loop.getBody()->without_terminator()) {
     isPlain &= op.getNumRegions() == 0;
+    if (auto store = dyn_cast<memref::StoreOp>(op))
+      stored.insert(store.getMemRef());
+  }
+  // What the first thread overwrites, another one may load too late.
+  for (auto load : each.loop.getBody()->getOps<memref::LoadOp>())
+    isPlain &= !stored.contains(load.getMemRef()) || isReplaced(each, load);
   return isPlain &&
          forEachAccess(each.loop,
                        [&](Value buffer, ValueRange indices, bool writes) {
@@ -249,7 +263,7 @@ bool RowLaunch::isComputedByAll(const RowLoop &each) {
 void RowLaunch::emitBarrierBefore(const RowLoop &each) {
   llvm::SmallPtrSet<Value, 8> reads, writes;
   each.loop.walk([&](Operation *op) {
-    if (auto load = dyn_cast<memref::LoadOp>(op); load && !knownValue(each, load))
+    if (auto load = dyn_cast<memref::LoadOp>(op); load && !isReplaced(each, load))
       reads.insert(load.getMemRef());
     else if (auto store = dyn_cast<memref::StoreOp>(op))
       writes.insert(store.getMemRef());

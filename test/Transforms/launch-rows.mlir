@@ -142,3 +142,53 @@ func.func @others(%x: memref<?x?xf32>, %s: memref<?xf32>, %t: memref<?xf32>, %y:
   }
   return
 }
+
+// -----
+
+// A sum that goes on from a value which threads do not know is the first thread's alone, and so is what overwrites it: who
+// came later would load the new one. Those that use it wait, also where the use is inside of a branch.
+// CHECK-LABEL: func @unknown
+// CHECK: gpu.shuffle
+// CHECK: scf.if
+// CHECK: %[[BEFORE:.+]] = memref.load %[[S:assume_align[_0-9]*]][%[[ROW:.+]]]
+// CHECK: memref.store %{{.+}}, %[[S]][%[[ROW]]]
+// CHECK: scf.if
+// CHECK-NEXT: memref.load %[[S]][%[[ROW]]]
+// CHECK: arith.mulf
+// CHECK: memref.store %{{.+}}, %[[S]][%[[ROW]]]
+// CHECK-NEXT: }
+// CHECK: gpu.barrier
+// CHECK: scf.for
+// CHECK: scf.if
+// CHECK: memref.load %[[S]][%[[ROW]]]
+func.func @unknown(%x: memref<?x64xf32>, %s: memref<?xf32>, %y: memref<?x64xf32>, %m: index) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c64 = arith.constant 64 : index
+  %zero = arith.constant 0.0 : f32
+  scf.parallel (%i) = (%c0) to (%m) step (%c1) {
+    scf.for %j = %c0 to %c64 step %c1 {
+      %a = memref.load %x[%i, %j] : memref<?x64xf32>
+      %b = memref.load %s[%i] : memref<?xf32>
+      %c = arith.addf %b, %a : f32
+      memref.store %c, %s[%i] : memref<?xf32>
+    }
+  }
+  scf.parallel (%i) = (%c0) to (%m) step (%c1) {
+    %a = memref.load %s[%i] : memref<?xf32>
+    %b = arith.mulf %a, %a : f32
+    memref.store %b, %s[%i] : memref<?xf32>
+  }
+  scf.parallel (%i, %j) = (%c0, %c0) to (%m, %c64) step (%c1, %c1) {
+    %a = memref.load %x[%i, %j] : memref<?x64xf32>
+    %above = arith.cmpf ogt, %a, %zero : f32
+    %b = scf.if %above -> (f32) {
+      %c = memref.load %s[%i] : memref<?xf32>
+      scf.yield %c : f32
+    } else {
+      scf.yield %zero : f32
+    }
+    memref.store %b, %y[%i, %j] : memref<?x64xf32>
+  }
+  return
+}
