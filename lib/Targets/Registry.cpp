@@ -49,6 +49,13 @@ static Expected<std::string> registeredText(StringRef name) {
                                .str());
 }
 
+FailureOr<std::shared_ptr<const Target>> qlow::findTarget(mlir::Operation *op, StringRef nameOrPath) {
+  Expected<std::shared_ptr<const Target>> found = Target::find(nameOrPath);
+  if (!found)
+    return op->emitError() << llvm::toString(found.takeError());
+  return std::move(*found);
+}
+
 Expected<std::shared_ptr<const Target>> Target::find(StringRef nameOrPath) {
   std::string text, file = (nameOrPath + ".json").str();
   if (nameOrPath.ends_with(".json")) {

@@ -183,11 +183,9 @@ namespace {
 struct ExpandMath : qlow::impl::ExpandMathBase<ExpandMath> {
   using ExpandMathBase::ExpandMathBase;
   void runOnOperation() override {
-    llvm::Expected<std::shared_ptr<const Target>> found = Target::find(target);
-    if (!found) {
-      getOperation().emitError() << llvm::toString(found.takeError());
+    FailureOr<std::shared_ptr<const Target>> found = findTarget(getOperation(), target);
+    if (failed(found))
       return signalPassFailure();
-    }
     auto has = [&](FloatUnit unit) { return (*found)->family().hasNative(unit, (*found)->machine()); };
     RewritePatternSet patterns(&getContext());
     populateFunctionExpansions(patterns);

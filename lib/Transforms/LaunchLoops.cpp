@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "RowGroups.h"
 #include "qlow/Targets/Targets.h"
 #include "qlow/Transforms/Pipeline.h"
 
@@ -224,12 +225,6 @@ LogicalResult Launcher::launchBlock(Block &block) {
   return success();
 }
 
-static Value rootOf(Value buffer) {
-  while (auto view = buffer.getDefiningOp<ViewLikeOpInterface>())
-    buffer = view.getViewSource();
-  return buffer;
-}
-
 /// Every op outside of launches that reads a buffer, or computes from what such an op read.
 void Launcher::collectLoaded() {
   function.walk<WalkOrder::PreOrder>([&](Operation *op) {
@@ -326,11 +321,9 @@ namespace {
 struct LaunchLoops : qlow::impl::LaunchLoopsBase<LaunchLoops> {
   using LaunchLoopsBase::LaunchLoopsBase;
   void runOnOperation() override {
-    llvm::Expected<std::shared_ptr<const Target>> found = Target::find(target);
-    if (!found) {
-      getOperation().emitError() << llvm::toString(found.takeError());
+    FailureOr<std::shared_ptr<const Target>> found = findTarget(getOperation(), target);
+    if (failed(found))
       return signalPassFailure();
-    }
     if (!(*found)->family().runsOnDevice())
       return;
     for (auto function : llvm::to_vector(getOperation().getOps<func::FuncOp>())) {

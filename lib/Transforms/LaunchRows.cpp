@@ -562,11 +562,9 @@ namespace {
 struct LaunchRows : qlow::impl::LaunchRowsBase<LaunchRows> {
   using LaunchRowsBase::LaunchRowsBase;
   void runOnOperation() override {
-    llvm::Expected<std::shared_ptr<const Target>> found = Target::find(target);
-    if (!found) {
-      getOperation().emitError() << llvm::toString(found.takeError());
+    FailureOr<std::shared_ptr<const Target>> found = findTarget(getOperation(), target);
+    if (failed(found))
       return signalPassFailure();
-    }
     if (!(*found)->family().runsOnDevice())
       return;
     SmallVector<scf::ParallelOp> loops;

@@ -89,11 +89,9 @@ void PackWeights::moveOut(arith::ConstantOp constant) {
 }
 
 void PackWeights::runOnOperation() {
-  llvm::Expected<std::shared_ptr<const Target>> found = Target::find(target);
-  if (!found) {
-    getOperation().emitError() << llvm::toString(found.takeError());
+  FailureOr<std::shared_ptr<const Target>> found = findTarget(getOperation(), target);
+  if (failed(found))
     return signalPassFailure();
-  }
   known.clear();
   onDevice = (*found)->family().runsOnDevice();
   SmallVector<PackOp> packs;

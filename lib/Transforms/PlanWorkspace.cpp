@@ -534,11 +534,9 @@ namespace {
 struct PlanWorkspace : qlow::impl::PlanWorkspaceBase<PlanWorkspace> {
   using PlanWorkspaceBase::PlanWorkspaceBase;
   void runOnOperation() override {
-    llvm::Expected<std::shared_ptr<const Target>> found = Target::find(target);
-    if (!found) {
-      getOperation().emitError() << llvm::toString(found.takeError());
+    FailureOr<std::shared_ptr<const Target>> found = findTarget(getOperation(), target);
+    if (failed(found))
       return signalPassFailure();
-    }
     const Target &machine = **found;
     auto slotBytes = [&](OpBuilder &builder, MatmulKernelOp kernel) {
       return machine.family().emitSlotBytes(builder, kernel, machine.machine());

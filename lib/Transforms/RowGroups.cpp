@@ -130,7 +130,7 @@ static bool isSameSize(Value a, Value b) {
          (matchPattern(a, m_ConstantInt(&first)) && matchPattern(b, m_ConstantInt(&second)) && first == second);
 }
 
-static Value rootOf(Value buffer) {
+Value qlow::rootOf(Value buffer) {
   while (auto view = buffer.getDefiningOp<ViewLikeOpInterface>())
     buffer = view.getViewSource();
   return buffer;

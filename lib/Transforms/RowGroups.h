@@ -55,6 +55,9 @@ struct RowGroup {
 bool forEachAccess(mlir::scf::ParallelOp loop,
                    llvm::function_ref<void(mlir::Value buffer, mlir::ValueRange indices, bool writes)> visit);
 
+/// The buffer that a view of a view is of.
+mlir::Value rootOf(mlir::Value buffer);
+
 /// Whether the value is computed inside the op's regions.
 bool isDefinedIn(mlir::Value value, mlir::Operation *op);
 

@@ -30,11 +30,9 @@ struct ScheduleKernels : qlow::impl::ScheduleKernelsBase<ScheduleKernels> {
   using ScheduleKernelsBase::ScheduleKernelsBase;
 
   void runOnOperation() override {
-    llvm::Expected<std::shared_ptr<const Target>> found = Target::find(target);
-    if (!found) {
-      getOperation().emitError() << llvm::toString(found.takeError());
+    FailureOr<std::shared_ptr<const Target>> found = findTarget(getOperation(), target);
+    if (failed(found))
       return signalPassFailure();
-    }
     SmallVector<MatmulKernelOp> kernels;
     getOperation().walk([&](MatmulKernelOp kernel) { kernels.push_back(kernel); });
     SmallVector<PackOp> packs;

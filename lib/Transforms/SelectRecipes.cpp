@@ -343,11 +343,9 @@ LogicalResult SelectRecipes::choose(ArrayRef<Choice *> uses, const Machine &mach
 }
 
 void SelectRecipes::runOnOperation() {
-  llvm::Expected<std::shared_ptr<const Target>> found = Target::find(target);
-  if (!found) {
-    getOperation().emitError() << llvm::toString(found.takeError());
+  FailureOr<std::shared_ptr<const Target>> found = findTarget(getOperation(), target);
+  if (failed(found))
     return signalPassFailure();
-  }
   const Target &machine = **found;
   entries.clear();
   SmallVector<MatmulOp> matmuls;

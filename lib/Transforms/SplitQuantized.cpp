@@ -205,11 +205,9 @@ struct SplitSelect : OpConversionPattern<arith::SelectOp> {
 struct SplitQuantized : qlow::impl::SplitQuantizedBase<SplitQuantized> {
   using SplitQuantizedBase::SplitQuantizedBase;
   void runOnOperation() override {
-    llvm::Expected<std::shared_ptr<const Target>> found = Target::find(target);
-    if (!found) {
-      getOperation().emitError() << llvm::toString(found.takeError());
+    FailureOr<std::shared_ptr<const Target>> found = findTarget(getOperation(), target);
+    if (failed(found))
       return signalPassFailure();
-    }
     if (failed(rewriteOverParts(**found)) || failed(convertTypes()))
       signalPassFailure();
   }

@@ -25,11 +25,9 @@ struct StoreFloatsAsBits : qlow::impl::StoreFloatsAsBitsBase<StoreFloatsAsBits> 
   using StoreFloatsAsBitsBase::StoreFloatsAsBitsBase;
 
   void runOnOperation() override {
-    llvm::Expected<std::shared_ptr<const Target>> found = Target::find(target);
-    if (!found) {
-      getOperation().emitError() << llvm::toString(found.takeError());
+    FailureOr<std::shared_ptr<const Target>> found = findTarget(getOperation(), target);
+    if (failed(found))
       return signalPassFailure();
-    }
     bool hasHalf = (*found)->family().hasNative(FloatUnit::Half, (*found)->machine());
     AttrTypeReplacer replacer = makeReplacer(hasHalf);
     SmallVector<arith::BitcastOp> casts;

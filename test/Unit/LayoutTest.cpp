@@ -101,10 +101,8 @@ static WeightOp makeWeight(OpBuilder &builder, const MultiplyRow &row, LayoutAtt
                           RankedTensorType::get(shape, logical), layout.bytes(), transposed, attribute);
 }
 
-static void testPacking(OpBuilder &builder, const MultiplyRow &row, LayoutAttr attribute, const Layout &layout,
-                        bool transposed) {
-  WeightOp weight = makeWeight(builder, row, attribute, layout, transposed);
-  std::vector<uint8_t> stored;
+/// Packs the weight and erases it; whether that succeeded and wrote the layout's bytes.
+static bool packs(WeightOp weight, const Layout &layout, std::vector<uint8_t> &stored) {
   llvm::Error error = packWeight(weight, [&](ArrayRef<uint8_t> piece) {
     stored.insert(stored.end(), piece.begin(), piece.end());
     return llvm::Error::success();
@@ -112,6 +110,14 @@ static void testPacking(OpBuilder &builder, const MultiplyRow &row, LayoutAttr a
   weight.erase();
   bool good = !error && int64_t(stored.size()) == layout.bytes();
   llvm::consumeError(std::move(error));
+  return good;
+}
+
+static void testPacking(OpBuilder &builder, const MultiplyRow &row, LayoutAttr attribute, const Layout &layout,
+                        bool transposed) {
+  WeightOp weight = makeWeight(builder, row, attribute, layout, transposed);
+  std::vector<uint8_t> stored;
+  bool good = packs(weight, layout, stored);
   expect(good, row, layout, "packWeight failed or wrote another size");
   if (!good)
     return;
@@ -158,13 +164,7 @@ static void testFragments(OpBuilder &builder, const Format &format, int64_t n, i
   WeightOp weight = WeightOp::create(builder, builder.getUnknownLoc(), "w", builder.getStringAttr("private"), source,
                                      RankedTensorType::get(shape, logical), layout.bytes(), transposed, attribute);
   std::vector<uint8_t> stored;
-  llvm::Error error = packWeight(weight, [&](ArrayRef<uint8_t> piece) {
-    stored.insert(stored.end(), piece.begin(), piece.end());
-    return llvm::Error::success();
-  });
-  weight.erase();
-  bool good = !error && int64_t(stored.size()) == layout.bytes();
-  llvm::consumeError(std::move(error));
+  bool good = packs(weight, layout, stored);
   std::vector<bool> used(layout.bytes() * 8);
   for (int64_t column = 0; good && column < n; ++column)
     for (int64_t kIndex = 0; kIndex < k; ++kIndex) {

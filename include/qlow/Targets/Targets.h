@@ -246,6 +246,9 @@ private:
   const Family *kind = nullptr;
 };
 
+/// Target::find, whose error is one at the op.
+llvm::FailureOr<std::shared_ptr<const Target>> findTarget(mlir::Operation *op, llvm::StringRef nameOrPath);
+
 } // namespace qlow
 
 #endif // QLOW_TARGETS_TARGETS_H

@@ -12,37 +12,12 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "mlir/IR/IRMapping.h"
 
 using namespace mlir;
 using namespace qlow;
 
 /// Columns held whose scales and the like are kept at one time, beside the sums.
 static constexpr int64_t kColumnsAhead = 16;
-
-/// One scalar of an extra operand; `matrixRow` and `column` are index.
-Value TileNest::emitExtra(unsigned number, const OutputTile &block, Value matrixRow, Value column) {
-  AffineMap map = cast<AffineMapAttr>(op.getExtraMaps()[number]).getValue();
-  SmallVector<Value> indices;
-  for (AffineExpr result : map.getResults()) {
-    auto dim = dyn_cast<AffineDimExpr>(result);
-    unsigned at = dim ? dim.getPosition() : 0;
-    indices.push_back(!dim             ? index.constant(cast<AffineConstantExpr>(result).getValue())
-                      : at == rank - 1 ? column
-                      : at == rank - 2 ? matrixRow
-                                       : block.batch[at]);
-  }
-  return memref::LoadOp::create(builder, loc, op.getExtras()[number], indices);
-}
-
-Value TileNest::emitRegion(ArrayRef<Value> arguments) {
-  Block &region = op.getEpilogue().front();
-  IRMapping mapping;
-  mapping.map(region.getArguments(), arguments);
-  for (Operation &inner : region.without_terminator())
-    builder.clone(inner, mapping);
-  return mapping.lookupOrDefault(region.getTerminator()->getOperand(0));
-}
 
 /// The sum of a column's codes, i32.
 Value TileNest::emitColumnSum(const OutputTile &block, Value column) {
@@ -135,7 +110,7 @@ SmallVector<TileNest::HeldLine> TileNest::emitRows(const OutputTile &block) {
       bool isShared = !lines.empty() && !extraDependsOn(number, rank - 2);
       line.extras.push_back(extraDependsOn(number, rank - 1) ? Value()
                             : isShared                       ? lines.front().extras[number]
-                                                             : emitExtra(number, block, line.index, {}));
+                                                             : emitExtra(number, block.batch, line.index, {}));
     }
     lines.push_back(std::move(line));
   }
@@ -153,7 +128,7 @@ TileNest::HeldLine TileNest::emitColumn(const OutputTile &block, Value position)
     line.sum = emitColumnSum(block, line.index);
   for (unsigned number = 0, e = op.getExtras().size(); number < e; ++number) {
     bool isMine = extraDependsOn(number, rank - 1) && !extraDependsOn(number, rank - 2);
-    line.extras.push_back(isMine ? emitExtra(number, block, {}, line.index) : Value());
+    line.extras.push_back(isMine ? emitExtra(number, block.batch, {}, line.index) : Value());
   }
   return line;
 }
@@ -174,7 +149,7 @@ Value TileNest::emitResult(const OutputTile &block, Value sum, const HeldLine &h
   for (unsigned number = 0, e = op.getExtras().size(); number < e; ++number)
     arguments.push_back(held.extras[number]     ? held.extras[number]
                         : column.extras[number] ? column.extras[number]
-                                                : emitExtra(number, block, held.index, column.index));
+                                                : emitExtra(number, block.batch, held.index, column.index));
   return emitRegion(arguments);
 }
 

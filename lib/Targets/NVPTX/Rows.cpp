@@ -255,12 +255,12 @@ static MultiplyRow scalar(StringRef id, StringRef instruction, OperandElement el
   return row;
 }
 
-ArrayRef<MultiplyRow> qlow::nvptxRows() {
+/// Codes of 8 bits, exactly summed.
+static std::vector<MultiplyRow> integerRows() {
   using enum OperandElement;
   constexpr auto s8 = NVVM::MMATypes::s8, u8 = NVVM::MMATypes::u8;
   constexpr auto ws8 = NVVM::WGMMATypes::s8, wu8 = NVVM::WGMMATypes::u8;
-  constexpr auto we4m3 = NVVM::WGMMATypes::e4m3, we5m2 = NVVM::WGMMATypes::e5m2, wf32 = NVVM::WGMMATypes::f32;
-  static const MultiplyRow kRows[] = {
+  return {
       mma("mma_16x8x32_i32_s8_s8", S8, S8, emitMma16x8x32<s8, s8>),
       mma("mma_16x8x32_i32_u8_s8", U8, S8, emitMma16x8x32<u8, s8>),
       mma("mma_16x8x32_i32_s8_u8", S8, U8, emitMma16x8x32<s8, u8>),
@@ -282,8 +282,15 @@ ArrayRef<MultiplyRow> qlow::nvptxRows() {
       wgmma("wgmma_64x32x32_i32_u8_s8", "wgmma.m64n32k32", 32, U8, S8, emitWgmma<32, wu8, ws8>),
       wgmma("wgmma_64x32x32_i32_s8_u8", "wgmma.m64n32k32", 32, S8, U8, emitWgmma<32, ws8, wu8>),
       wgmma("wgmma_64x32x32_i32_u8_u8", "wgmma.m64n32k32", 32, U8, U8, emitWgmma<32, wu8, wu8>),
-      mmaOfHalves("mma_16x8x16_f32_f16_f16", OperandElement::F16, emitMma16x8x16<NVVM::MMATypes::f16>),
-      mmaOfHalves("mma_16x8x16_f32_bf16_bf16", OperandElement::BF16, emitMma16x8x16<NVVM::MMATypes::bf16>),
+  };
+}
+
+/// Floats of 16 bits, whose weights are unpacked.
+static std::vector<MultiplyRow> halfRows() {
+  using enum OperandElement;
+  return {
+      mmaOfHalves("mma_16x8x16_f32_f16_f16", F16, emitMma16x8x16<NVVM::MMATypes::f16>),
+      mmaOfHalves("mma_16x8x16_f32_bf16_bf16", BF16, emitMma16x8x16<NVVM::MMATypes::bf16>),
       wgmmaOfRegisters<8, true>("wgmma_64x8x16_f32_f16_f16_via_registers", "wgmma.m64n8k16"),
       wgmmaOfRegisters<16, true>("wgmma_64x16x16_f32_f16_f16_via_registers", "wgmma.m64n16k16"),
       wgmmaOfRegisters<32, true>("wgmma_64x32x16_f32_f16_f16_via_registers", "wgmma.m64n32k16"),
@@ -292,6 +299,14 @@ ArrayRef<MultiplyRow> qlow::nvptxRows() {
       wgmmaOfRegisters<16, false>("wgmma_64x16x16_f32_bf16_bf16_via_registers", "wgmma.m64n16k16"),
       wgmmaOfRegisters<64, false>("wgmma_64x64x16_f32_bf16_bf16_via_registers", "wgmma.m64n64k16"),
       wgmmaOfRegisters<128, false>("wgmma_64x128x16_f32_bf16_bf16_via_registers", "wgmma.m64n128k16"),
+  };
+}
+
+/// Floats of 8 bits, their sums added up within the law's bound.
+static std::vector<MultiplyRow> smallFloatRows() {
+  using enum OperandElement;
+  constexpr auto we4m3 = NVVM::WGMMATypes::e4m3, we5m2 = NVVM::WGMMATypes::e5m2, wf32 = NVVM::WGMMATypes::f32;
+  return {
       mmaOfSmallFloats("mma_16x8x32_f32_e4m3_e4m3", E4M3, E4M3, emitMmaOfSmallFloats<E4M3, E4M3>),
       mmaOfSmallFloats("mma_16x8x32_f32_e4m3_e5m2", E4M3, E5M2, emitMmaOfSmallFloats<E4M3, E5M2>),
       mmaOfSmallFloats("mma_16x8x32_f32_e5m2_e4m3", E5M2, E4M3, emitMmaOfSmallFloats<E5M2, E4M3>),
@@ -324,6 +339,14 @@ ArrayRef<MultiplyRow> qlow::nvptxRows() {
                          emitWgmma<32, we5m2, we4m3, wf32>),
       wgmmaOfSmallFloats("wgmma_64x32x32_f32_e5m2_e5m2", "wgmma.m64n32k32", 32, E5M2, E5M2,
                          emitWgmma<32, we5m2, we5m2, wf32>),
+  };
+}
+
+/// The same summed by the unit alone.
+static std::vector<MultiplyRow> fastSmallFloatRows() {
+  using enum OperandElement;
+  constexpr auto we4m3 = NVVM::WGMMATypes::e4m3, we5m2 = NVVM::WGMMATypes::e5m2, wf32 = NVVM::WGMMATypes::f32;
+  return {
       fastWgmmaOfSmallFloats("wgmma_64x256x32_f32_e4m3_e4m3_via_long_sums", "wgmma.m64n256k32", 256, E4M3, E4M3,
                              emitWgmma<256, we4m3, we4m3, wf32>),
       fastWgmmaOfSmallFloats("wgmma_64x256x32_f32_e4m3_e5m2_via_long_sums", "wgmma.m64n256k32", 256, E4M3, E5M2,
@@ -340,10 +363,26 @@ ArrayRef<MultiplyRow> qlow::nvptxRows() {
                              emitWgmma<128, we5m2, we4m3, wf32>),
       fastWgmmaOfSmallFloats("wgmma_64x128x32_f32_e5m2_e5m2_via_long_sums", "wgmma.m64n128k32", 128, E5M2, E5M2,
                              emitWgmma<128, we5m2, we5m2, wf32>),
-      // Integer multiplies run at half rate.
-      scalar("mad_1x1x1_i32_s32_s32", "mad.lo.s32", OperandElement::S32, 2, emitMad),
-      scalar("fma_1x1x1_f32_f32_f32", "fma.rn.f32", OperandElement::F32, 1, emitFma),
   };
+}
+
+/// What any chip has.
+static std::vector<MultiplyRow> scalarRows() {
+  using enum OperandElement;
+  return {
+      // Integer multiplies run at half rate.
+      scalar("mad_1x1x1_i32_s32_s32", "mad.lo.s32", S32, 2, emitMad),
+      scalar("fma_1x1x1_f32_f32_f32", "fma.rn.f32", F32, 1, emitFma),
+  };
+}
+
+ArrayRef<MultiplyRow> qlow::nvptxRows() {
+  static const std::vector<MultiplyRow> kRows = [] {
+    std::vector<MultiplyRow> all;
+    for (auto part : {integerRows, halfRows, smallFloatRows, fastSmallFloatRows, scalarRows})
+      llvm::append_range(all, part());
+    return all;
+  }();
   return kRows;
 }
 

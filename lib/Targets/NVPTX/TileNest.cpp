@@ -110,9 +110,7 @@ int64_t TileNest::sharedBytes(RecipeAttr recipe, const MultiplyRow &row) {
 
 TileNest::TileNest(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, const MultiplyRow &row,
                    const Machine &machine)
-    : builder(builder), loc(op.getLoc()), index(builder, loc), i32(builder, loc, builder.getI32Type()),
-      i64(builder, loc, builder.getI64Type()), op(op), recipe(recipe), row(row), machine(machine),
-      rank(cast<ShapedType>(op.getOut().getType()).getRank()) {
+    : KernelBuilder(builder, op), recipe(recipe), row(row), machine(machine) {
   ArrayRef<int64_t> block = recipe.getTile("cta"), inner = recipe.getTile(innerLevel(row));
   tileM = block[0], tileN = block[1], tileK = block[2];
   innerM = inner[0], innerN = inner[1];
@@ -143,16 +141,10 @@ TileNest::TileNest(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, con
   }
   panelWidth = copiesRhs ? op.getPackedRhs()->getPanel() : tileN;
 
-  m = index.dim(op.getOut(), rank - 2);
   n = index.dim(op.getOut(), rank - 1);
   k = op.emitK(builder);
   staticK = constantOf(k);
   staticN = constantOf(n);
-  batchCount = index.constant(1);
-  for (int64_t dim = 0; dim < rank - 2; ++dim) {
-    batchSizes.push_back(index.dim(op.getOut(), dim));
-    batchCount = index.mul(batchCount, batchSizes.back());
-  }
 }
 
 /// Rows of a lane subtract zero points from each element; only sums of stored codes are corrected afterwards.
@@ -176,27 +168,8 @@ Value TileNest::emitSlotBytes() {
 // Building blocks
 //===----------------------------------------------------------------------===//
 
-Value TileNest::pointerOf(Value memref) {
-  Value address = memref::ExtractAlignedPointerAsIndexOp::create(builder, loc, memref);
-  auto type = LLVM::LLVMPointerType::get(builder.getContext(), static_cast<unsigned>(NVVM::NVVMMemorySpace::Global));
-  return LLVM::IntToPtrOp::create(builder, loc, type, i64.cast(address));
-}
-
-Value TileNest::offset(Value pointer, Value bytes) {
-  return LLVM::GEPOp::create(builder, loc, pointer.getType(), builder.getI8Type(), pointer, ValueRange{bytes});
-}
-
 Value TileNest::shared(Value stage, Value bytes) {
   return offset(sharedBase, i32.add(i32.mul(stage, stageBytes), bytes));
-}
-
-void TileNest::ifThen(Value condition, function_ref<void()> body) {
-  if (constantOf(condition).value_or(0))
-    return body();
-  OpBuilder::InsertionGuard guard(builder);
-  auto branch = scf::IfOp::create(builder, loc, condition, /*withElseRegion=*/false);
-  builder.setInsertionPointToStart(&branch.getThenRegion().front());
-  body();
 }
 
 Value TileNest::emitGuarded(Value condition, Type type, function_ref<Value()> inside) {

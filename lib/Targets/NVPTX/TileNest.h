@@ -29,14 +29,13 @@
 #ifndef QLOW_LIB_TARGETS_NVPTX_TILENEST_H
 #define QLOW_LIB_TARGETS_NVPTX_TILENEST_H
 
-#include "IndexBuilder.h"
-#include "qlow/Targets/Targets.h"
+#include "NVPTX/KernelBuilder.h"
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 
 namespace qlow {
 
-class TileNest {
+class TileNest : KernelBuilder {
 public:
   /// Bytes of an asynchronous copy, and what its addresses are multiples of.
   static constexpr int64_t kCopyBytes = 16;
@@ -222,23 +221,14 @@ private:
   mlir::Value emitResult(const OutputTile &block, mlir::Value sum, const HeldLine &held, const HeldLine &column);
   mlir::Value emitColumnSum(const OutputTile &block, mlir::Value column);
   int64_t columnsStoredTogether() const;
-  mlir::Value emitExtra(unsigned number, const OutputTile &block, mlir::Value row, mlir::Value column);
-  mlir::Value emitRegion(llvm::ArrayRef<mlir::Value> arguments);
   void emitStore(const OutputTile &block, mlir::Value row, mlir::Value column, llvm::ArrayRef<mlir::Value> results);
 
   // Building blocks
-  mlir::Value pointerOf(mlir::Value memref); ///< global memory
-  mlir::Value offset(mlir::Value pointer, mlir::Value bytes);
   mlir::Value shared(mlir::Value stage, mlir::Value bytes); ///< pointer into a stage's buffer
   void prepareThread(mlir::gpu::LaunchOp launch);
-  void ifThen(mlir::Value condition, llvm::function_ref<void()> body);
   /// The value of `inside` where the condition holds, else zero.
   mlir::Value emitGuarded(mlir::Value condition, mlir::Type type, llvm::function_ref<mlir::Value()> inside);
 
-  mlir::OpBuilder &builder;
-  mlir::Location loc;
-  IndexBuilder index, i32, i64;
-  MatmulKernelOp op;
   RecipeAttr recipe;
   const MultiplyRow &row;
   const Machine &machine;
@@ -248,10 +238,7 @@ private:
   bool copiesLhs, copiesRhs;
   Tile lhsTile, rhsTile;
   int64_t stageBytes;
-  int64_t rank;
-  mlir::Value m, n, k; ///< index
-  llvm::SmallVector<mlir::Value> batchSizes;
-  mlir::Value batchCount;
+  mlir::Value n, k; ///< index
   std::optional<int64_t> staticK, staticN;
   int64_t kTiles() const { return llvm::divideCeil(*staticK, tileK); }
 

@@ -14,7 +14,6 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "mlir/IR/IRMapping.h"
 
 using namespace mlir;
 using namespace qlow;
@@ -32,44 +31,19 @@ static int64_t codesUnderOneScale(MatmulKernelOp op) {
 }
 
 WeightOnly::WeightOnly(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, const MultiplyRow &row)
-    : builder(builder), loc(op.getLoc()), index(builder, loc), i32(builder, loc, builder.getI32Type()),
-      i64(builder, loc, builder.getI64Type()), op(op), recipe(recipe), row(row),
-      type(getQuantizedElement(op.getRhsType())), layout(*op.getPackedRhs(), sizeOf(op, false), sizeOf(op, true)),
-      decoder(builder, loc, *type.getFormat(), type.getZero(), row.lhs),
-      rank(cast<ShapedType>(op.getOut().getType()).getRank()), n(layout.n), k(layout.k),
-      scaledTogether(codesUnderOneScale(op)) {
-  m = index.dim(op.getOut(), rank - 2);
-  batchCount = index.constant(1);
-  for (int64_t dim = 0; dim < rank - 2; ++dim) {
-    batchSizes.push_back(index.dim(op.getOut(), dim));
-    batchCount = index.mul(batchCount, batchSizes.back());
-  }
-}
+    : KernelBuilder(builder, op), recipe(recipe), row(row), type(getQuantizedElement(op.getRhsType())),
+      layout(*op.getPackedRhs(), sizeOf(op, false), sizeOf(op, true)),
+      decoder(builder, loc, *type.getFormat(), type.getZero(), row.lhs), n(layout.n), k(layout.k),
+      scaledTogether(codesUnderOneScale(op)) {}
 
 //===----------------------------------------------------------------------===//
 // Building blocks
 //===----------------------------------------------------------------------===//
 
-Value WeightOnly::pointerOf(Value memref) {
-  Value address = memref::ExtractAlignedPointerAsIndexOp::create(builder, loc, memref);
-  auto pointer = LLVM::LLVMPointerType::get(builder.getContext(), static_cast<unsigned>(NVVM::NVVMMemorySpace::Global));
-  return LLVM::IntToPtrOp::create(builder, loc, pointer, i64.cast(address));
-}
-
-Value WeightOnly::offset(Value pointer, Value bytes) {
-  return LLVM::GEPOp::create(builder, loc, pointer.getType(), builder.getI8Type(), pointer, ValueRange{bytes});
-}
 Value WeightOnly::offset(Value pointer, int64_t bytes) {
   return bytes ? LLVM::GEPOp::create(builder, loc, pointer.getType(), builder.getI8Type(), pointer,
                                      ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(bytes)})
                : pointer;
-}
-
-void WeightOnly::ifThen(Value condition, function_ref<void()> body) {
-  OpBuilder::InsertionGuard guard(builder);
-  auto branch = scf::IfOp::create(builder, loc, condition, /*withElseRegion=*/false);
-  builder.setInsertionPointToStart(&branch.getThenRegion().front());
-  body();
 }
 
 Value WeightOnly::dynamicShared() {
@@ -240,24 +214,9 @@ Value WeightOnly::emitResult(Value sum, Value token, Value column) {
   if (decoder.factor() != 1)
     sum = arith::MulFOp::create(builder, loc, sum, f32(decoder.factor()));
   SmallVector<Value> arguments{sum};
-  for (auto [extra, map] : llvm::zip(op.getExtras(), op.getExtraMaps().getAsRange<AffineMapAttr>())) {
-    SmallVector<Value> indices;
-    for (AffineExpr expression : map.getValue().getResults()) {
-      auto dim = dyn_cast<AffineDimExpr>(expression);
-      int64_t at = dim ? dim.getPosition() : 0;
-      indices.push_back(!dim             ? index.constant(cast<AffineConstantExpr>(expression).getValue())
-                        : at == rank - 1 ? index.cast(column)
-                        : at == rank - 2 ? index.cast(token)
-                                         : batch[at]);
-    }
-    arguments.push_back(memref::LoadOp::create(builder, loc, extra, indices));
-  }
-  Block &region = op.getEpilogue().front();
-  IRMapping mapping;
-  mapping.map(region.getArguments(), arguments);
-  for (Operation &inner : region.without_terminator())
-    builder.clone(inner, mapping);
-  return mapping.lookupOrDefault(region.getTerminator()->getOperand(0));
+  for (unsigned number = 0, e = op.getExtras().size(); number < e; ++number)
+    arguments.push_back(emitExtra(number, batch, index.cast(token), index.cast(column)));
+  return emitRegion(arguments);
 }
 
 void WeightOnly::emitStore(ValueRange results, Value token, Value column) {

@@ -13,7 +13,7 @@
 #ifndef QLOW_LIB_TARGETS_NVPTX_WEIGHTONLY_H
 #define QLOW_LIB_TARGETS_NVPTX_WEIGHTONLY_H
 
-#include "IndexBuilder.h"
+#include "NVPTX/KernelBuilder.h"
 #include "qlow/Targets/Layout.h"
 #include "qlow/Targets/Targets.h"
 
@@ -75,7 +75,7 @@ private:
 };
 
 /// What schedules of one kernel share: its sizes, parts of the weight, and the way from sums to the result.
-class WeightOnly {
+class WeightOnly : protected KernelBuilder {
 public:
   WeightOnly(mlir::OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, const MultiplyRow &row);
 
@@ -104,26 +104,18 @@ protected:
   mlir::Value emitResult(mlir::Value sum, mlir::Value token, mlir::Value column);
   void emitStore(mlir::ValueRange results, mlir::Value token, mlir::Value column);
 
-  mlir::Value pointerOf(mlir::Value memref);
-  mlir::Value offset(mlir::Value pointer, mlir::Value bytes);
+  using KernelBuilder::offset;
   mlir::Value offset(mlir::Value pointer, int64_t bytes);
-  void ifThen(mlir::Value condition, llvm::function_ref<void()> body);
   mlir::Value dynamicShared();
   mlir::Value wordsOf(mlir::ValueRange words); ///< as a vector
   mlir::Value f32(double value);
 
-  mlir::OpBuilder &builder;
-  mlir::Location loc;
-  IndexBuilder index, i32, i64;
-  MatmulKernelOp op;
   RecipeAttr recipe;
   const MultiplyRow &row;
   QType type;
   Layout layout;
   FragmentDecoder decoder;
-  int64_t rank, n, k, scaledTogether;
-  mlir::Value m, batchCount; ///< index
-  llvm::SmallVector<mlir::Value> batchSizes;
+  int64_t n, k, scaledTogether;
 
   // Inside the launch.
   mlir::Value thread, lane, warp, m32;

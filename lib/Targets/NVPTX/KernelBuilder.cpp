@@ -1,0 +1,68 @@
+//===- KernelBuilder.cpp - what schedules build kernels with ----------------===//
+//
+// See KernelBuilder.h. Must not know of tiles, hops or threads.
+//
+//===----------------------------------------------------------------------===//
+
+#include "NVPTX/KernelBuilder.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/IRMapping.h"
+
+using namespace mlir;
+using namespace qlow;
+
+KernelBuilder::KernelBuilder(OpBuilder &builder, MatmulKernelOp op)
+    : builder(builder), loc(op.getLoc()), index(builder, loc), i32(builder, loc, builder.getI32Type()),
+      i64(builder, loc, builder.getI64Type()), op(op), rank(cast<ShapedType>(op.getOut().getType()).getRank()),
+      m(index.dim(op.getOut(), rank - 2)), batchCount(index.constant(1)) {
+  for (int64_t dim = 0; dim < rank - 2; ++dim) {
+    batchSizes.push_back(index.dim(op.getOut(), dim));
+    batchCount = index.mul(batchCount, batchSizes.back());
+  }
+}
+
+Value KernelBuilder::pointerOf(Value memref) {
+  Value address = memref::ExtractAlignedPointerAsIndexOp::create(builder, loc, memref);
+  auto type = LLVM::LLVMPointerType::get(builder.getContext(), static_cast<unsigned>(NVVM::NVVMMemorySpace::Global));
+  return LLVM::IntToPtrOp::create(builder, loc, type, i64.cast(address));
+}
+
+Value KernelBuilder::offset(Value pointer, Value bytes) {
+  return LLVM::GEPOp::create(builder, loc, pointer.getType(), builder.getI8Type(), pointer, ValueRange{bytes});
+}
+
+void KernelBuilder::ifThen(Value condition, function_ref<void()> body) {
+  if (getConstantIntValue(OpFoldResult(condition)).value_or(0))
+    return body();
+  OpBuilder::InsertionGuard guard(builder);
+  auto branch = scf::IfOp::create(builder, loc, condition, /*withElseRegion=*/false);
+  builder.setInsertionPointToStart(&branch.getThenRegion().front());
+  body();
+}
+
+Value KernelBuilder::emitExtra(unsigned number, ValueRange batch, Value row, Value column) {
+  AffineMap map = cast<AffineMapAttr>(op.getExtraMaps()[number]).getValue();
+  SmallVector<Value> indices;
+  for (AffineExpr result : map.getResults()) {
+    auto dim = dyn_cast<AffineDimExpr>(result);
+    unsigned at = dim ? dim.getPosition() : 0;
+    indices.push_back(!dim             ? index.constant(cast<AffineConstantExpr>(result).getValue())
+                      : at == rank - 1 ? column
+                      : at == rank - 2 ? row
+                                       : batch[at]);
+  }
+  return memref::LoadOp::create(builder, loc, op.getExtras()[number], indices);
+}
+
+Value KernelBuilder::emitRegion(ArrayRef<Value> arguments) {
+  Block &region = op.getEpilogue().front();
+  IRMapping mapping;
+  mapping.map(region.getArguments(), arguments);
+  for (Operation &inner : region.without_terminator())
+    builder.clone(inner, mapping);
+  return mapping.lookupOrDefault(region.getTerminator()->getOperand(0));
+}

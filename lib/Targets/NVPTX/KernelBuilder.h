@@ -1,0 +1,41 @@
+//===- KernelBuilder.h - what schedules build kernels with ------*- C++ -*-===//
+//
+// The sizes of one matmul kernel, addresses in the device's memory, and the way from a sum through the epilogue region:
+// the same in every schedule of this family.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef QLOW_LIB_TARGETS_NVPTX_KERNELBUILDER_H
+#define QLOW_LIB_TARGETS_NVPTX_KERNELBUILDER_H
+
+#include "IndexBuilder.h"
+#include "qlow/Targets/Targets.h"
+
+namespace qlow {
+
+class KernelBuilder {
+protected:
+  /// Emits the sizes.
+  KernelBuilder(mlir::OpBuilder &builder, MatmulKernelOp op);
+
+  mlir::Value pointerOf(mlir::Value memref); ///< global memory
+  mlir::Value offset(mlir::Value pointer, mlir::Value bytes);
+  void ifThen(mlir::Value condition, llvm::function_ref<void()> body);
+  /// One scalar of an extra operand. All are index, and null where the extra does not depend on them.
+  mlir::Value emitExtra(unsigned number, mlir::ValueRange batch, mlir::Value row, mlir::Value column);
+  /// What the epilogue region makes of a sum and the extras' scalars.
+  mlir::Value emitRegion(llvm::ArrayRef<mlir::Value> arguments);
+
+  mlir::OpBuilder &builder;
+  mlir::Location loc;
+  IndexBuilder index, i32, i64;
+  MatmulKernelOp op;
+  int64_t rank;
+  mlir::Value m; ///< index
+  llvm::SmallVector<mlir::Value> batchSizes;
+  mlir::Value batchCount;
+};
+
+} // namespace qlow
+
+#endif // QLOW_LIB_TARGETS_NVPTX_KERNELBUILDER_H
