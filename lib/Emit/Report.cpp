@@ -28,6 +28,7 @@ struct Entry {
   RecipeAttr recipe;
   DictionaryAttr figures;
   SmallVector<StringRef> declined;
+  ArrayAttr candidates; ///< the other recipes that were possible
 };
 } // namespace
 
@@ -42,11 +43,11 @@ static FailureOr<Entry> readEntry(ModuleOp module, Attribute attribute) {
   auto lhs = dictionary.getAs<TypeAttr>("lhs"), rhs = dictionary.getAs<TypeAttr>("rhs");
   auto typicalM = dictionary.getAs<FloatAttr>("typical_m"), cycles = dictionary.getAs<FloatAttr>("cycles"),
        seconds = dictionary.getAs<FloatAttr>("seconds");
-  auto declined = dictionary.getAs<ArrayAttr>("declined");
+  auto declined = dictionary.getAs<ArrayAttr>("declined"), candidates = dictionary.getAs<ArrayAttr>("candidates");
   auto recipe = dictionary.getAs<RecipeAttr>("recipe");
   auto figures = dictionary.getAs<DictionaryAttr>("figures");
-  if (!loc || !shape || shape.size() != 3 || !lhs || !rhs || !typicalM || !cycles || !seconds || !declined || !recipe ||
-      !figures)
+  if (!loc || !shape || shape.size() != 3 || !lhs || !rhs || !typicalM || !cycles || !seconds || !declined ||
+      !candidates || !recipe || !figures)
     return malformed();
   for (StringRef key : {"op", "row", "instruction", "emulation", "right_side", "limit"})
     if (!text(key))
@@ -66,7 +67,8 @@ static FailureOr<Entry> readEntry(ModuleOp module, Attribute attribute) {
               seconds.getValueAsDouble(),
               recipe,
               figures,
-              {}};
+              {},
+              candidates};
   auto element = [](TypeAttr type) {
     std::string result;
     llvm::raw_string_ostream(result) << cast<ShapedType>(type.getValue()).getElementType();
@@ -167,6 +169,25 @@ FailureOr<std::string> qlow::writeReport(ModuleOp module) {
   return text;
 }
 
+static std::string textOf(RecipeAttr recipe) {
+  std::string text;
+  llvm::raw_string_ostream(text) << recipe;
+  return text;
+}
+
+static FailureOr<llvm::json::Array> candidatesOf(ModuleOp module, const Entry &entry) {
+  llvm::json::Array candidates;
+  for (Attribute attribute : entry.candidates) {
+    auto candidate = dyn_cast<DictionaryAttr>(attribute);
+    auto recipe = candidate ? candidate.getAs<StringAttr>("recipe") : StringAttr();
+    auto seconds = candidate ? candidate.getAs<FloatAttr>("seconds") : FloatAttr();
+    if (!recipe || !seconds)
+      return module.emitError("expected 'qlow.report' as qlow-select-recipes writes it");
+    candidates.push_back(llvm::json::Object{{"recipe", recipe.getValue()}, {"seconds", seconds.getValueAsDouble()}});
+  }
+  return candidates;
+}
+
 FailureOr<std::string> qlow::writeReportJson(ModuleOp module) {
   FailureOr<std::vector<Entry>> entries = readReport(module);
   if (failed(entries))
@@ -179,6 +200,9 @@ FailureOr<std::string> qlow::writeReportJson(ModuleOp module) {
       auto [row, reason] = text.split(": ");
       declined.push_back(llvm::json::Object{{"row", row}, {"reason", reason}});
     }
+    FailureOr<llvm::json::Array> candidates = candidatesOf(module, entry);
+    if (failed(candidates))
+      return failure();
     llvm::json::Array tiles;
     for (LevelAttr level : entry.recipe.getTiles())
       tiles.push_back(llvm::json::Object{{"at", level.getAt()}, {"sizes", llvm::json::Array(level.getTile())}});
@@ -203,6 +227,8 @@ FailureOr<std::string> qlow::writeReportJson(ModuleOp module) {
                                        {"typical_m", entry.typicalM},
                                        {"cycles", entry.cycles},
                                        {"seconds", entry.seconds},
+                                       {"recipe", textOf(entry.recipe)},
+                                       {"candidates", std::move(*candidates)},
                                        {"declined", std::move(declined)}});
   }
   return llvm::formatv("{0:2}\n", llvm::json::Value(std::move(array))).str();

@@ -226,6 +226,27 @@ static std::string describeRightSide(const Candidate &chosen, ArrayRef<Candidate
   return text;
 }
 
+/// The ways to compute it that were not chosen, cheapest first: recipes, as text since they are only read by people and
+/// tools, and their seconds.
+static ArrayAttr describeOthers(const Candidate &chosen, ArrayRef<Candidate> all, const Machine &machine) {
+  Builder builder(chosen.recipe.getContext());
+  SmallVector<const Candidate *> others;
+  for (const Candidate &candidate : all)
+    if (candidate.declined.empty() && candidate.recipe && candidate.recipe != chosen.recipe)
+      others.push_back(&candidate);
+  llvm::sort(others, [](const Candidate *a, const Candidate *b) {
+    return std::pair(wholeKey(*a), a) < std::pair(wholeKey(*b), b); // equal keys stay in order
+  });
+  return builder.getArrayAttr(llvm::map_to_vector(others, [&](const Candidate *other) -> Attribute {
+    double cycles = other->cycles + (other->packsOnce ? 0 : other->packingCycles);
+    std::string recipe;
+    llvm::raw_string_ostream(recipe) << other->recipe;
+    return builder.getDictionaryAttr(
+        {builder.getNamedAttr("recipe", builder.getStringAttr(recipe)),
+         builder.getNamedAttr("seconds", builder.getF64FloatAttr(cycles / (machine.clockGHz * 1e9)))});
+  }));
+}
+
 /// One entry of the module's report: what computes the op where M is large, at what cost, and why each other row was
 /// not taken. `numUses` matmuls read its right side.
 static DictionaryAttr describe(MatmulOp op, const Candidate &last, ArrayRef<Candidate> all, size_t numUses,
@@ -254,6 +275,7 @@ static DictionaryAttr describe(MatmulOp op, const Candidate &last, ArrayRef<Cand
   add("limit", builder.getStringAttr(resourceName(last.limit)));
   add("cycles", builder.getF64FloatAttr(cycles));
   add("seconds", builder.getF64FloatAttr(cycles / (machine.clockGHz * 1e9)));
+  add("candidates", describeOthers(last, all, machine));
   SmallVector<Attribute> declined;
   for (const Candidate &candidate : all) {
     // A row that could be taken in several ways is named once, the chosen one where it has a way that was closed.

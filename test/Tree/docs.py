@@ -35,7 +35,7 @@ def run(document, copy, command):
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", command], cwd=copy, capture_output=True, text=True)
     if done.returncode:
         bad.append(f"{document.name}: '{command}' fails:\n{done.stdout}{done.stderr}")
-    outputs = re.findall(r"(?:-o|--json=|--explain=)\s*(\S+)", command)
+    outputs = re.findall(r"(?<!\S)(?:-o |--json=|--explain=)\s*(\S+)", command)
     bad.extend(f"{document.name}: '{command}' leaves no {name}" for name in outputs if not (copy / name).exists())
 
 
