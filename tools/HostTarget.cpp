@@ -29,8 +29,8 @@ static std::string hostTarget() {
     // It fits where its objects' CPU check passes. Other features are no bits of a processor: LLVM lists what every
     // machine of the triple has, and permissions such as evex512, for some hosts and not for others.
     bool fits = llvm::Triple(machine.triple).getArch() == llvm::Triple(triple).getArch() &&
-                llvm::all_of((*target)->family().cpuidBits(machine),
-                             [&](const CpuidBit &bit) { return features.lookup(bit.feature); });
+                llvm::all_of((*target)->family().checkedFeatures(machine),
+                             [&](StringRef feature) { return features.lookup(feature); });
     size_t count = 2 * machine.features.size() + (machine.tune == llvm::sys::getHostCPUName());
     if (fits && count > most) {
       most = count;

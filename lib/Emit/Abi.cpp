@@ -99,8 +99,8 @@ bool AbiFunction::mayBeTooLarge(const AbiField &field) const {
 void AbiModule::setTarget(const Target &compiledFor, const Target &host) {
   target = compiledFor.machine().name;
   cpuFeatures.clear();
-  for (const CpuidBit &bit : host.family().cpuidBits(host.machine()))
-    cpuFeatures.push_back(bit.feature.str());
+  for (StringRef feature : host.family().checkedFeatures(host.machine()))
+    cpuFeatures.push_back(feature.str());
 }
 
 bool AbiModule::isOnDevice() const {

@@ -561,7 +561,7 @@ struct BuildEntries : qlow::impl::BuildEntriesBase<BuildEntries> {
       return signalPassFailure();
     ImplicitLocOpBuilder b(module.getLoc(), &getContext());
     b.setInsertionPointToEnd(module.getBody());
-    buildCheckCpu(b, abi->prefix, host->family().cpuidBits(host->machine()));
+    buildCheckCpu(b, abi->prefix, *host);
     buildStrerror(b, *abi);
     if (openmp)
       buildOpenmp(b, abi->prefix);

@@ -28,64 +28,20 @@ static LLVM::LLVMPointerType pointer(ImplicitLocOpBuilder &b) { return LLVM::LLV
 // check_cpu
 //===----------------------------------------------------------------------===//
 
-/// The four registers of cpuid(leaf, subleaf).
-static std::array<Value, 4> emitCpuid(ImplicitLocOpBuilder &b, uint32_t leaf, uint32_t subleaf) {
-  Type i32 = b.getI32Type();
-  auto type = LLVM::LLVMStructType::getLiteral(b.getContext(), {i32, i32, i32, i32});
-  Value registers =
-      LLVM::InlineAsmOp::create(b, TypeRange(type),
-                                ValueRange{constantInt(b, i32, int32_t(leaf)), constantInt(b, i32, int32_t(subleaf))},
-                                "cpuid", "={ax},={bx},={cx},={dx},{ax},{cx}", /*has_side_effects=*/true,
-                                /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None, nullptr, nullptr)
-          .getRes();
-  std::array<Value, 4> result;
-  for (int64_t i = 0; i < 4; ++i)
-    result[i] = LLVM::ExtractValueOp::create(b, registers, i);
-  return result;
-}
-
-/// Whether all bits of `mask` are set in `value`, as i1.
-static Value hasAll(ImplicitLocOpBuilder &b, Value value, uint32_t mask) {
-  Value bits = constantInt(b, b.getI32Type(), int32_t(mask));
-  return LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::eq, LLVM::AndOp::create(b, value, bits), bits);
-}
-
-/// Whether cpuid reports every bit. Leaves above the greatest one return other leaves' registers, so that is asked
-/// first.
-static Value emitCpuidChecks(ImplicitLocOpBuilder &b, ArrayRef<CpuidBit> bits) {
-  std::map<std::pair<uint32_t, uint32_t>, std::array<uint32_t, 4>> masks;
-  for (const CpuidBit &bit : bits)
-    masks[{bit.leaf, bit.subleaf}][bit.reg] |= 1u << bit.bit;
-  auto atLeast = [&](Value value, uint32_t bound) {
-    return LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::uge, value, constantInt(b, b.getI32Type(), int32_t(bound)));
-  };
-  Value ok = constantInt(b, b.getI1Type(), 1);
-  for (auto &[leaf, mask] : masks) {
-    ok = LLVM::AndOp::create(b, ok, atLeast(emitCpuid(b, leaf.first & 0x80000000u, 0)[0], leaf.first));
-    if (leaf.second)
-      ok = LLVM::AndOp::create(b, ok, atLeast(emitCpuid(b, leaf.first, 0)[0], leaf.second));
-    std::array<Value, 4> registers = emitCpuid(b, leaf.first, leaf.second);
-    for (auto [value, bits] : llvm::zip(registers, mask))
-      if (bits)
-        ok = LLVM::AndOp::create(b, ok, hasAll(b, value, bits));
-  }
-  return ok;
-}
-
-void qlow::buildCheckCpu(ImplicitLocOpBuilder &b, StringRef prefix, ArrayRef<CpuidBit> bits) {
+void qlow::buildCheckCpu(ImplicitLocOpBuilder &b, StringRef prefix, const Target &target) {
   OpBuilder::InsertionGuard guard(b);
   Type i32 = b.getI32Type();
   std::string stateName = (prefix + ".cpu").str();
-  if (!bits.empty())
+  bool asks = !target.family().checkedFeatures(target.machine()).empty();
+  if (asks)
     LLVM::GlobalOp::create(b, i32, /*isConstant=*/false, LLVM::Linkage::Internal, stateName, b.getI32IntegerAttr(0));
   auto func = startFunction(b, (prefix + "_check_cpu").str(), i32, {});
-  if (bits.empty()) {
+  if (!asks) {
     LLVM::ReturnOp::create(b, constantInt(b, i32, 0));
     return;
   }
   // The answer is kept as code + 1, 0 before the first call. Threads that race write the same value.
-  Block *ask = func.addBlock(), *askSystem = func.addBlock(), *keep = func.addBlock(), *done = func.addBlock();
-  keep->addArgument(i32, b.getLoc());
+  Block *ask = func.addBlock(), *done = func.addBlock();
   done->addArgument(i32, b.getLoc());
   Value state = LLVM::AddressOfOp::create(b, pointer(b), stateName);
   Value known = LLVM::LoadOp::create(b, i32, state, 4, false, false, false, false, LLVM::AtomicOrdering::monotonic);
@@ -93,30 +49,11 @@ void qlow::buildCheckCpu(ImplicitLocOpBuilder &b, StringRef prefix, ArrayRef<Cpu
   Value isKnown = LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::ne, known, zero);
   LLVM::CondBrOp::create(b, isKnown, done, ValueRange(known), ask, ValueRange());
 
-  uint32_t systemState = 0;
-  for (const CpuidBit &bit : bits)
-    systemState |= bit.state;
   b.setInsertionPointToStart(ask);
-  SmallVector<CpuidBit> all(bits);
-  if (systemState) // OSXSAVE: without it xgetbv is an illegal instruction.
-    all.push_back({"osxsave", 1, 0, CpuidBit::Ecx, 27, 0});
-  LLVM::CondBrOp::create(b, emitCpuidChecks(b, all), askSystem, ValueRange(), keep, ValueRange(lacks));
-
-  b.setInsertionPointToStart(askSystem);
-  Value ok = constantInt(b, b.getI1Type(), 1);
-  if (systemState) {
-    auto type = LLVM::LLVMStructType::getLiteral(b.getContext(), {i32, i32});
-    Value registers =
-        LLVM::InlineAsmOp::create(b, TypeRange(type), ValueRange(constantInt(b, i32, 0)), "xgetbv", "={ax},={dx},{cx}",
-                                  true, false, LLVM::tailcallkind::TailCallKind::None, nullptr, nullptr)
-            .getRes();
-    ok = hasAll(b, LLVM::ExtractValueOp::create(b, registers, 0), systemState);
-  }
-  LLVM::BrOp::create(b, ValueRange(LLVM::SelectOp::create(b, ok, one, lacks)), keep);
-
-  b.setInsertionPointToStart(keep);
-  LLVM::StoreOp::create(b, keep->getArgument(0), state, 4, false, false, false, LLVM::AtomicOrdering::monotonic);
-  LLVM::BrOp::create(b, ValueRange(keep->getArgument(0)), done);
+  Value ok = target.family().emitFeatureCheck(b, target.machine());
+  Value answer = LLVM::SelectOp::create(b, ok, one, lacks);
+  LLVM::StoreOp::create(b, answer, state, 4, false, false, false, LLVM::AtomicOrdering::monotonic);
+  LLVM::BrOp::create(b, ValueRange(answer), done);
   b.setInsertionPointToStart(done);
   LLVM::ReturnOp::create(b, LLVM::SubOp::create(b, done->getArgument(0), one));
 }

@@ -21,8 +21,9 @@ mlir::LLVM::LLVMFuncOp startFunction(mlir::ImplicitLocOpBuilder &b, llvm::String
 
 mlir::Value constantInt(mlir::ImplicitLocOpBuilder &b, mlir::Type type, int64_t value);
 
-/// `int <prefix>_check_cpu(void)`: asks the processor once, remembers, and returns AbiCode::Cpu if a bit is missing.
-void buildCheckCpu(mlir::ImplicitLocOpBuilder &b, llvm::StringRef prefix, llvm::ArrayRef<CpuidBit> bits);
+/// `int <prefix>_check_cpu(void)`: asks as the target's family does, once, remembers, and returns AbiCode::Cpu if a
+/// feature is missing.
+void buildCheckCpu(mlir::ImplicitLocOpBuilder &b, llvm::StringRef prefix, const Target &target);
 
 /// `const char *<prefix>_strerror(int)`.
 void buildStrerror(mlir::ImplicitLocOpBuilder &b, const AbiModule &abi);

@@ -12,6 +12,7 @@
 #include "qlow/Dialect/Dialect.h"
 
 #include "mlir/IR/Builders.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/IR/PatternMatch.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringRef.h"
@@ -113,15 +114,6 @@ struct MultiplyRow {
 /// Least and greatest integer of an element.
 std::pair<int32_t, int32_t> elementRange(OperandElement element);
 
-/// A processor feature that compiled code checks before it runs; `state`: bits of XCR0 the system must have set.
-struct CpuidBit {
-  llvm::StringRef feature;
-  uint32_t leaf, subleaf;
-  enum Register { Eax, Ebx, Ecx, Edx } reg;
-  unsigned bit;
-  uint32_t state;
-};
-
 //===----------------------------------------------------------------------===//
 // Selection
 //===----------------------------------------------------------------------===//
@@ -213,8 +205,13 @@ public:
     static constexpr int64_t kBounds[] = {1};
     return kBounds;
   }
-  /// Feature checks for the entry; empty where the family's code runs on any machine of the triple.
-  virtual std::vector<CpuidBit> cpuidBits(const Machine &machine) const { return {}; }
+  /// Features of the machine that a program has to ask for before it runs the family's code; empty where any machine of
+  /// the triple has them.
+  virtual std::vector<llvm::StringRef> checkedFeatures(const Machine &machine) const { return {}; }
+  /// Asks the processor and its system for all of them: an i1. The builder is at the end of a block of an LLVM
+  /// function, which runs on any machine of the triple; it is left at the end of the block that has the answer. Not
+  /// called where there is nothing to ask for.
+  virtual mlir::Value emitFeatureCheck(mlir::ImplicitLocOpBuilder &builder, const Machine &machine) const { return {}; }
   /// A feature of the machine that no check can ask for and that not every machine of the triple has; empty if none.
   virtual llvm::StringRef uncheckedFeature(const Machine &machine) const { return {}; }
 };
