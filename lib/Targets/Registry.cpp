@@ -32,6 +32,11 @@ std::vector<StringRef> Target::names() {
   return result;
 }
 
+ArrayRef<const Family *> qlow::families() {
+  static const Family *const kFamilies[] = {&genericFamily(), &x86Family(), &nvptxFamily()};
+  return kFamilies;
+}
+
 static Expected<std::string> registeredText(StringRef name) {
   for (const Description &description : kDescriptions)
     if (description.name == name)
@@ -83,14 +88,14 @@ Expected<std::shared_ptr<const Target>> Target::find(StringRef nameOrPath) {
     return machine.takeError();
   auto target = std::make_shared<Target>();
   target->description = std::move(*machine);
-  for (const Family *family : {&genericFamily(), &x86Family(), &nvptxFamily()})
+  for (const Family *family : families())
     if (family->name() == target->description.family)
       target->kind = family;
   if (!target->kind)
-    return createStringError(formatv("{0}: unknown family \"{1}\"; known: {2}, {3}, {4}", file,
-                                     target->description.family, genericFamily().name(), x86Family().name(),
-                                     nvptxFamily().name())
-                                 .str());
+    return createStringError(
+        formatv("{0}: unknown family \"{1}\"; known: {2}", file, target->description.family,
+                join(map_range(families(), [](const Family *family) { return family->name(); }), ", "))
+            .str());
   if (StringRef feature = target->kind->uncheckedFeature(target->description); !feature.empty())
     return createStringError(
         formatv("{0}: family \"{1}\" does not know how a program asks for feature \"{2}\", so code "

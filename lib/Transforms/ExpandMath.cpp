@@ -152,8 +152,8 @@ void qlow::populateArithmeticExpansions(RewritePatternSet &patterns, bool hasFma
 //===----------------------------------------------------------------------===//
 
 namespace {
-/// Upstream's lowering of kernels makes calls of NVIDIA's library of these, and refuses LLVM's own operations for them;
-/// it leaves calls of LLVM's intrinsics, which are instructions of the chip, alone.
+/// Upstream's lowering of kernels makes calls of a library of these, which no device has, and refuses LLVM's own
+/// operations for them; it leaves calls of LLVM's intrinsics, which are instructions there, alone.
 template <typename Op> struct CallIntrinsic : OpRewritePattern<Op> {
   CallIntrinsic(MLIRContext *context, StringRef name) : OpRewritePattern<Op>(context), name(name) {}
   LogicalResult matchAndRewrite(Op op, PatternRewriter &rewriter) const override {

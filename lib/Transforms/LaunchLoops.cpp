@@ -27,9 +27,6 @@ namespace qlow {
 using namespace mlir;
 using namespace qlow;
 
-/// Threads of a block: few enough that any kernel's registers suffice, enough to hide the latency of memory.
-static constexpr int64_t kThreads = 256;
-
 static Value constantIndex(OpBuilder &builder, Location loc, int64_t value) {
   return arith::ConstantIndexOp::create(builder, loc, value);
 }
@@ -62,8 +59,9 @@ static void makeSequential(scf::ParallelOp loop) {
   loop.erase();
 }
 
-/// Replaces the loop by a launch with a thread for each iteration, the last dimension's side by side.
-static void launchParallel(scf::ParallelOp loop) {
+/// Replaces the loop by a launch with a thread for each iteration, the last dimension's side by side, in blocks of so
+/// many threads.
+static void launchParallel(scf::ParallelOp loop, int64_t threads) {
   SmallVector<scf::ParallelOp> inner;
   loop.getBody()->walk([&](scf::ParallelOp nested) { inner.push_back(nested); });
   llvm::for_each(inner, makeSequential);
@@ -78,9 +76,9 @@ static void launchParallel(scf::ParallelOp loop) {
     counts.push_back(builder.createOrFold<arith::CeilDivUIOp>(loc, extent, step));
     total = builder.createOrFold<arith::MulIOp>(loc, total, counts.back());
   }
-  Value blocks = builder.createOrFold<arith::CeilDivUIOp>(loc, total, constantIndex(builder, loc, kThreads));
-  gpu::LaunchOp launch = startLaunch(builder, loc, blocks, kThreads);
-  Value number = arith::MulIOp::create(builder, loc, launch.getBlockIds().x, constantIndex(builder, loc, kThreads));
+  Value blocks = builder.createOrFold<arith::CeilDivUIOp>(loc, total, constantIndex(builder, loc, threads));
+  gpu::LaunchOp launch = startLaunch(builder, loc, blocks, threads);
+  Value number = arith::MulIOp::create(builder, loc, launch.getBlockIds().x, constantIndex(builder, loc, threads));
   number = arith::AddIOp::create(builder, loc, number, launch.getThreadIds().x);
   Value isThere = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ult, number, total);
   auto branch = scf::IfOp::create(builder, loc, isThere, /*withElseRegion=*/false);
@@ -153,7 +151,7 @@ namespace {
 /// Turns one function's loops into launches.
 class Launcher {
 public:
-  explicit Launcher(func::FuncOp function) : function(function) {}
+  Launcher(func::FuncOp function, int64_t threads) : function(function), threads(threads) {}
   LogicalResult run();
   unsigned numLaunches = 0;
 
@@ -164,6 +162,7 @@ private:
   LogicalResult checkUnchanged(memref::LoadOp load, gpu::LaunchOp launch);
 
   func::FuncOp function;
+  int64_t threads; ///< of a block
   /// Loads outside of launches and what is computed from them.
   llvm::SetVector<Operation *> loaded;
 };
@@ -199,10 +198,10 @@ LogicalResult Launcher::launchBlock(Block &block) {
     next = current->getNextNode();
     Operation &op = *current;
     if (auto copy = dyn_cast<memref::CopyOp>(op)) {
-      launchParallel(copyAsLoop(copy));
+      launchParallel(copyAsLoop(copy), threads);
       ++numLaunches;
     } else if (auto loop = dyn_cast<scf::ParallelOp>(op); loop && loop.getInitVals().empty()) {
-      launchParallel(loop);
+      launchParallel(loop, threads);
       ++numLaunches;
     } else if (isa<gpu::LaunchOp, MatmulKernelOp>(op)) {
       continue;
@@ -329,7 +328,7 @@ struct LaunchLoops : qlow::impl::LaunchLoopsBase<LaunchLoops> {
     for (auto function : llvm::to_vector(getOperation().getOps<func::FuncOp>())) {
       if (function.isPrivate() || function.isExternal())
         continue;
-      Launcher launcher(function);
+      Launcher launcher(function, (*found)->family().launchFacts((*found)->machine()).block);
       if (failed(launcher.run()))
         return signalPassFailure();
       numLaunches += launcher.numLaunches;

@@ -29,14 +29,10 @@ namespace qlow {
 using namespace mlir;
 using namespace qlow;
 
-static constexpr int64_t kThreads = 256;
-static constexpr int64_t kWarp = 32;
-/// A warp takes a row that is known to be no longer, else a block does; fewer lanes take one that leaves them little.
-static constexpr int64_t kWarpRow = 1024;
-static constexpr int64_t kLaneElements = 16;
-/// Neighbours in a row that a thread works on together are loaded by one instruction of so many bytes at most, which
-/// all buffers are aligned to.
-static constexpr int64_t kVectorBytes = 16;
+/// A subgroup takes a row that is known to be no longer, else a block does; fewer threads take one that leaves them
+/// little.
+static constexpr int64_t kSubgroupRow = 1024;
+static constexpr int64_t kThreadElements = 16;
 
 //===----------------------------------------------------------------------===//
 // The launch
@@ -45,8 +41,8 @@ static constexpr int64_t kVectorBytes = 16;
 namespace {
 class RowLaunch {
 public:
-  RowLaunch(const RowGroup &group)
-      : group(group), builder(group.loops.back().loop), loc(builder.getInsertionPoint()->getLoc()) {}
+  RowLaunch(const RowGroup &group, const LaunchFacts &facts)
+      : group(group), facts(facts), builder(group.loops.back().loop), loc(builder.getInsertionPoint()->getLoc()) {}
   void emit();
 
 private:
@@ -75,7 +71,8 @@ private:
   /// Makes the row's threads wait for each other where the loop touches what others wrote, or writes what they read.
   void emitBarrierBefore(const RowLoop &each);
 
-  /// Neighbours that a thread works on together in the loop, where `size` says how many elements there are.
+  /// Neighbours that a thread works on together in the loop, where `size` says how many elements there are: one
+  /// instruction loads them.
   int64_t countTogether(scf::ParallelOp loop, Value size);
   /// Runs body(numbers) for all numbers below `size`, spread over the row's threads, some neighbours at a time. Carries
   /// as many of each value, side by side, and returns them.
@@ -91,9 +88,10 @@ private:
   Value reduceThreads(const Accumulator &accumulator, Value value);
 
   const RowGroup &group;
+  const LaunchFacts facts;
   OpBuilder builder;
   Location loc;
-  int64_t rowThreads = kThreads;
+  int64_t rowThreads = 0;
   Value thread;     ///< of the row
   Value inBlock;    ///< thread of the block
   Value isThere;    ///< whether there is a row for this thread; else it goes along with the last one, and does nothing
@@ -122,12 +120,12 @@ int64_t RowLaunch::longestRow() {
   int64_t longest = 1;
   auto sizeOf = [](Value value) {
     APInt size;
-    return matchPattern(value, m_ConstantInt(&size)) ? size.getSExtValue() : kWarpRow + 1;
+    return matchPattern(value, m_ConstantInt(&size)) ? size.getSExtValue() : kSubgroupRow + 1;
   };
   for (const RowLoop &each : group.loops) {
     int64_t size = each.reduction ? sizeOf(each.reduction->loop.getUpperBound()) : each.split;
     for (Value bound : each.elementSizes(group.rank))
-      size = std::min(size * sizeOf(bound), kWarpRow + 1);
+      size = std::min(size * sizeOf(bound), kSubgroupRow + 1);
     longest = std::max(longest, size);
   }
   return longest;
@@ -157,7 +155,7 @@ int64_t RowLaunch::countTogether(scf::ParallelOp loop, Value size) {
     Type element = cast<MemRefType>(buffer.getType()).getElementType();
     widest = std::max<int64_t>(widest, llvm::divideCeil(element.isIndex() ? 64 : element.getIntOrFloatBitWidth(), 8));
   });
-  int64_t together = std::clamp<int64_t>(kVectorBytes / widest, 1, 8);
+  int64_t together = std::clamp<int64_t>(facts.loadBytes / widest, 1, 8);
   APInt known;
   if (matchPattern(size, m_ConstantInt(&known)))
     while (together > 1 && rowThreads * together > known.getSExtValue())
@@ -399,30 +397,30 @@ Value RowLaunch::combine(const Accumulator &accumulator, Value a, Value b) {
 Value RowLaunch::reduceThreads(const Accumulator &accumulator, Value value) {
   auto reduceLanes = [&](Value of, int64_t lanes) {
     for (int64_t distance = lanes / 2; distance > 0; distance /= 2) {
-      auto other = gpu::ShuffleOp::create(builder, loc, of, distance, kWarp, gpu::ShuffleMode::XOR);
+      auto other = gpu::ShuffleOp::create(builder, loc, of, distance, facts.subgroup, gpu::ShuffleMode::XOR);
       of = combine(accumulator, of, other.getShuffleResult());
     }
     return of;
   };
-  value = reduceLanes(value, std::min(rowThreads, kWarp));
-  if (rowThreads <= kWarp)
+  value = reduceLanes(value, std::min(rowThreads, facts.subgroup));
+  if (rowThreads <= facts.subgroup)
     return value;
-  // Each warp's value, by way of shared memory: all lanes that read one of them have it.
-  int64_t warps = rowThreads / kWarp;
-  auto type = MemRefType::get({warps}, value.getType(), MemRefLayoutAttrInterface{},
+  // Each subgroup's value, by way of shared memory: all threads that read one of them have it.
+  int64_t groups = rowThreads / facts.subgroup;
+  auto type = MemRefType::get({groups}, value.getType(), MemRefLayoutAttrInterface{},
                               cast<MemRefType>(shared.getType()).getMemorySpace());
-  Value values = memref::ViewOp::create(builder, loc, type, shared, constant(slot++ * warps * 4), ValueRange{});
-  Value lane = rem(inBlock, constant(kWarp));
+  Value values = memref::ViewOp::create(builder, loc, type, shared, constant(slot++ * groups * 4), ValueRange{});
+  Value lane = rem(inBlock, constant(facts.subgroup));
   Value isFirst = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, lane, constant(0));
   auto branch = scf::IfOp::create(builder, loc, isFirst, /*withElseRegion=*/false);
   {
     OpBuilder::InsertionGuard guard(builder);
     builder.setInsertionPointToStart(branch.thenBlock());
-    memref::StoreOp::create(builder, loc, value, values, ValueRange{div(inBlock, constant(kWarp))});
+    memref::StoreOp::create(builder, loc, value, values, ValueRange{div(inBlock, constant(facts.subgroup))});
   }
   gpu::BarrierOp::create(builder, loc);
-  Value mine = memref::LoadOp::create(builder, loc, values, ValueRange{rem(lane, constant(warps))});
-  return reduceLanes(mine, warps);
+  Value mine = memref::LoadOp::create(builder, loc, values, ValueRange{rem(lane, constant(groups))});
+  return reduceLanes(mine, groups);
 }
 
 void RowLaunch::emitReduction(const RowLoop &each) {
@@ -503,16 +501,16 @@ void RowLaunch::assumeAlignment() {
   for (const RowLoop &each : group.loops)
     forEachAccess(each.loop, [&](Value buffer, ValueRange, bool) {
       if (!aligned.contains(buffer) && cast<MemRefType>(buffer.getType()).getLayout().isIdentity())
-        aligned.map(buffer, memref::AssumeAlignmentOp::create(builder, loc, buffer, kVectorBytes).getResult());
+        aligned.map(buffer, memref::AssumeAlignmentOp::create(builder, loc, buffer, facts.loadBytes).getResult());
     });
 }
 
 void RowLaunch::emit() {
   int64_t longest = longestRow();
-  rowThreads = longest <= kWarpRow ? kWarp : kThreads;
-  while (rowThreads <= kWarp && rowThreads > 8 && rowThreads * kLaneElements / 2 >= longest)
+  rowThreads = longest <= kSubgroupRow ? facts.subgroup : facts.block;
+  while (rowThreads <= facts.subgroup && rowThreads > 8 && rowThreads * kThreadElements / 2 >= longest)
     rowThreads /= 2;
-  int64_t rowsInBlock = kThreads / rowThreads;
+  int64_t rowsInBlock = facts.block / rowThreads;
   scf::ParallelOp first = group.loops.front().loop;
   ValueRange sizes = ValueRange(first.getUpperBound()).take_front(group.rank);
   Value rows = constant(1), one = constant(1);
@@ -522,9 +520,9 @@ void RowLaunch::emit() {
   int64_t slots = 0;
   for (const RowLoop &each : group.loops)
     slots += each.reduction ? static_cast<int64_t>(each.reduction->accumulators.size()) : 0;
-  int64_t sharedBytes = rowsInBlock == 1 ? slots * (kThreads / kWarp) * 4 : 0;
+  int64_t sharedBytes = rowsInBlock == 1 ? slots * (facts.block / facts.subgroup) * 4 : 0;
   Value bytes = sharedBytes ? arith::ConstantIntOp::create(builder, loc, sharedBytes, 32).getResult() : Value();
-  auto launch = gpu::LaunchOp::create(builder, loc, blocks, one, one, constant(kThreads), one, one, bytes);
+  auto launch = gpu::LaunchOp::create(builder, loc, blocks, one, one, constant(facts.block), one, one, bytes);
   builder.setInsertionPointToStart(&launch.getBody().front());
   gpu::TerminatorOp::create(builder, loc);
   builder.setInsertionPointToStart(&launch.getBody().front());
@@ -582,7 +580,7 @@ struct LaunchRows : qlow::impl::LaunchRowsBase<LaunchRows> {
         taken.insert(each.loop);
       if (group.loops.empty())
         continue;
-      RowLaunch(group).emit();
+      RowLaunch(group, (*found)->family().launchFacts((*found)->machine())).emit();
       ++numLaunches;
     }
   }

@@ -18,18 +18,21 @@ using namespace mlir;
 using namespace qlow;
 
 namespace {
-/// For which targets a step is there, and what it runs on.
-enum class On { Module, ProcessorModule, DeviceModule, Kernels };
+/// For which targets a step is there.
+enum class On { Module, ProcessorModule, DeviceModule };
 
 struct Step {
   StringRef pass;
   const char *options = ""; ///< {0}: target, {1}: prefix, {2}: openmp, {3}: fast sums
   On on = On::Module;
   bool PipelineOptions::*onlyIf = nullptr; ///< runs where this is set; null: always
+  const Family *kernelsOf = nullptr;       ///< runs on this family's kernels; null: on the module
 };
 } // namespace
 
 static constexpr const char *kTarget = "target={0}";
+/// Stands for the passes that bring kernels to the LLVM dialect: their family says which.
+static constexpr StringRef kKernelPasses = "<kernel passes>";
 
 static constexpr Step kSteps[] = {
     // One function a public function, one block each.
@@ -89,27 +92,39 @@ static constexpr Step kSteps[] = {
     {"lower-affine"},
     {"canonicalize"},
     {"cse"},
-    {"convert-math-to-llvm", "", On::Kernels},
-    {"convert-gpu-to-nvvm", "", On::Kernels},
-    {"convert-nvvm-to-llvm", "", On::Kernels},
-    {"reconcile-unrealized-casts", "", On::Kernels},
+    {kKernelPasses},
     {"convert-to-llvm"},
     {"reconcile-unrealized-casts"},
     {"canonicalize"},
     {"cse"},
 };
 
+/// The table with every family's passes in place.
+static SmallVector<Step> allSteps() {
+  SmallVector<Step> steps;
+  for (const Step &step : kSteps) {
+    if (step.pass != kKernelPasses) {
+      steps.push_back(step);
+      continue;
+    }
+    for (const Family *family : families())
+      for (StringRef pass : family->kernelPasses())
+        steps.push_back({pass, "", On::DeviceModule, nullptr, family});
+  }
+  return steps;
+}
+
 SmallVector<StringRef> qlow::pipelinePasses() {
-  return llvm::map_to_vector(kSteps, [](const Step &step) { return step.pass; });
+  return llvm::map_to_vector(allSteps(), [](const Step &step) { return step.pass; });
 }
 
 /// The index behind the last step of that name; `fallback` for an empty name.
-static FailureOr<size_t> findBehind(StringRef name, size_t fallback,
+static FailureOr<size_t> findBehind(ArrayRef<Step> steps, StringRef name, size_t fallback,
                                     llvm::function_ref<void(const Twine &)> emitError) {
   if (name.empty())
     return fallback;
-  for (size_t i = std::size(kSteps); i > 0; --i)
-    if (kSteps[i - 1].pass == name)
+  for (size_t i = steps.size(); i > 0; --i)
+    if (steps[i - 1].pass == name)
       return i;
   SmallVector<StringRef> names;
   for (StringRef pass : pipelinePasses())
@@ -131,23 +146,25 @@ static FailureOr<std::string> quote(StringRef value, llvm::function_ref<void(con
 
 LogicalResult qlow::buildPipeline(OpPassManager &manager, const PipelineOptions &options,
                                   llvm::function_ref<void(const Twine &)> emitError) {
-  FailureOr<size_t> first = findBehind(options.startAfter, 0, emitError);
-  FailureOr<size_t> last = findBehind(options.stopAfter, std::size(kSteps), emitError);
+  SmallVector<Step> steps = allSteps();
+  FailureOr<size_t> first = findBehind(steps, options.startAfter, 0, emitError);
+  FailureOr<size_t> last = findBehind(steps, options.stopAfter, steps.size(), emitError);
   FailureOr<std::string> target = quote(options.target, emitError), prefix = quote(options.prefix, emitError);
   if (failed(first) || failed(last) || failed(target) || failed(prefix))
     return failure();
   llvm::Expected<std::shared_ptr<const Target>> found = Target::find(options.target);
   // An unknown target is the passes' error to report.
-  bool onDevice = found && (*found)->family().runsOnDevice();
+  const Family *family = found ? &(*found)->family() : nullptr;
+  bool onDevice = family && family->runsOnDevice();
   if (!found)
     llvm::consumeError(found.takeError());
   for (size_t i = *first; i < *last; ++i) {
-    const Step &step = kSteps[i];
+    const Step &step = steps[i];
     if (step.on != On::Module && onDevice != (step.on != On::ProcessorModule))
       continue;
-    if (step.onlyIf && !(options.*step.onlyIf))
+    if ((step.onlyIf && !(options.*step.onlyIf)) || (step.kernelsOf && step.kernelsOf != family))
       continue;
-    OpPassManager &runner = step.on == On::Kernels ? manager.nest<gpu::GPUModuleOp>() : manager;
+    OpPassManager &runner = step.kernelsOf ? manager.nest<gpu::GPUModuleOp>() : manager;
     const PassRegistryEntry *pass = PassInfo::lookup(step.pass);
     if (!pass) {
       emitError("pass '" + step.pass + "' is not registered in this tool");

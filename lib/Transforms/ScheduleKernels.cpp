@@ -10,10 +10,8 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
-#include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
@@ -28,6 +26,12 @@ using namespace qlow;
 namespace {
 struct ScheduleKernels : qlow::impl::ScheduleKernelsBase<ScheduleKernels> {
   using ScheduleKernelsBase::ScheduleKernelsBase;
+
+  void getDependentDialects(DialectRegistry &registry) const override {
+    ScheduleKernelsBase::getDependentDialects(registry);
+    for (const Family *family : families())
+      family->registerDialects(registry);
+  }
 
   void runOnOperation() override {
     FailureOr<std::shared_ptr<const Target>> found = findTarget(getOperation(), target);

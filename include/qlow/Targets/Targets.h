@@ -178,6 +178,13 @@ enum class FloatUnit {
   Fma,   ///< fused multiply-add of f32 and f64
 };
 
+/// What plain loops over tensors of a device are made to fit, where they become launches.
+struct LaunchFacts {
+  int64_t subgroup = 1;  ///< threads that run in step and hand each other values
+  int64_t block = 1;     ///< threads of a block: any kernel has registers for as many, and memory's latency is hidden
+  int64_t loadBytes = 1; ///< of a thread's widest load; at most what buffers are aligned to
+};
+
 /// Instruction rows and schedules of one kind of machine.
 class Family {
 public:
@@ -195,6 +202,11 @@ public:
                                        const Machine &machine) const = 0;
   /// Whether kernels run on a device apart from the processor that starts them: all loops over tensors become launches.
   virtual bool runsOnDevice() const { return false; }
+  virtual LaunchFacts launchFacts(const Machine &machine) const { return {}; }
+  /// Adds the dialects of what schedules write, beside those of loops, vectors, memory and LLVM.
+  virtual void registerDialects(mlir::DialectRegistry &registry) const {}
+  /// Names of the passes that bring a device's kernels to the LLVM dialect, in order. They run on each gpu.module.
+  virtual llvm::ArrayRef<llvm::StringRef> kernelPasses() const { return {}; }
   /// The same for a bufferized pack, whose width bounds the tasks. Families whose candidates pack nothing at run time
   /// have an error for it.
   virtual mlir::LogicalResult schedule(mlir::RewriterBase &rewriter, PackOp pack, const Machine &machine) const;
@@ -220,6 +232,8 @@ public:
 const Family &genericFamily();
 const Family &x86Family();
 const Family &nvptxFamily();
+/// All of them.
+llvm::ArrayRef<const Family *> families();
 
 class Target {
 public:

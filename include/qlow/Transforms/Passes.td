@@ -197,9 +197,9 @@ def ScheduleKernels : Pass<"qlow-schedule-kernels", "::mlir::ModuleOp"> {
     A `qlow.pack` becomes such a loop over panels. Does not choose anything: the recipe did.
   }];
   let options = [Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">];
-  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect", "::mlir::arith::ArithDialect",
-                           "::mlir::gpu::GPUDialect", "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect",
-                           "::mlir::nvgpu::NVGPUDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
+  // Families add those of their own.
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
   let statistics = [Statistic<"numKernels", "kernels", "Kernels lowered">, Statistic<"numPacks", "packs", "Packs lowered">];
 }
 def LaunchLoops : Pass<"qlow-launch-loops", "::mlir::ModuleOp"> {
@@ -214,14 +214,14 @@ def LaunchLoops : Pass<"qlow-launch-loops", "::mlir::ModuleOp"> {
     ```
     becomes
     ```mlir
-    gpu.launch blocks(%b, ..) in (%b_size = ceil(m * n / 256), ..) threads(%t, ..) in (256, 1, 1) {
-      // (i, j) of number 256 b + t, where it is below m * n
+    gpu.launch blocks(%b, ..) in (%b_size = ceil(m * n / T), ..) threads(%t, ..) in (T, 1, 1) {
+      // (i, j) of number T b + t, where it is below m * n
     ```
 
-    Copies become loops first. Loops without a parallel one, and single stores, run in a launch of one thread. A value
-    loaded outside of loops is loaded again in each launch that uses it. Loops and branches around launches stay on the
-    host. Does nothing for targets that are no device, and does not decide on the host by a value that a kernel
-    computed: that is an error.
+    T is the family's for such blocks. Copies become loops first. Loops without a parallel one, and single stores, run
+    in a launch of one thread. A value loaded outside of loops is loaded again in each launch that uses it. Loops and
+    branches around launches stay on the host. Does nothing for targets that are no device, and does not decide on the
+    host by a value that a kernel computed: that is an error.
   }];
   let options = [Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect", "::mlir::memref::MemRefDialect",
@@ -239,7 +239,7 @@ def LaunchRows : Pass<"qlow-launch-rows", "::mlir::ModuleOp"> {
     ```
     becomes
     ```mlir
-    gpu.launch blocks(%b, ..) in (%b_size = %m, ..) threads(%t, ..) in (256, 1, 1) {
+    gpu.launch blocks(%b, ..) in (%b_size = %m, ..) threads(%t, ..) in (T, 1, 1) {
       // the maximum of each thread's share of row b, then of all threads; thread 0 stores it
       gpu.barrier
       // each thread's share of %y
@@ -247,8 +247,8 @@ def LaunchRows : Pass<"qlow-launch-rows", "::mlir::ModuleOp"> {
 
     Loops belong together where all dimensions of the first reduction are their leading ones, and every buffer that one
     of them writes is indexed by these first. A reduction combines 32 bits by one associative op along the dimension that
-    lies side by side. Rows known to be short take a warp or some lanes of it instead of a block. Does nothing for targets that are no
-    device, and does not touch reductions along other dimensions.
+    lies side by side. Rows known to be short take a subgroup or a part of it instead of a block. Does nothing for
+    targets that are no device, and does not touch reductions along other dimensions.
   }];
   let options = [Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect", "::mlir::memref::MemRefDialect",

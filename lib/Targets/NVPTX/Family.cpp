@@ -8,6 +8,10 @@
 #include "NVPTX/TileNest.h"
 #include "NVPTX/WeightOnly.h"
 
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
+
 using namespace mlir;
 using namespace qlow;
 
@@ -17,6 +21,16 @@ public:
   StringRef name() const override { return "nvptx"; }
   ArrayRef<MultiplyRow> rows() const override { return nvptxRows(); }
   bool runsOnDevice() const override { return true; }
+  /// A thread of 256 may have all 255 registers that an instruction can name.
+  LaunchFacts launchFacts(const Machine &) const override { return {/*subgroup=*/32, /*block=*/256, /*loadBytes=*/16}; }
+  void registerDialects(DialectRegistry &registry) const override {
+    registry.insert<NVVM::NVVMDialect, gpu::GPUDialect, nvgpu::NVGPUDialect>();
+  }
+  ArrayRef<StringRef> kernelPasses() const override {
+    static constexpr StringRef kPasses[] = {"convert-math-to-llvm", "convert-gpu-to-nvvm", "convert-nvvm-to-llvm",
+                                            "reconcile-unrealized-casts"};
+    return kPasses;
+  }
   bool hasNative(FloatUnit, const Machine &) const override { return true; }
   std::vector<Candidate> candidates(MLIRContext *context, const MatmulProblem &problem,
                                     const Target &target) const override {
