@@ -218,7 +218,7 @@ static llvm::Error writeArtifact(OutputFiles &files, ModuleOp module, const Targ
   ObjectOptions object;
   object.debug = options().debug;
   object.assemble = !options().noPtxas;
-  object.ptxas = options().ptxas;
+  object.assembler = options().ptxas;
   std::vector<KernelUse> uses;
   object.kernelUses = &uses;
   llvm::scope_exit printUses([&] {
@@ -231,7 +231,7 @@ static llvm::Error writeArtifact(OutputFiles &files, ModuleOp module, const Targ
   });
   object.artifact = options().emitKind == Emit::Obj   ? Artifact::Object
                     : options().emitKind == Emit::Asm ? Artifact::Assembly
-                    : options().emitKind == Emit::Ptx ? Artifact::Ptx
+                    : options().emitKind == Emit::Ptx ? Artifact::DriverText
                                                       : Artifact::LlvmIr;
   object.onWeights = [&](uint64_t written, uint64_t total) {
     if (written == 0)

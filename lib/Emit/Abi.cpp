@@ -21,8 +21,6 @@ using Json = nlohmann::ordered_json;
 
 /// Sizes in bytes stay below this, so that sums of two fit.
 static constexpr int64_t kMaxBytes = int64_t(1) << 62;
-/// PTX ISA 8.0: of the addresses of asynchronous copies, and of tensors that tensor maps describe.
-static constexpr int64_t kDeviceAlignment = 16;
 
 static constexpr StringLiteral kKinds[] = {"scalar", "input", "output", "state"};
 
@@ -83,8 +81,10 @@ std::vector<AbiMember> AbiFunction::members() const {
 int64_t AbiFunction::structBytes() const { return members().back().offset + 8; }
 
 int64_t AbiFunction::alignmentOf(const AbiField &field) const {
-  return std::max(abiElementBytes(field.element), device ? kDeviceAlignment : int64_t(1));
+  return std::max(abiElementBytes(field.element), device ? Device::get().tensorAlignment() : int64_t(1));
 }
+
+int64_t AbiFunction::workspaceAlignment() const { return device ? Device::get().memoryAlignment() : 64; }
 
 bool AbiFunction::mayBeTooLarge(const AbiField &field) const {
   int64_t bytes = abiElementBytes(field.element);
@@ -182,31 +182,6 @@ static void addMessages(const AbiModule &abi, const AbiFunction &function, std::
   }
 }
 
-/// What the driver and its devices can say: codes alone, and with the results that occur.
-static void addDeviceMessages(StringRef prefix, std::map<int32_t, std::string> &messages) {
-  auto add = [&](AbiCode code, int32_t above, const Twine &text) {
-    messages[int32_t(code) + 256 * above] = (prefix + ": " + text).str();
-  };
-  add(AbiCode::Null, 0, "device must not be NULL, nor the weights to adopt");
-  add(AbiCode::Align, 0, "weights must be aligned to 256 bytes");
-  add(AbiCode::Driver, 0, "there is no libcuda.so.1: the CUDA driver is not installed");
-  for (auto [index, name] : llvm::enumerate(driverFunctionNames()))
-    add(AbiCode::Driver, int32_t(index) + 1, "libcuda.so.1 has no " + name + ": the CUDA driver is too old");
-  const std::pair<AbiCode, StringRef> kinds[] = {
-      {AbiCode::Device, "no device can be used"},
-      {AbiCode::Memory, "device memory could not be had or written"},
-      {AbiCode::Load, "the driver did not take the kernels"},
-      {AbiCode::Launch, "a kernel could not be launched"},
-  };
-  for (auto [code, text] : kinds) {
-    add(code, 0, text + "; code >> 8 is the driver's CUresult");
-    for (const CudaResultName &result : cudaResultNames())
-      add(code, result.value, text + ": CUDA_ERROR_" + result.name);
-  }
-  add(AbiCode::Device, NotInitialized, "device is not loaded, or by another object: call " + prefix + "_load first");
-  add(AbiCode::Device, NoBinaryForGpu, "the code is for another generation of devices");
-}
-
 std::map<int32_t, std::string> AbiModule::messages() const {
   std::map<int32_t, std::string> result;
   result[int32_t(AbiCode::Ok)] = "ok";
@@ -216,7 +191,7 @@ std::map<int32_t, std::string> AbiModule::messages() const {
   for (const AbiFunction &function : functions)
     addMessages(*this, function, result);
   if (device)
-    addDeviceMessages(prefix, result);
+    Device::get().addMessages(prefix, result);
   return result;
 }
 

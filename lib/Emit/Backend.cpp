@@ -77,9 +77,7 @@ std::unique_ptr<llvm::Module> Backend::translate(ModuleOp source, StringRef name
   if (debug) {
     PassManager passes(source->getContext());
     LLVM::DIScopeForLLVMFuncOpPassOptions lines;
-    // More than the lines themselves is for debuggers in PTX, and turns ptxas's optimizations off.
-    if (triple().isNVPTX())
-      lines.emissionKind = LLVM::DIEmissionKind::DebugDirectivesOnly;
+    lines.emissionKind = lineTables();
     passes.addPass(LLVM::createDIScopeForLLVMFuncOpPass(lines));
     if (failed(passes.run(source))) {
       fail("no debug information could be made");

@@ -10,6 +10,7 @@
 
 #include "qlow/Emit/Emit.h"
 
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "llvm/Analysis/TargetLibraryInfo.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Module.h"
@@ -40,6 +41,8 @@ protected:
       error = what.str();
     return false;
   }
+  /// What debug information says.
+  virtual mlir::LLVM::DIEmissionKind lineTables() const { return mlir::LLVM::DIEmissionKind::LineTablesOnly; }
   /// Functions of libraries that code may call; without the list loops become strlen and comparisons bcmp.
   virtual llvm::ArrayRef<llvm::LibFunc> libraryFunctions() const { return {}; }
   llvm::Triple triple() const { return llvm::Triple(machine.triple); }

@@ -3,7 +3,7 @@
 // In: functions on memrefs with their records. Out: for each an entry that checks the args struct and calls it, a
 // function that gives the size of the workspace, and the functions every object has. An entry touches no memory of the
 // caller but the struct before every check has passed; the checks stand in the order that docs/Abi.md gives. An entry
-// of a device object runs its function, which launches kernels, in the context that the state was loaded in.
+// of a device object runs its function, which launches kernels, on the device that the state was loaded for.
 //
 //===----------------------------------------------------------------------===//
 
@@ -436,35 +436,31 @@ void EntryBuilder::buildEntry() {
 
 /// Checks that the state is loaded; then
 ///
-///   launch = {device, stream, 0}; cuCtxPushCurrent(device->context); f(..., &launch); cuCtxPopCurrent(); launch.status
+///   launch = {device, stream, 0}; enter(device); f(..., &launch); leave(device); launch.status
 ///
-/// Any thread may call, whatever context is current in it.
+/// Any thread may call.
 void EntryBuilder::callOnDevice() {
+  const Device &kind = Device::get();
   Type i32 = b.getI32Type();
-  Value state = special[AbiMember::Kind::Device], one = constantInt(b, i32, 1);
+  Value state = special[AbiMember::Kind::Device], one = constantInt(b, i32, 1), zero = constantInt(b, i32, 0);
   auto equal = [&](Value lhs, Value rhs) { return LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::eq, lhs, rhs); };
-  Value identity = LLVM::AddressOfOp::create(b, pointer, identityName(abi.prefix));
-  check(equal(loadAt(b, pointer, state, wordOffset(StateWord::Identity)), identity), AbiCode::Device, NotInitialized);
+  check(kind.emitIsLoaded(b, abi.prefix, state), AbiCode::Device, kind.notLoaded());
 
-  Value pushed =
-      callDriver(b, state, DriverFunction::PushCurrent, loadAt(b, pointer, state, wordOffset(StateWord::Context)));
+  Value entered = kind.emitEnter(b, state);
   auto deviceCode = [&](Value result) -> Value {
     Value above = LLVM::MulOp::create(b, result, constantInt(b, i32, 256));
     return LLVM::AddOp::create(b, above, constantInt(b, i32, int(AbiCode::Device)));
   };
   Block *next = entry.addBlock();
-  LLVM::CondBrOp::create(b, equal(pushed, constantInt(b, i32, 0)), next, ValueRange(), fail,
-                         ValueRange(deviceCode(pushed)));
+  LLVM::CondBrOp::create(b, equal(entered, zero), next, ValueRange(), fail, ValueRange(deviceCode(entered)));
   b.setInsertionPointToStart(next);
   Value launch = LLVM::AllocaOp::create(b, pointer, LLVM::LLVMArrayType::get(b.getI64Type(), kLaunchBytes / 8), one, 8);
   storeAt(b, state, launch, kLaunchDevice);
   storeAt(b, special[AbiMember::Kind::Stream], launch, kLaunchStream);
-  storeAt(b, constantInt(b, i32, 0), launch, kLaunchStatus);
+  storeAt(b, zero, launch, kLaunchStatus);
   func::CallOp::create(b, func, makeOperands(one, launch));
-  Value popped = LLVM::AllocaOp::create(b, pointer, pointer, one);
-  Value back = callDriver(b, state, DriverFunction::PopCurrent, popped), status = loadAt(b, i32, launch, kLaunchStatus);
-  Value zero = constantInt(b, i32, 0);
-  Value own = LLVM::SelectOp::create(b, equal(back, zero), zero, deviceCode(back));
+  Value left = kind.emitLeave(b, state), status = loadAt(b, i32, launch, kLaunchStatus);
+  Value own = LLVM::SelectOp::create(b, equal(left, zero), zero, deviceCode(left));
   LLVM::BrOp::create(b, ValueRange(LLVM::SelectOp::create(b, equal(status, zero), own, status)), fail);
 }
 
@@ -566,7 +562,7 @@ struct BuildEntries : qlow::impl::BuildEntriesBase<BuildEntries> {
     if (openmp)
       buildOpenmp(b, abi->prefix);
     if (abi->device)
-      buildDeviceFunctions(b, *abi);
+      Device::get().buildFunctions(b, *abi);
     module->setAttr("qlow.abi", b.getStringAttr(abi->toJson()));
   }
 };

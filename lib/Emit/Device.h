@@ -1,8 +1,9 @@
-//===- Device.h - how a device object keeps what the driver gives --*- C++ -*-===//
+//===- Device.h - what a kind of device adds to an object -------*- C++ -*-===//
 //
-// The words of the caller's state `<prefix>_device`, the functions of the CUDA driver behind some of them, and the
-// struct through which the launches of one call share their outcome. Numbers of the driver's interface are those of its
-// cuda.h; they are part of its ABI.
+// An object for a device holds images of kernels and starts them from the host through the device's driver, whose
+// interface has a folder of its own: Cuda. This class is all that the rest of the room needs of it; so that a second
+// kind of device is a second folder. Between them stand the caller's state, which belongs to the driver's side, and the
+// launch that an entry makes for one call.
 //
 //===----------------------------------------------------------------------===//
 
@@ -11,92 +12,65 @@
 
 #include "qlow/Emit/Emit.h"
 
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 
 namespace qlow {
 
-/// Words of the state, 8 bytes each; the driver's functions follow, then the kernels.
-enum class StateWord {
-  Identity, ///< an address of the object that loaded it; anything else: not loaded
-  Context,
-  Retained, ///< 1: the context is the device's primary one, and this state holds it
-  Ordinal,  ///< the CUdevice
-  Module,
-  Weights, ///< device address
-  Owned,   ///< device address of weights that load allocated
-  Functions
-};
-
-/// What load looks up in libcuda.so.1, in this order: the place is what code DRIVER counts from 1.
-enum class DriverFunction {
-  Init,
-  DeviceGet,
-  DeviceGetAttribute,
-  PrimaryRetain,
-  PrimaryRelease,
-  GetCurrent,
-  SetCurrent,
-  GetDevice,
-  PushCurrent,
-  PopCurrent,
-  ModuleLoad,
-  ModuleUnload,
-  ModuleGetFunction,
-  FuncSetAttribute,
-  MemAlloc,
-  MemFree,
-  MemcpyHtoD,
-  StreamSynchronize,
-  LaunchKernel,
-  LaunchKernelEx,  ///< only where kernels are launched in clusters
-  TensorMapEncode, ///< only where kernels take tensor maps
-};
-llvm::ArrayRef<llvm::StringRef> driverFunctionNames();
-/// Whether the module's objects call it.
-bool needsDriverFunction(const AbiDevice &device, DriverFunction function);
-
-/// Results that load and entries give themselves, in the driver's numbering.
-enum CudaResult : int32_t { InvalidValue = 1, OutOfMemory = 2, NotInitialized = 3, NoBinaryForGpu = 209 };
-struct CudaResultName {
-  int32_t value;
-  llvm::StringRef name;
-};
-/// Those that occur when programs are set up or launched.
-llvm::ArrayRef<CudaResultName> cudaResultNames();
-
-/// Byte offsets in { const device *device; void *stream; int32_t status }, which an entry makes for one call.
+/// Byte offsets in { const device *device; void *stream; int32_t status }, which an entry makes for one call. The
+/// status is what the entry returns: launches write it.
 constexpr int32_t kLaunchDevice = 0, kLaunchStream = 8, kLaunchStatus = 16, kLaunchBytes = 24;
-
-int32_t wordOffset(StateWord word);
-int32_t wordOffset(DriverFunction function);
-int32_t kernelOffset(size_t kernel);
-
-/// The kernels as `qlow-lower-launches` records them on the module.
-mlir::ArrayAttr kernelsToAttribute(llvm::ArrayRef<AbiKernel> kernels, mlir::MLIRContext *context);
-mlir::FailureOr<std::vector<AbiKernel>> kernelsFromAttribute(mlir::ModuleOp module);
-
-/// On a kernel: places of the parameters that are tensor maps, see qlow-lower-launches.
-constexpr llvm::StringLiteral kTensorMapsAttribute = "qlow.tensor_maps";
 
 /// The argument that holds the launch struct in the function around `op`, or null.
 mlir::Value findLaunchArgument(mlir::Operation *op);
 
-/// A value `offset` bytes behind an address.
-mlir::Value loadAt(mlir::ImplicitLocOpBuilder &b, mlir::Type type, mlir::Value address, int32_t offset);
-void storeAt(mlir::ImplicitLocOpBuilder &b, mlir::Value value, mlir::Value address, int32_t offset);
-/// Calls a driver function through the state and gives its CUresult.
-mlir::Value callDriver(mlir::ImplicitLocOpBuilder &b, mlir::Value state, DriverFunction function,
-                       mlir::ValueRange operands);
+/// The kernels as they are recorded on the module that launches them.
+mlir::ArrayAttr kernelsToAttribute(llvm::ArrayRef<AbiKernel> kernels, mlir::MLIRContext *context);
+mlir::FailureOr<std::vector<AbiKernel>> kernelsFromAttribute(mlir::ModuleOp module);
 
-/// `<prefix>_weights_size`, `_load`, `_adopt` and `_unload`.
-void buildDeviceFunctions(mlir::ImplicitLocOpBuilder &b, const AbiModule &abi);
+class Device {
+public:
+  virtual ~Device() = default;
+  /// The one kind there is. Objects of a second one would say in their record which they are.
+  static const Device &get();
 
-/// The name of `ptr image(i32 capability, i32 n)`: the n-th best image for a device, null if there are no more. Load
-/// calls it; the code generator, which makes the images, defines it.
-std::string imageFunctionName(llvm::StringRef prefix);
-/// The address in an initialized state.
-std::string identityName(llvm::StringRef prefix);
+  //===--- What record and header say --------------------------------------===//
+
+  /// What addresses of tensors are multiples of, for any instruction that may read them; and those of the workspace and
+  /// of each weight.
+  virtual int64_t tensorAlignment() const = 0;
+  virtual int64_t memoryAlignment() const = 0;
+  /// In words: the driver, and the types of its results and streams.
+  struct Words {
+    llvm::StringRef driver, result, stream;
+  };
+  virtual Words words() const = 0;
+  /// The state's type and the functions of load, for the header.
+  virtual void writeDeclarations(const AbiModule &abi, llvm::raw_ostream &os) const = 0;
+  /// Texts of the codes from Driver on.
+  virtual void addMessages(llvm::StringRef prefix, std::map<int32_t, std::string> &messages) const = 0;
+
+  //===--- What entries do with the caller's state --------------------------===//
+
+  /// Whether this object loaded it, as i1; and the result, in the driver's numbers, that says so where it did not.
+  virtual mlir::Value emitIsLoaded(mlir::ImplicitLocOpBuilder &b, llvm::StringRef prefix, mlir::Value state) const = 0;
+  virtual int32_t notLoaded() const = 0;
+  /// Make the calling thread's the device that launches go to, and undo that: results of the driver, 0 for success.
+  virtual mlir::Value emitEnter(mlir::ImplicitLocOpBuilder &b, mlir::Value state) const = 0;
+  virtual mlir::Value emitLeave(mlir::ImplicitLocOpBuilder &b, mlir::Value state) const = 0;
+  /// The address of the weights in the device's memory.
+  virtual mlir::Value emitWeights(mlir::ImplicitLocOpBuilder &b, mlir::Value state) const = 0;
+  /// `<prefix>_weights_size`, `_load`, `_adopt` and `_unload`.
+  virtual void buildFunctions(mlir::ImplicitLocOpBuilder &b, const AbiModule &abi) const = 0;
+
+  //===--- Code of kernels ---------------------------------------------------===//
+
+  /// Generates code for kernels in the LLVM dialect. Of an object the images become part of `module`, where load finds
+  /// them; else gives the text to show.
+  virtual mlir::FailureOr<std::string> generate(mlir::ModuleOp module, llvm::ArrayRef<mlir::gpu::GPUModuleOp> kernels,
+                                                const AbiModule &abi, const Machine &machine,
+                                                const ObjectOptions &options) const = 0;
+};
 
 } // namespace qlow
 

@@ -24,6 +24,20 @@ Value qlow::constantInt(ImplicitLocOpBuilder &b, Type type, int64_t value) {
 
 static LLVM::LLVMPointerType pointer(ImplicitLocOpBuilder &b) { return LLVM::LLVMPointerType::get(b.getContext()); }
 
+static Value addressAt(ImplicitLocOpBuilder &b, Value address, int32_t offset) {
+  if (offset == 0)
+    return address;
+  return LLVM::GEPOp::create(b, pointer(b), b.getI8Type(), address, ArrayRef<LLVM::GEPArg>{offset});
+}
+
+Value qlow::loadAt(ImplicitLocOpBuilder &b, Type type, Value address, int32_t offset) {
+  return LLVM::LoadOp::create(b, type, addressAt(b, address, offset));
+}
+
+void qlow::storeAt(ImplicitLocOpBuilder &b, Value value, Value address, int32_t offset) {
+  LLVM::StoreOp::create(b, value, addressAt(b, address, offset));
+}
+
 //===----------------------------------------------------------------------===//
 // check_cpu
 //===----------------------------------------------------------------------===//

@@ -21,6 +21,10 @@ mlir::LLVM::LLVMFuncOp startFunction(mlir::ImplicitLocOpBuilder &b, llvm::String
 
 mlir::Value constantInt(mlir::ImplicitLocOpBuilder &b, mlir::Type type, int64_t value);
 
+/// A value `offset` bytes behind an address.
+mlir::Value loadAt(mlir::ImplicitLocOpBuilder &b, mlir::Type type, mlir::Value address, int32_t offset);
+void storeAt(mlir::ImplicitLocOpBuilder &b, mlir::Value value, mlir::Value address, int32_t offset);
+
 /// `int <prefix>_check_cpu(void)`: asks as the target's family does, once, remembers, and returns AbiCode::Cpu if a
 /// feature is missing.
 void buildCheckCpu(mlir::ImplicitLocOpBuilder &b, llvm::StringRef prefix, const Target &target);

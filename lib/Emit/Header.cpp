@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "qlow/Emit/Emit.h"
+#include "Device.h"
 
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/raw_ostream.h"
@@ -28,7 +28,7 @@ static constexpr Code kCodes[] = {
     {AbiCode::Workspace, "E_WORKSPACE", "the workspace is too small"},
     {AbiCode::Cpu, "E_CPU", "the processor lacks an instruction set the code uses"},
     {AbiCode::Version, "E_VERSION", "the args struct has another size: header and object differ"},
-    {AbiCode::Driver, "E_DRIVER", "libcuda.so.1 is not there, or too old"},
+    {AbiCode::Driver, "E_DRIVER", "the driver is not there, or too old"},
     {AbiCode::Device, "E_DEVICE", "no device, no context, a device the code is not for, or one that is not loaded"},
     {AbiCode::Memory, "E_MEMORY", "the device is out of memory"},
     {AbiCode::Load, "E_LOAD", "the driver did not take the kernels"},
@@ -69,7 +69,6 @@ private:
   void writePrologue();
   void writeCodes();
   void writeParallel();
-  void writeDevice();
   void writeFunction(const AbiFunction &function);
   void writeMember(const AbiFunction &function, const AbiMember &member);
   std::string comment(const AbiFunction &function, const AbiMember &member);
@@ -90,11 +89,13 @@ void HeaderWriter::writePrologue() {
      << ". Link the object beside this header;\n   it needs nothing but the C library"
      << (abi.openmp ? " and an OpenMP runtime" : "");
   if (abi.device)
-    os << ", and opens the CUDA driver when it is loaded.\n   Pointers to tensors, workspace and weights are addresses "
+    os << ", and opens " << Device::get().words().driver
+       << " when it is loaded.\n   Pointers to tensors, workspace and weights are addresses "
           "in the memory of that device. Calls return when their\n   kernels are in the stream";
   os << ".\n\n"
         "   Tensors are dense and row-major. "
-     << (abi.device ? "Pointers to them are multiples of 16" : "Pointers are aligned as C asks for their type")
+     << (abi.device ? "Pointers to them are multiples of " + std::to_string(Device::get().tensorAlignment())
+                    : "Pointers are aligned as C asks for their type")
      << ". Results must not overlap\n"
         "   arguments or each other, which is not checked. Calls allocate nothing, keep nothing, may run in several\n"
         "   threads at once, and expect the default floating-point environment: rounding to nearest, subnormals kept. "
@@ -105,8 +106,9 @@ void HeaderWriter::writePrologue() {
 
 void HeaderWriter::writeCodes() {
   os << "/* What the functions return, in the lowest byte: code & 255. Above it stands which argument is meant"
-     << (abi.device ? ",\n   above codes from E_DRIVER on what the driver said, a CUresult" : "") << ";\n   " << prefix
-     << "_strerror knows both. */\nenum {\n";
+     << (abi.device ? ",\n   above codes from E_DRIVER on what the driver said, " + Device::get().words().result.str()
+                    : "")
+     << ";\n   " << prefix << "_strerror knows both. */\nenum {\n";
   llvm::ArrayRef<Code> shown = codesOf(abi);
   for (const Code &code : shown)
     os << "  " << upper << "_" << code.name << " = " << int(code.code) << (&code == &shown.back() ? " " : ", ") << "/* "
@@ -128,31 +130,9 @@ void HeaderWriter::writeParallel() {
        << "void " << prefix << "_openmp(" << prefix << "_parallel *parallel, int32_t width);\n\n";
 }
 
-void HeaderWriter::writeDevice() {
-  os << "/* What the driver gave for one context: kernels, weights, functions. The memory is the caller's, and need "
-        "not "
-        "be\n   set before load; nothing is kept elsewhere. Several states may be loaded, in one context or many. "
-        "Calls do not\n   change a state, so threads may share it. */\n"
-     << "typedef struct " << prefix << "_device {\n  uint64_t state[" << abi.device->stateWords() << "];\n} " << prefix
-     << "_device;\n\n"
-     << "/* Bytes of device memory that the weights take. */\nint64_t " << prefix << "_weights_size(void);\n\n"
-     << "/* Loads kernels and weights into the calling thread's current context. Where it has none, the primary "
-        "context "
-        "of\n   device 0 is retained and made current. Weights go to memory of the context at that address, at least\n "
-        "  "
-     << prefix
-     << "_weights_size() bytes, aligned to 256; with NULL they get memory of their own. Returns when they are\n   "
-        "there. Where it fails nothing is left behind. */\n"
-     << "int " << prefix << "_load(" << prefix << "_device *device, void *weights);\n\n"
-     << "/* The same with weights that are in memory already, such as those of another state. */\n"
-     << "int " << prefix << "_adopt(" << prefix << "_device *device, const void *weights);\n\n"
-     << "/* Gives back all that load or adopt took, when no call is under way any more. */\n"
-     << "int " << prefix << "_unload(" << prefix << "_device *device);\n\n";
-}
-
 void HeaderWriter::writeCommon() {
   if (abi.device)
-    writeDevice();
+    Device::get().writeDeclarations(abi, os);
   else
     writeParallel();
   os << "/* " << upper << "_OK if this machine can run the code, else " << upper << "_E_CPU. Safe on any machine.";
@@ -194,7 +174,7 @@ std::string HeaderWriter::comment(const AbiFunction &function, const AbiMember &
   case AbiMember::Kind::Device:
     return "as " + prefix + "_load left it";
   case AbiMember::Kind::Stream:
-    return "a CUstream of the device's context; NULL: its default stream";
+    return (Device::get().words().stream + "; NULL: its default stream").str();
   }
   return "";
 }

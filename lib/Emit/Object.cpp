@@ -8,7 +8,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Backend.h"
-#include "DeviceCode.h"
+#include "Device.h"
 #include "ObjectFile.h"
 
 #include "llvm/Support/FileSystem.h"
@@ -194,28 +194,6 @@ static LogicalResult writeText(ModuleOp module, StringRef path, StringRef text, 
   return code ? module.emitError("can not write '" + path + "': " + code.message()) : success();
 }
 
-/// Writes the artifact if it is the device's alone, else makes the module ready to be the host's: true, if there is
-/// more to do.
-static FailureOr<bool> emitDevice(ModuleOp module, const DeviceCode &code, const AbiModule &abi,
-                                  const ObjectOptions &options, StringRef path) {
-  switch (options.artifact) {
-  case Artifact::Ptx:
-    return failed(writeText(module, path, code.ptx)) ? FailureOr<bool>(failure()) : false;
-  case Artifact::Assembly: {
-    auto text = disassemble(code, options);
-    if (!text)
-      return module.emitError(llvm::toString(text.takeError()));
-    return failed(writeText(module, path, *text)) ? FailureOr<bool>(failure()) : false;
-  }
-  case Artifact::Object:
-    embedImages(module, abi.prefix, code);
-    return true;
-  case Artifact::LlvmIr:
-    return true;
-  }
-  return false;
-}
-
 /// Room for weights is zeros at first: too many would fill the disk before anything failed.
 static LogicalResult checkSpace(ModuleOp module, StringRef path, uint64_t weightBytes) {
   auto space = llvm::sys::fs::disk_space(path);
@@ -231,8 +209,8 @@ LogicalResult qlow::emitArtifact(ModuleOp module, const AbiModule &abi, const Ta
   if (abi.device.has_value() != target.family().runsOnDevice())
     return module.emitError("the module was made for target '" + abi.target + "', which '" + name +
                             "' is not like: one " + "of them is a device");
-  if (options.artifact == Artifact::Ptx && !abi.device)
-    return module.emitError("target '" + name + "' is not a device: expected one for PTX");
+  if (options.artifact == Artifact::DriverText && !abi.device)
+    return module.emitError("target '" + name + "' is not a device: it has no kernels for a driver to assemble");
   Removed removed;
   std::vector<WeightOp> weights = removed.take<WeightOp>(module);
   std::vector<gpu::GPUModuleOp> kernels = removed.take<gpu::GPUModuleOp>(module);
@@ -246,19 +224,18 @@ LogicalResult qlow::emitArtifact(ModuleOp module, const AbiModule &abi, const Ta
   if (options.artifact == Artifact::Object && failed(checkSpace(module, path, weightBytes)))
     return failure();
   std::shared_ptr<const Target> host;
-  std::optional<DeviceCode> device;
+  std::string kernelText;
   if (abi.device) {
     auto found = Target::find(target.machine().host);
     if (!found)
       return module.emitError(llvm::toString(found.takeError()));
     host = *found;
-    auto code = generateDeviceCode(module, kernels, abi, target.machine(), options);
-    if (failed(code))
+    auto text = Device::get().generate(module, kernels, abi, target.machine(), options);
+    if (failed(text))
       return failure();
-    device = std::move(*code);
-    FailureOr<bool> more = emitDevice(module, *device, abi, options, path);
-    if (failed(more) || !*more)
-      return failure(failed(more));
+    if (options.artifact == Artifact::DriverText || options.artifact == Artifact::Assembly)
+      return writeText(module, path, *text);
+    kernelText = std::move(*text);
   }
   const Machine &machine = host ? host->machine() : target.machine();
   auto job = std::make_unique<ObjectJob>(module, abi, machine, options, path, weightBytes);
@@ -267,8 +244,8 @@ LogicalResult qlow::emitArtifact(ModuleOp module, const AbiModule &abi, const Ta
   if (options.artifact != Artifact::Object && weightBytes)
     module.emitRemark() << "text has zeros in place of the " << weightBytes
                         << " bytes of weights: to run it, compile to an object";
-  if (options.artifact == Artifact::LlvmIr && device)
-    return writeText(module, path, "\n; kernels\n" + device->llvmIr, /*append=*/true);
+  if (options.artifact == Artifact::LlvmIr && abi.device)
+    return writeText(module, path, "\n; kernels\n" + kernelText, /*append=*/true);
   if (options.artifact != Artifact::Object)
     return success();
   if (llvm::Error missing = checkUndefinedSymbols(path, abi))

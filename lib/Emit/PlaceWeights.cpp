@@ -24,7 +24,7 @@ namespace qlow {
 using namespace mlir;
 using namespace qlow;
 
-static constexpr int64_t kAlignment = 64, kDeviceAlignment = 256;
+static constexpr int64_t kAlignment = 64;
 
 namespace {
 struct PlaceWeights : qlow::impl::PlaceWeightsBase<PlaceWeights> {
@@ -71,7 +71,7 @@ struct PlaceWeights : qlow::impl::PlaceWeightsBase<PlaceWeights> {
     auto type = cast<MemRefType>(get.getType());
     Value launch = findLaunchArgument(get), base;
     if (launch)
-      base = loadAt(b, pointer, loadAt(b, pointer, launch, kLaunchDevice), wordOffset(StateWord::Weights));
+      base = Device::get().emitWeights(b, loadAt(b, pointer, launch, kLaunchDevice));
     else
       base = LLVM::AddressOfOp::create(b, pointer, symbol);
     // The offset is an operand of 64 bits: a constant GEP index would be one of 32.
@@ -95,7 +95,7 @@ struct PlaceWeights : qlow::impl::PlaceWeightsBase<PlaceWeights> {
       }
     }
     bool device = llvm::any_of(gets, [](GetWeightOp get) { return bool(findLaunchArgument(get)); });
-    int64_t alignment = device ? kDeviceAlignment : kAlignment;
+    int64_t alignment = device ? Device::get().memoryAlignment() : kAlignment;
     FailureOr<int64_t> size = placeAll(module, alignment);
     if (failed(size))
       return signalPassFailure();

@@ -1,6 +1,6 @@
 # One stem, four spellings; one rule, three places.
 #
-# Every pass SelectRecipes of a room's Passes.td is the flag qlow-select-recipes, the file lib/<Room>/SelectRecipes.cpp
+# Every pass SelectRecipes of a room's Passes.td is the flag qlow-select-recipes, the file SelectRecipes.cpp of lib/<Room>
 # and the test test/<Room>/select-recipes.mlir (or .test), which runs the flag alone. Its description says its
 # precondition, what it makes of some IR, and what it does not do. Every numbered constraint of docs/Semantics.md stands
 # there, in a comment in lib/Dialect, and in the name of a function of test/Dialect that expects a diagnostic.
@@ -45,8 +45,8 @@ for definitions in sorted(root.glob("include/qlow/*/Passes.td")):
         name, flag = re.match(r'(\w+) : Pass<"([^"]+)"', block).groups()
         if flag != "qlow-" + kebab(name):
             bad.append(f"{definitions}: pass {name} has the flag {flag}, expected qlow-{kebab(name)}")
-        if not (root / "lib" / room / f"{name}.cpp").exists():
-            bad.append(f"pass {name}: expected its code in lib/{room}/{name}.cpp")
+        if len(list((root / "lib" / room).rglob(f"{name}.cpp"))) != 1:
+            bad.append(f"pass {name}: expected its code in a {name}.cpp of lib/{room}")
         tests = [root / "test" / room / f"{kebab(name)}{suffix}" for suffix in (".mlir", ".test")]
         texts = [path.read_text() for path in tests if path.exists()]
         if not any(runs_alone(text, flag) for text in texts):

@@ -90,7 +90,7 @@ struct AbiFunction {
   /// Whether the sizes' ranges allow a tensor of more than 2^62 bytes.
   bool mayBeTooLarge(const AbiField &field) const;
   int64_t structBytes() const;
-  int64_t workspaceAlignment() const { return device ? 256 : 64; }
+  int64_t workspaceAlignment() const;
   /// What a tensor's address must be a multiple of: its element's size, and on a device what its copies move at once,
   /// whichever instructions were chosen.
   int64_t alignmentOf(const AbiField &field) const;
@@ -110,7 +110,6 @@ struct AbiKernel {
 struct AbiDevice {
   int64_t weightBytes = 0;
   std::vector<AbiKernel> kernels;
-  int64_t stateWords() const;
 };
 
 struct AbiModule {
@@ -151,8 +150,8 @@ std::string writeHeader(const AbiModule &abi);
 // Code generation
 //===----------------------------------------------------------------------===//
 
-/// Of a device Assembly is its instructions, and Ptx the text that its driver assembles.
-enum class Artifact { LlvmIr, Ptx, Assembly, Object };
+/// Of a device Assembly is its instructions, and DriverText what its driver assembles.
+enum class Artifact { LlvmIr, DriverText, Assembly, Object };
 
 /// What a kernel takes of a device, as its assembler says.
 struct KernelUse {
@@ -164,7 +163,7 @@ struct ObjectOptions {
   Artifact artifact = Artifact::Object;
   bool debug = false;                           ///< keep line tables
   bool assemble = true;                         ///< run a device's assembler if there is one
-  std::string ptxas;                            ///< its path; empty: on PATH, or where the CUDA toolkit installs itself
+  std::string assembler;                        ///< its path; empty: on PATH, or where its toolkit installs itself
   std::vector<KernelUse> *kernelUses = nullptr; ///< gets what the assembler says
   /// Called while weights are written, which can take long: with 0 before, then with how many bytes of all are there.
   std::function<void(uint64_t written, uint64_t total)> onWeights;

@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "DeviceCode.h"
+#include "Images.h"
 
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/FileSystem.h"
@@ -87,7 +87,7 @@ static std::string findTool(StringRef name, StringRef besides = "") {
 static std::string findAssembler(const ObjectOptions &options) {
   if (!options.assemble)
     return "";
-  return options.ptxas.empty() ? findTool("ptxas") : options.ptxas;
+  return options.assembler.empty() ? findTool("ptxas") : options.assembler;
 }
 
 /// What `ptxas -v` says of each kernel:
@@ -121,7 +121,7 @@ static std::vector<KernelUse> readUses(StringRef text) {
   return uses;
 }
 
-LogicalResult qlow::assemble(ModuleOp module, DeviceCode &code, const Machine &machine, const ObjectOptions &options) {
+LogicalResult qlow::assemble(ModuleOp module, Images &images, const Machine &machine, const ObjectOptions &options) {
   std::string program = findAssembler(options);
   if (program.empty())
     return success();
@@ -130,7 +130,7 @@ LogicalResult qlow::assemble(ModuleOp module, DeviceCode &code, const Machine &m
   auto scratch = Scratch::create();
   if (!scratch)
     return module.emitError(toString(scratch.takeError()));
-  if (Error error = (*scratch)->write("kernels.ptx", code.ptx))
+  if (Error error = (*scratch)->write("kernels.ptx", images.ptx))
     return module.emitError(toString(std::move(error)));
   std::vector<std::string> arguments = {"-arch=" + machine.tune, "-v", "-o", (*scratch)->path("kernels.cubin"),
                                         (*scratch)->path("kernels.ptx")};
@@ -149,15 +149,15 @@ LogicalResult qlow::assemble(ModuleOp module, DeviceCode &code, const Machine &m
       module.emitWarning(line.trim());
   if (options.kernelUses)
     *options.kernelUses = readUses(said);
-  code.cubin = (*scratch)->read("kernels.cubin");
-  if (code.cubin.empty())
+  images.cubin = (*scratch)->read("kernels.cubin");
+  if (images.cubin.empty())
     module.emitWarning("'" + program + "' wrote no cubin, so the object has PTX only, for the driver to assemble");
   return success();
 }
 
-Expected<std::string> qlow::disassemble(const DeviceCode &code, const ObjectOptions &options) {
+Expected<std::string> qlow::disassemble(const Images &images, const ObjectOptions &options) {
   std::string assembler = findAssembler(options);
-  if (code.cubin.empty())
+  if (images.cubin.empty())
     return createStringError("instructions of the device need ptxas, which " +
                              std::string(assembler.empty() ? "was not found" : "failed") +
                              "; -emit=ptx writes the text that the driver assembles");
@@ -171,7 +171,7 @@ Expected<std::string> qlow::disassemble(const DeviceCode &code, const ObjectOpti
   auto scratch = Scratch::create();
   if (!scratch)
     return scratch.takeError();
-  if (Error error = (*scratch)->write("kernels.cubin", code.cubin))
+  if (Error error = (*scratch)->write("kernels.cubin", images.cubin))
     return std::move(error);
   std::vector<std::string> arguments;
   if (dumps)

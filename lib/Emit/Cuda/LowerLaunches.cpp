@@ -1,4 +1,4 @@
-//===- LowerLaunches.cpp - launches become calls of the driver --------------===//
+//===- LowerLaunches.cpp - launches become calls of the CUDA driver ---------===//
 //
 // In: host functions with gpu.launch_func on memrefs and numbers, and an argument that points to the launch struct.
 // Out: each kernel has a function that checks sizes, lays out parameters as convert-gpu-to-nvvm expects them and calls
@@ -8,7 +8,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Device.h"
+#include "Driver.h"
+
 #include "Entries.h"
 
 #include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"

@@ -1,4 +1,4 @@
-//===- DeviceCode.cpp - from kernels to PTX ---------------------------------===//
+//===- Images.cpp - from kernels to PTX -------------------------------------===//
 //
 // In: gpu.modules in the LLVM and NVVM dialects. Out: one PTX text of all their kernels, and the constants that carry
 // it into the host's object. What LLVM would abort on is looked for first; the rest runs guarded. Devices have no
@@ -6,10 +6,10 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "DeviceCode.h"
+#include "Images.h"
 
 #include "Backend.h"
-#include "Device.h"
+#include "Driver.h"
 #include "Entries.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
@@ -27,9 +27,9 @@ using namespace qlow;
 static constexpr unsigned kSharedSpace = static_cast<unsigned>(NVVM::NVVMMemorySpace::Shared);
 
 namespace {
-class DeviceJob final : public Backend {
+class KernelJob final : public Backend {
 public:
-  DeviceJob(ModuleOp module, ArrayRef<gpu::GPUModuleOp> kernels, const AbiModule &abi, const Machine &machine,
+  KernelJob(ModuleOp module, ArrayRef<gpu::GPUModuleOp> kernels, const AbiModule &abi, const Machine &machine,
             const ObjectOptions &options)
       : Backend(module, machine, options.debug), kernels(kernels), abi(abi), options(options) {}
 
@@ -39,6 +39,8 @@ public:
 
 private:
   void prepareFunctions(llvm::Module &part);
+  /// More than the lines themselves is for debuggers in PTX, and turns ptxas's optimizations off.
+  LLVM::DIEmissionKind lineTables() const override { return LLVM::DIEmissionKind::DebugDirectivesOnly; }
 
   ArrayRef<gpu::GPUModuleOp> kernels;
   const AbiModule &abi;
@@ -55,7 +57,7 @@ static std::string featureString(const Machine &machine) {
 }
 
 /// Only what the host launches is seen from outside; two modules may call their helpers alike.
-void DeviceJob::prepareFunctions(llvm::Module &part) {
+void KernelJob::prepareFunctions(llvm::Module &part) {
   llvm::StringSet<> launched;
   for (const AbiKernel &kernel : abi.device->kernels)
     launched.insert(kernel.name);
@@ -92,7 +94,7 @@ static void separateBitsFromFloats(llvm::Module &module) {
     }
 }
 
-void DeviceJob::run() {
+void KernelJob::run() {
   if (!createTargetMachine(machine.tune, featureString(machine)))
     return;
   for (gpu::GPUModuleOp kernel : kernels) {
@@ -132,12 +134,12 @@ void DeviceJob::run() {
 //===----------------------------------------------------------------------===//
 
 /// The capability that a processor's name says, such as sm_90a.
-static LogicalResult readCapability(ModuleOp module, const Machine &machine, DeviceCode &code) {
+static LogicalResult readCapability(ModuleOp module, const Machine &machine, Images &images) {
   SmallVector<StringRef> parts;
-  if (!llvm::Regex("^sm_([0-9]+)([a-z]?)$").match(machine.tune, &parts) || parts[1].getAsInteger(10, code.capability))
+  if (!llvm::Regex("^sm_([0-9]+)([a-z]?)$").match(machine.tune, &parts) || parts[1].getAsInteger(10, images.capability))
     return module.emitError("target '" + machine.name + "': expected \"tune\" to name a device such as sm_90 or " +
                             "sm_90a, found '" + machine.tune + "'");
-  code.isExact = !parts[2].empty();
+  images.isExact = !parts[2].empty();
   return success();
 }
 
@@ -180,23 +182,22 @@ static void markTensorMaps(gpu::GPUModuleOp kernels) {
   }
 }
 
-FailureOr<DeviceCode> qlow::generateDeviceCode(ModuleOp module, ArrayRef<gpu::GPUModuleOp> kernels,
-                                               const AbiModule &abi, const Machine &machine,
-                                               const ObjectOptions &options) {
-  DeviceCode code;
+FailureOr<Images> qlow::generateImages(ModuleOp module, ArrayRef<gpu::GPUModuleOp> kernels, const AbiModule &abi,
+                                       const Machine &machine, const ObjectOptions &options) {
+  Images images;
   for (gpu::GPUModuleOp part : kernels)
     markTensorMaps(part);
-  if (failed(readCapability(module, machine, code)) || failed(checkKernels(kernels, machine)))
+  if (failed(readCapability(module, machine, images)) || failed(checkKernels(kernels, machine)))
     return failure();
-  auto job = runBackend(std::make_unique<DeviceJob>(module, kernels, abi, machine, options), module, machine.name);
+  auto job = runBackend(std::make_unique<KernelJob>(module, kernels, abi, machine, options), module, machine.name);
   if (!job)
     return failure();
-  code.llvmIr = std::move(job->llvmIr);
-  code.ptx = std::string(job->ptx);
+  images.llvmIr = std::move(job->llvmIr);
+  images.ptx = std::string(job->ptx);
   if (options.artifact == Artifact::Object || options.artifact == Artifact::Assembly)
-    if (failed(assemble(module, code, machine, options)))
+    if (failed(assemble(module, images, machine, options)))
       return failure();
-  return code;
+  return images;
 }
 
 //===----------------------------------------------------------------------===//
@@ -206,16 +207,16 @@ FailureOr<DeviceCode> qlow::generateDeviceCode(ModuleOp module, ArrayRef<gpu::GP
 /// Defines ptr image(i32 capability, i32 n), the n-th of the images that fit, best first:
 ///
 ///   rank = n, result = null; for each image: result = fits && rank == 0 ? image : result; rank -= fits
-void qlow::embedImages(ModuleOp module, StringRef prefix, const DeviceCode &code) {
+void qlow::embedImages(ModuleOp module, StringRef prefix, const Images &images) {
   struct Image {
     std::string bytes;
     LLVM::ICmpPredicate fits;
   };
-  SmallVector<Image> images;
-  if (!code.cubin.empty())
-    images.push_back({code.cubin, LLVM::ICmpPredicate::eq});
+  SmallVector<Image> ordered;
+  if (!images.cubin.empty())
+    ordered.push_back({images.cubin, LLVM::ICmpPredicate::eq});
   // The driver reads PTX up to its zero.
-  images.push_back({code.ptx + '\0', code.isExact ? LLVM::ICmpPredicate::eq : LLVM::ICmpPredicate::sge});
+  ordered.push_back({images.ptx + '\0', images.isExact ? LLVM::ICmpPredicate::eq : LLVM::ICmpPredicate::sge});
 
   ImplicitLocOpBuilder b(module.getLoc(), module.getContext());
   auto pointer = LLVM::LLVMPointerType::get(module.getContext());
@@ -225,7 +226,7 @@ void qlow::embedImages(ModuleOp module, StringRef prefix, const DeviceCode &code
   auto function = startFunction(b, imageFunctionName(prefix), pointer, {i32, i32}, /*internal=*/true);
   Value version = function.getArgument(0), rank = function.getArgument(1);
   Value result = LLVM::ZeroOp::create(b, pointer);
-  for (auto [index, image] : llvm::enumerate(images)) {
+  for (auto [index, image] : llvm::enumerate(ordered)) {
     std::string name = (prefix + ".image" + Twine(index)).str();
     {
       OpBuilder::InsertionGuard guard(b);
@@ -233,7 +234,7 @@ void qlow::embedImages(ModuleOp module, StringRef prefix, const DeviceCode &code
       LLVM::GlobalOp::create(b, LLVM::LLVMArrayType::get(b.getI8Type(), image.bytes.size()), /*isConstant=*/true,
                              LLVM::Linkage::Internal, name, b.getStringAttr(image.bytes), /*alignment=*/64);
     }
-    Value fits = LLVM::ICmpOp::create(b, image.fits, version, constantInt(b, i32, code.capability));
+    Value fits = LLVM::ICmpOp::create(b, image.fits, version, constantInt(b, i32, images.capability));
     Value first = LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::eq, rank, constantInt(b, i32, 0));
     Value address = LLVM::AddressOfOp::create(b, pointer, name);
     result = LLVM::SelectOp::create(b, LLVM::AndOp::create(b, fits, first), address, result);

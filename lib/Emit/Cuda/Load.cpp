@@ -1,4 +1,4 @@
-//===- DeviceEntries.cpp - load, adopt and unload of a device object --------===//
+//===- Load.cpp - load, adopt and unload of an object's state ---------------===//
 //
 // In: the record of a module whose kernels a device runs. Out: functions that open the CUDA driver, load the best image
 // for the calling thread's device, fill in its weights and keep all that in the caller's state. Nothing is kept
@@ -6,7 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Device.h"
+#include "Driver.h"
+
 #include "Entries.h"
 
 using namespace mlir;
@@ -16,12 +17,11 @@ using namespace qlow;
 static constexpr int32_t kCapabilityMajor = 75, kCapabilityMinor = 76, kMaxDynamicShared = 8, kRtldNow = 2;
 /// Kernels may use this much dynamic shared memory without asking.
 static constexpr int64_t kSharedWithoutAsking = 48 << 10;
-static constexpr int64_t kWeightsAlignment = 256;
 
 namespace {
-class DeviceBuilder {
+class LoadBuilder {
 public:
-  DeviceBuilder(ImplicitLocOpBuilder &b, const AbiModule &abi)
+  LoadBuilder(ImplicitLocOpBuilder &b, const AbiModule &abi)
       : b(b), abi(abi), device(*abi.device), i32(b.getI32Type()), i64(b.getI64Type()),
         pointer(LLVM::LLVMPointerType::get(b.getContext())) {}
   void build();
@@ -74,14 +74,14 @@ private:
 };
 } // namespace
 
-LLVM::LLVMFuncOp DeviceBuilder::start(const Twine &name, ArrayRef<Type> arguments, bool internal) {
+LLVM::LLVMFuncOp LoadBuilder::start(const Twine &name, ArrayRef<Type> arguments, bool internal) {
   function = startFunction(b, (abi.prefix + name).str(), i32, arguments, internal);
   if (!arguments.empty())
     state = function.getArgument(0);
   return function;
 }
 
-Block *DeviceBuilder::makeReturn() {
+Block *LoadBuilder::makeReturn() {
   OpBuilder::InsertionGuard guard(b);
   Block *block = function.addBlock();
   block->addArgument(i32, b.getLoc());
@@ -90,20 +90,20 @@ Block *DeviceBuilder::makeReturn() {
   return block;
 }
 
-void DeviceBuilder::require(Value ok, Block *target, Value code) {
+void LoadBuilder::require(Value ok, Block *target, Value code) {
   Block *next = function.addBlock();
   LLVM::CondBrOp::create(b, ok, next, ValueRange(), target, ValueRange(code));
   b.setInsertionPointToStart(next);
 }
 
-void DeviceBuilder::check(Value result, AbiCode kind) {
+void LoadBuilder::check(Value result, AbiCode kind) {
   // Whatever the driver was doing, memory that ran out is what the caller can do something about.
   Value noMemory = equal(result, constant(OutOfMemory));
   Value code = LLVM::SelectOp::create(b, noMemory, codeOf(AbiCode::Memory, result), codeOf(kind, result));
   require(equal(result, constant(0)), undo, code);
 }
 
-void DeviceBuilder::when(Value condition, llvm::function_ref<void()> body) {
+void LoadBuilder::when(Value condition, llvm::function_ref<void()> body) {
   Block *inside = function.addBlock(), *next = function.addBlock();
   LLVM::CondBrOp::create(b, condition, inside, ValueRange(), next, ValueRange());
   b.setInsertionPointToStart(inside);
@@ -113,7 +113,7 @@ void DeviceBuilder::when(Value condition, llvm::function_ref<void()> body) {
 }
 
 /// The address of a string. All lie in one constant, made when all are known.
-Value DeviceBuilder::text(StringRef text) {
+Value LoadBuilder::text(StringRef text) {
   Value base = LLVM::AddressOfOp::create(b, pointer, abi.prefix + ".names");
   int32_t offset = texts.size();
   texts += text;
@@ -121,7 +121,7 @@ Value DeviceBuilder::text(StringRef text) {
   return LLVM::GEPOp::create(b, pointer, b.getI8Type(), base, ArrayRef<LLVM::GEPArg>{offset});
 }
 
-void DeviceBuilder::declare() {
+void LoadBuilder::declare() {
   LLVM::GlobalOp::create(b, b.getI8Type(), /*isConstant=*/false, LLVM::Linkage::Internal, identityName(abi.prefix),
                          b.getI8IntegerAttr(0));
   LLVM::LLVMFuncOp::create(b, "dlopen", LLVM::LLVMFunctionType::get(pointer, {pointer, i32}));
@@ -130,7 +130,7 @@ void DeviceBuilder::declare() {
 }
 
 /// i32 release(state): gives back what the state holds and clears it; the first failure, else 0.
-void DeviceBuilder::buildRelease() {
+void LoadBuilder::buildRelease() {
   OpBuilder::InsertionGuard guard(b);
   start(".release", {pointer}, /*internal=*/true);
   Value result = LLVM::AllocaOp::create(b, pointer, i32, constant(1)),
@@ -157,14 +157,14 @@ void DeviceBuilder::buildRelease() {
       keep(call(DriverFunction::PrimaryRelease, word(StateWord::Ordinal, i32)));
     });
   });
-  LLVM::MemsetOp::create(b, state, constantInt(b, b.getI8Type(), 0), constantInt(b, i64, 8 * device.stateWords()),
+  LLVM::MemsetOp::create(b, state, constantInt(b, b.getI8Type(), 0), constantInt(b, i64, 8 * stateWords(device)),
                          /*isVolatile=*/false);
   Value first = loadAt(b, i32, result, 0);
   Value code = LLVM::SelectOp::create(b, equal(first, constant(0)), first, codeOf(AbiCode::Device, first));
   LLVM::ReturnOp::create(b, code);
 }
 
-void DeviceBuilder::openDriver() {
+void LoadBuilder::openDriver() {
   Value library =
       LLVM::CallOp::create(b, TypeRange(pointer), "dlopen", ValueRange{text("libcuda.so.1"), constant(kRtldNow)})
           .getResult();
@@ -180,7 +180,7 @@ void DeviceBuilder::openDriver() {
 }
 
 /// The thread's current context; where it has none, device 0's primary one.
-void DeviceBuilder::openContext() {
+void LoadBuilder::openContext() {
   check(call(DriverFunction::GetCurrent, addressOf(StateWord::Context)), AbiCode::Device);
   Block *retain = function.addBlock(), *ask = function.addBlock(), *joined = function.addBlock();
   LLVM::CondBrOp::create(b, isNull(word(StateWord::Context, pointer)), retain, ValueRange(), ask, ValueRange());
@@ -198,7 +198,7 @@ void DeviceBuilder::openContext() {
 }
 
 /// 10 * major + minor
-Value DeviceBuilder::capability() {
+Value LoadBuilder::capability() {
   Value ordinal = word(StateWord::Ordinal, i32), ten = constant(10);
   Value answer = LLVM::AllocaOp::create(b, pointer, i32, constant(1));
   check(call(DriverFunction::DeviceGetAttribute, {answer, constant(kCapabilityMajor), ordinal}), AbiCode::Device);
@@ -208,7 +208,7 @@ Value DeviceBuilder::capability() {
 }
 
 /// Tries the images for this device, best first: a cubin may be newer than the driver, then its PTX can still do.
-void DeviceBuilder::loadImage() {
+void LoadBuilder::loadImage() {
   Value version = capability();
   Block *attempt = function.addBlock(), *load = function.addBlock(), *retry = function.addBlock(),
         *none = function.addBlock(), *done = function.addBlock();
@@ -234,7 +234,7 @@ void DeviceBuilder::loadImage() {
   b.setInsertionPointToStart(done);
 }
 
-void DeviceBuilder::loadKernels() {
+void LoadBuilder::loadKernels() {
   for (auto [index, kernel] : llvm::enumerate(device.kernels)) {
     Value module = word(StateWord::Module, pointer);
     check(call(DriverFunction::ModuleGetFunction, {addressOf(kernelOffset(index)), module, text(kernel.name)}),
@@ -247,7 +247,7 @@ void DeviceBuilder::loadKernels() {
   }
 }
 
-void DeviceBuilder::loadWeights(Value weights, Value fill) {
+void LoadBuilder::loadWeights(Value weights, Value fill) {
   if (device.weightBytes == 0)
     return;
   Value size = constantInt(b, i64, device.weightBytes);
@@ -265,7 +265,7 @@ void DeviceBuilder::loadWeights(Value weights, Value fill) {
 }
 
 /// i32 open(state, weights, fill)
-void DeviceBuilder::buildOpen() {
+void LoadBuilder::buildOpen() {
   OpBuilder::InsertionGuard guard(b);
   start(".open", {pointer, pointer, b.getI1Type()}, /*internal=*/true);
   Value weights = function.getArgument(1), fill = function.getArgument(2);
@@ -274,9 +274,9 @@ void DeviceBuilder::buildOpen() {
   undo->addArgument(i32, b.getLoc());
   require(negate(isNull(state)), refuse, constant(int(AbiCode::Null)));
   Value low =
-      LLVM::AndOp::create(b, LLVM::PtrToIntOp::create(b, i64, weights), constantInt(b, i64, kWeightsAlignment - 1));
+      LLVM::AndOp::create(b, LLVM::PtrToIntOp::create(b, i64, weights), constantInt(b, i64, kMemoryAlignment - 1));
   require(equal(low, constantInt(b, i64, 0)), refuse, constant(int(AbiCode::Align)));
-  LLVM::MemsetOp::create(b, state, constantInt(b, b.getI8Type(), 0), constantInt(b, i64, 8 * device.stateWords()),
+  LLVM::MemsetOp::create(b, state, constantInt(b, b.getI8Type(), 0), constantInt(b, i64, 8 * stateWords(device)),
                          /*isVolatile=*/false);
   openDriver();
   openContext();
@@ -291,7 +291,7 @@ void DeviceBuilder::buildOpen() {
   LLVM::ReturnOp::create(b, undo->getArgument(0));
 }
 
-void DeviceBuilder::buildLoad(StringRef name, bool fill) {
+void LoadBuilder::buildLoad(StringRef name, bool fill) {
   OpBuilder::InsertionGuard guard(b);
   start(name, {pointer, pointer}, /*internal=*/false);
   Value weights = function.getArgument(1);
@@ -303,7 +303,7 @@ void DeviceBuilder::buildLoad(StringRef name, bool fill) {
   LLVM::ReturnOp::create(b, result);
 }
 
-void DeviceBuilder::buildUnload() {
+void LoadBuilder::buildUnload() {
   OpBuilder::InsertionGuard guard(b);
   start("_unload", {pointer}, /*internal=*/false);
   Block *refuse = makeReturn();
@@ -315,7 +315,7 @@ void DeviceBuilder::buildUnload() {
       b, LLVM::CallOp::create(b, TypeRange(i32), abi.prefix + ".release", ValueRange(state)).getResult());
 }
 
-void DeviceBuilder::build() {
+void LoadBuilder::build() {
   declare();
   {
     OpBuilder::InsertionGuard guard(b);
@@ -331,4 +331,4 @@ void DeviceBuilder::build() {
                          LLVM::Linkage::Internal, abi.prefix + ".names", b.getStringAttr(texts));
 }
 
-void qlow::buildDeviceFunctions(ImplicitLocOpBuilder &b, const AbiModule &abi) { DeviceBuilder(b, abi).build(); }
+void qlow::buildLoadFunctions(ImplicitLocOpBuilder &b, const AbiModule &abi) { LoadBuilder(b, abi).build(); }
