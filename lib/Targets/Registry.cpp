@@ -188,6 +188,15 @@ std::optional<OperandElement> qlow::smallFloatOf(const Format &format) {
   return std::nullopt;
 }
 
+bool qlow::multipliesAsStored(const MultiplyRow &row, OperandElement element, const OperandFacts &facts) {
+  if (!facts.format)
+    return facts.element == element;
+  if (row.takesSmallFloats())
+    return smallFloatOf(*facts.format) == element;
+  bool isByte = facts.format->kind == DecodeKind::Integer && facts.format->bits == 8;
+  return !row.isFloat && isByte && elementBytes(row.storedRhs) == 1;
+}
+
 std::pair<int32_t, int32_t> qlow::elementRange(OperandElement element) {
   switch (element) {
   case OperandElement::U8:

@@ -186,22 +186,25 @@ static std::string chooseLayout(ArrayRef<Choice *> uses) {
   return least == sums.end() || std::isinf(least->second) ? std::string() : least->first;
 }
 
-/// In what way the candidate is not the format's own instruction; empty if it is.
-static std::string emulationOf(const Candidate &candidate) {
+/// In what way the candidate is not the format's own instruction; empty if it is. What a side's elements are and what
+/// the row takes decide, however a recipe calls the hop between.
+static std::string emulationOf(const Candidate &candidate, const MatmulProblem &problem) {
+  const MultiplyRow &row = *candidate.row;
   SmallVector<std::string> ways;
-  for (auto [side, hops] :
-       {std::pair("left", candidate.recipe.getLhs()), std::pair("right", candidate.recipe.getRhs())})
-    if (hops.front().getBy() == "decode")
-      ways.push_back(
-          (Twine(side) + " side decoded to " + (candidate.row->lhs == OperandElement::F32 ? "f32" : "small integers"))
-              .str());
-  if (storesFragments(candidate.recipe))
-    ways.push_back(("right side unpacked to " + elementName(candidate.row->rhs) + " in registers").str());
-  if (!candidate.row->expansion.empty())
-    ways.push_back("by " + candidate.row->expansion.str());
-  else if (candidate.row->isVirtual())
+  for (auto [side, facts, element] :
+       {std::tuple("left", &problem.lhs, row.lhs), std::tuple("right", &problem.rhs, row.rhs)}) {
+    if (multipliesAsStored(row, element, *facts))
+      continue;
+    bool isInRegisters = facts == &problem.rhs && storesFragments(candidate.recipe);
+    ways.push_back(isInRegisters ? llvm::formatv("{0} side unpacked to {1} in registers", side, elementName(element))
+                                 : llvm::formatv("{0} side decoded to {1}", side,
+                                                 row.isFloat ? elementName(element) : "small integers"));
+  }
+  if (!row.expansion.empty())
+    ways.push_back("by " + row.expansion.str());
+  else if (row.isVirtual())
     ways.push_back("by an offset of 128 that is subtracted again");
-  if (candidate.row->features.empty())
+  if (row.features.empty())
     ways.push_back("in portable vector operations");
   return llvm::join(ways, ", ");
 }
@@ -251,8 +254,8 @@ static ArrayAttr describeOthers(const Candidate &chosen, ArrayRef<Candidate> all
 /// not taken. `numUses` matmuls read its right side.
 static DictionaryAttr describe(MatmulOp op, const Candidate &last, ArrayRef<Candidate> all, size_t numUses,
                                const Machine &machine) {
-  double typicalM = problemOf(op, /*fastSums=*/false).m,
-         cycles = last.cycles + (last.packsOnce ? 0 : last.packingCycles);
+  MatmulProblem problem = problemOf(op, /*fastSums=*/false);
+  double typicalM = problem.m, cycles = last.cycles + (last.packsOnce ? 0 : last.packingCycles);
   Builder builder(op.getContext());
   SmallVector<NamedAttribute> entry;
   auto add = [&](StringRef key, Attribute value) { entry.push_back(builder.getNamedAttr(key, value)); };
@@ -264,7 +267,7 @@ static DictionaryAttr describe(MatmulOp op, const Candidate &last, ArrayRef<Cand
   add("rhs", TypeAttr::get(op.getRhs().getType()));
   add("row", builder.getStringAttr(last.row->id));
   add("instruction", builder.getStringAttr(last.row->instruction));
-  add("emulation", builder.getStringAttr(emulationOf(last)));
+  add("emulation", builder.getStringAttr(emulationOf(last, problem)));
   add("recipe", last.recipe);
   SmallVector<NamedAttribute> figures;
   for (auto [name, number] : last.figures)
@@ -358,7 +361,7 @@ LogicalResult SelectRecipes::choose(ArrayRef<Choice *> uses, const Machine &mach
     }
     use->op.setRecipesAttr(RecipesAttr::get(&getContext(), bounds, recipes));
     ++numSelected;
-    numEmulated += !emulationOf(*last).empty();
+    numEmulated += !emulationOf(*last, problemOf(use->op, fastSums)).empty();
     entries[use->op] = describe(use->op, *last, use->ranges.back(), uses.size(), machine);
   }
   return success();

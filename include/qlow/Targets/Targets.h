@@ -133,6 +133,11 @@ struct OperandFacts {
   int64_t scaledTogether = 0;                   ///< codes along K under one scale; 0: all
 };
 
+/// Whether the row multiplies a side's elements as the model stores them, where it takes `element` on that side: else
+/// they are dequantized, decoded or widened on their way. Bytes that a row widens while it loads them count as its own:
+/// its right side is stored as bytes.
+bool multipliesAsStored(const MultiplyRow &row, OperandElement element, const OperandFacts &facts);
+
 /// One matmul as selection sees it; sizes that the model leaves open are estimates.
 struct MatmulProblem {
   double batch, m, n, k;
