@@ -1,8 +1,8 @@
 # The room rule, as far as a machine can see it. lib/CMakeLists.txt lists the rooms and what each may use; a file includes
 # the public headers of its own room and of those it may use, and private headers of its own room alone. And what smells:
-# a number format's name in Targets, an instruction set's name outside Targets and Emit, an option outside tools, a
-# fatal error where a user's input can lead, the host's processor outside the one file that may ask for it, a room of
-# left-overs.
+# a number format's name in Targets, an instruction set's name outside Targets and Emit, the words of one make of
+# hardware outside its family and its driver's folder, an option outside tools, a fatal error where a user's input can
+# lead, the host's processor outside the one file that may ask for it, a room of left-overs.
 #
 # RUN: python3 %s %include/..
 
@@ -85,9 +85,10 @@ def code(path):
 
 
 def forbid(folders, pattern, why, but=()):
+    """In the folders, but not in these files and folders."""
     for path in sources(*folders):
         name = str(path.relative_to(root))
-        if name in but:
+        if name.startswith(tuple(but)):
             continue
         for number, line in enumerate(code(path), 1):
             found = re.search(pattern, line)
@@ -108,8 +109,17 @@ forbid(["lib/Targets", "include/qlow/Targets"], rf'"(?:{"|".join(words)})"', "a 
 rows = [line.split()[0].split("_")[0] for line in
         subprocess.run(["qlowc", "-list-instructions", "-target=znver5"], capture_output=True, text=True, check=True).stdout.splitlines()]
 isas = sorted({row for row in rows if row != "vector"} | {"avx", "avx2", "avx512", "amx", "sse", "sse2", "vnni", "neon", "wgmma", "mma", "ptx", "x86", "nvptx"})
-forbid([f"lib/{room}" for room in rooms if room not in ("Targets", "Emit")] + ["include/qlow/" + room for room in rooms if room not in ("Targets", "Emit")],
-       rf"(?i)\b(?:{'|'.join(isas)})\w*\b", "an instruction set is no business of this room")
+elsewhere = [room for room in rooms if room not in ("Targets", "Emit")]
+forbid([f"{where}/{room}" for room in elsewhere for where in ("lib", "include/qlow")], rf"(?i)\b(?:{'|'.join(isas)})\w*\b",
+       "an instruction set is no business of this room")
+# What a processor is asked, and how one make of device works, are for their families to know: these words in no name of
+# other rooms. The interface of one driver is a folder of Emit, which a single file leads to.
+forbid([f"{where}/{room}" for room in rooms if room != "Targets" for where in ("lib", "include/qlow")],
+       r"(?i)\w*(?:cpuid|xgetbv|nvvm|nvgpu|nvidia|cuda|cubin|ptx|warp)\w*", "one make of hardware is no business of this room",
+       but=("lib/Emit/Cuda/", "lib/Emit/Device.cpp"))
+forbid(["lib/Targets", "include/qlow/Targets"], r"(?i)\w*(?:cpuid|xgetbv)\w*", "only a processor's family asks it", but=("lib/Targets/X86/",))
+forbid(["lib/Targets", "include/qlow/Targets"], r"(?i)\w*(?:nvvm|nvgpu|nvidia|cuda)\w*", "only a device's family names its dialects", but=("lib/Targets/NVPTX/",))
+forbid(["tools"], r"(?i)\w*(?:cpuid|xgetbv|nvvm|nvgpu|cubin|warp)\w*", "hardware is no business of a command line")
 forbid(["lib", "include"], r"\bcl::(?:opt|list|bits|alias)\b", "options belong to tools")
 forbid(everywhere, r"\b(?:report_fatal_error|reportFatal\w*Error|abort|std::terminate|std::exit)\s*\(", "a user's input must not end the process")
 forbid(everywhere, r"\bgetHostCPU\w*|\bgetDefaultTargetTriple\b|\bgetProcessTriple\b", "the compiling machine must not decide for the machine that runs", but=("tools/HostTarget.cpp", "tools/LoadedObject.cpp"))
