@@ -26,6 +26,7 @@
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/InitLLVM.h"
@@ -303,76 +304,116 @@ static llvm::json::Value toJson(ArrayRef<Result> results) {
   return array;
 }
 
-int main(int argc, char **argv) {
-  llvm::InitLLVM init(argc, argv);
-  cl::ResetCommandLineParser();
-  cl::opt<std::string> suite(cl::Positional, cl::desc("int8"), cl::Required);
-  cl::opt<std::string> json("json", cl::value_desc("file"), cl::desc("Write the results there"));
-  cl::opt<std::string> targetName("target", cl::init("host"), cl::desc("Machine to compile for"));
-  cl::opt<std::string> only("only", cl::value_desc("regex"), cl::desc("Only cases whose name matches"));
-  cl::list<std::string> shapes("shape", cl::CommaSeparated, cl::value_desc("MxNxK"),
-                               cl::desc("These sizes instead of the suite's"));
-  cl::ParseCommandLineOptions(argc, argv, "Times emitted kernels against the machine's limits\n");
-  auto error = [](const Twine &message) {
-    llvm::errs() << "qlow-bench: error: " << message << "\n";
-    return 1;
-  };
-  if (suite != "int8")
-    return error("unknown suite '" + suite + "'; known: int8");
-  std::string name = resolveTarget(targetName);
-  auto target = Target::find(name);
-  if (!target)
-    return error(llvm::toString(target.takeError()));
+//===----------------------------------------------------------------------===//
+// The command line
+//===----------------------------------------------------------------------===//
 
-  registerAllPasses();
-  registerQlowDialectPasses();
-  registerQlowImportPasses();
-  registerQlowTransformsPasses();
-  registerQlowEmitPasses();
+namespace {
+struct Options {
+  cl::opt<std::string> suite{cl::Positional, cl::desc("int8"), cl::Required};
+  cl::opt<std::string> json{"json", cl::value_desc("file"), cl::desc("Write the results there")};
+  cl::opt<std::string> targetName{"target", cl::init("host"), cl::desc("Machine to compile for")};
+  cl::opt<std::string> only{"only", cl::value_desc("regex"), cl::desc("Only cases whose name matches")};
+  cl::list<std::string> shapes{"shape", cl::CommaSeparated, cl::value_desc("MxNxK"),
+                               cl::desc("These sizes instead of the suite's")};
+};
+} // namespace
+
+/// What to run; at least one case.
+static llvm::Expected<std::vector<Case>> chooseCases(const Options &options) {
+  if (options.suite != "int8")
+    return fail("unknown suite '" + options.suite + "'; known: int8");
+  std::vector<Case> cases = int8Cases();
+  if (!options.shapes.empty())
+    cases.clear();
+  for (StringRef text : options.shapes) {
+    std::optional<Case> shape = parseShape(text);
+    if (!shape)
+      return fail("expected --shape=MxNxK of three sizes, as in 1x1024x512, found '" + text + "'");
+    cases.push_back(std::move(*shape));
+  }
+  if (options.only.empty())
+    return cases;
+  llvm::Regex wanted(options.only);
+  if (std::string why; !wanted.isValid(why))
+    return fail("--only='" + options.only + "' is no regular expression: " + why);
+  std::vector<Case> matching;
+  llvm::copy_if(cases, std::back_inserter(matching), [&](const Case &shape) { return wanted.match(shape.name); });
+  if (matching.empty())
+    return fail("--only='" + options.only + "' matches none of " +
+                llvm::join(llvm::map_range(cases, [](const Case &shape) { return shape.name; }), ", "));
+  return matching;
+}
+
+/// What is read to measure memory, and every case's weights; not all alike, since multiplying zeros takes less power.
+static std::vector<uint64_t> fillMemory(ArrayRef<Case> cases) {
+  int64_t bytes = 1 << 20;
+  for (const Case &shape : cases)
+    bytes = std::max(bytes, shape.n * shape.k);
+  std::vector<uint64_t> memory(llvm::divideCeil(bytes, 8));
+  // NOLINTNEXTLINE(bugprone-random-generator-seed): the same in every run
+  std::generate(memory.begin(), memory.end(), std::mt19937_64(1));
+  return memory;
+}
+
+/// Runs the cases and prints a line for each.
+static llvm::Expected<std::vector<Result>> runCases(ArrayRef<Case> cases, const std::string &targetName) {
+  auto target = Target::find(targetName);
+  if (!target)
+    return target.takeError();
   DialectRegistry registry;
   registerAllDialects(registry);
   registerAllExtensions(registry);
   registry.insert<QlowDialect>();
   MLIRContext context(registry);
   context.loadAllAvailableDialects();
-
-  std::vector<Case> cases = int8Cases();
-  if (!shapes.empty())
-    cases.clear();
-  for (StringRef text : shapes) {
-    std::optional<Case> shape = parseShape(text);
-    if (!shape)
-      return error("expected --shape=MxNxK of three sizes, as in 1x1024x512, found '" + text + "'");
-    cases.push_back(std::move(*shape));
-  }
-  if (!only.empty())
-    llvm::erase_if(cases, [&](const Case &shape) { return !llvm::Regex(only).match(shape.name); });
-  int64_t bytes = 1 << 20;
-  for (const Case &shape : cases)
-    bytes = std::max(bytes, shape.n * shape.k);
-  // What is read to measure memory, and every case's weights; not all alike, since multiplying zeros takes less power.
-  std::vector<uint64_t> memory(llvm::divideCeil(bytes, 8));
-  // NOLINTNEXTLINE(bugprone-random-generator-seed): the same in every run
-  std::generate(memory.begin(), memory.end(), std::mt19937_64(1));
-  MutableArrayRef<char> memoryBytes(reinterpret_cast<char *>(memory.data()), memory.size() * 8);
+  std::vector<uint64_t> memory = fillMemory(cases);
+  MutableArrayRef<char> bytes(reinterpret_cast<char *>(memory.data()), memory.size() * 8);
 
   std::vector<Result> results;
   llvm::outs() << llvm::formatv("{0,-26}{1,-34}{2,12}{3,10}{4,8}{5,14}\n", "name", "row", "seconds", "bound", "ratio",
                                 "predicted");
   for (const Case &shape : cases) {
-    auto result = runCase(shape, name, **target, context, memoryBytes);
+    auto result = runCase(shape, targetName, **target, context, bytes);
     if (!result)
-      return error(llvm::toString(result.takeError()));
+      return result.takeError();
     llvm::outs() << llvm::formatv("{0,-26}{1,-34}{2,12:e3}{3,10}{4,8:f3}{5,14:e3}\n", result->what.name, result->row,
                                   result->seconds, result->what.memory ? "memory" : "compute", result->ratio,
                                   result->predicted);
     results.push_back(std::move(*result));
   }
-  if (json.empty())
-    return 0;
+  return results;
+}
+
+static llvm::Error writeJson(StringRef path, ArrayRef<Result> results) {
   OutputFiles files;
-  llvm::Error written = files.write(json, llvm::formatv("{0:2}\n", toJson(results)).str());
-  if (!written)
-    written = files.commit();
-  return written ? error(llvm::toString(std::move(written))) : 0;
+  if (llvm::Error error = files.write(path, llvm::formatv("{0:2}\n", toJson(results)).str()))
+    return error;
+  return files.commit();
+}
+
+int main(int argc, char **argv) {
+  llvm::InitLLVM init(argc, argv);
+  cl::ResetCommandLineParser();
+  Options options;
+  cl::ParseCommandLineOptions(argc, argv, "Times emitted kernels against the machine's limits\n");
+  registerAllPasses();
+  registerQlowDialectPasses();
+  registerQlowImportPasses();
+  registerQlowTransformsPasses();
+  registerQlowEmitPasses();
+  auto run = [&]() -> llvm::Error {
+    auto cases = chooseCases(options);
+    if (!cases)
+      return cases.takeError();
+    auto results = runCases(*cases, resolveTarget(options.targetName));
+    if (!results)
+      return results.takeError();
+    return options.json.empty() ? llvm::Error::success() : writeJson(options.json, *results);
+  };
+  llvm::Error error = run();
+  if (!error)
+    return 0;
+  llvm::errs() << "qlow-bench: error: " << llvm::toString(std::move(error)) << "\n";
+  return 1;
 }

@@ -280,6 +280,18 @@ static std::string chooseOutput() {
   return "";
 }
 
+/// Says what is wrong with the options of a device's assembler. For processors they do nothing, which a script that
+/// compiles for both may live with.
+static std::string checkAssembler(const Target &target) {
+  bool isGiven = options().ptxas.getNumOccurrences(), isLeftOut = options().noPtxas;
+  if (isGiven && isLeftOut)
+    return "-ptxas and -no-ptxas exclude each other: give the path of the assembler, or leave it out";
+  if ((isGiven || isLeftOut) && !target.family().runsOnDevice())
+    llvm::errs() << "qlowc: warning: " << (isGiven ? "-ptxas" : "-no-ptxas") << " does nothing for '"
+                 << target.machine().name << "', which is no device: leave it out\n";
+  return "";
+}
+
 static int compile() {
   Stages stages(options().verbose);
   stages.begin("read");
@@ -294,6 +306,8 @@ static int compile() {
   auto target = Target::find(name);
   if (!target)
     return fail(target.takeError());
+  if (std::string why = checkAssembler(**target); !why.empty())
+    return fail(why);
   if (std::string why = chooseOutput(); !why.empty())
     return fail(why);
   OwningOpRef<ModuleOp> module = readModel(input(), context);

@@ -19,9 +19,6 @@ using namespace mlir;
 using namespace qlow;
 using Json = nlohmann::ordered_json;
 
-/// Sizes in bytes stay below this, so that sums of two fit.
-static constexpr int64_t kMaxBytes = int64_t(1) << 62;
-
 static constexpr StringLiteral kKinds[] = {"scalar", "input", "output", "state"};
 
 //===----------------------------------------------------------------------===//

@@ -23,8 +23,6 @@ namespace qlow {
 using namespace mlir;
 using namespace qlow;
 
-static constexpr int64_t kMaxBytes = int64_t(1) << 62;
-
 namespace {
 /// Sizes of one call as values: the caller's dims, and what follows from them.
 class Sizes {

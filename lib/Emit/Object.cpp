@@ -195,12 +195,14 @@ static LogicalResult writeText(ModuleOp module, StringRef path, StringRef text, 
 }
 
 /// Room for weights is zeros at first: too many would fill the disk before anything failed.
-static LogicalResult checkSpace(ModuleOp module, StringRef path, uint64_t weightBytes) {
+static LogicalResult checkSpace(ArrayRef<WeightOp> weights, StringRef path, uint64_t weightBytes) {
   auto space = llvm::sys::fs::disk_space(path);
   if (!space || weightBytes <= space->available)
     return success();
-  return module.emitError() << "the weights take " << weightBytes << " bytes, and " << space->available
-                            << " are free where the object is written";
+  WeightOp largest = *llvm::max_element(weights, [](WeightOp a, WeightOp b) { return a.getBytes() < b.getBytes(); });
+  return emitError(largest->getLoc()) << "the weights take " << weightBytes << " bytes, " << largest.getBytes()
+                                      << " of them for this one, and " << space->available
+                                      << " are free where the object is written";
 }
 
 LogicalResult qlow::emitArtifact(ModuleOp module, const AbiModule &abi, const Target &target,
@@ -219,9 +221,9 @@ LogicalResult qlow::emitArtifact(ModuleOp module, const AbiModule &abi, const Ta
     auto offset = weight->getAttrOfType<IntegerAttr>("qlow.offset");
     if (!offset)
       return weight.emitOpError("has no offset in the object: run qlow-place-weights");
-    weightBytes = offset.getInt() + weight.getBytes();
+    weightBytes = std::max<uint64_t>(weightBytes, offset.getInt() + weight.getBytes());
   }
-  if (options.artifact == Artifact::Object && failed(checkSpace(module, path, weightBytes)))
+  if (options.artifact == Artifact::Object && failed(checkSpace(weights, path, weightBytes)))
     return failure();
   std::shared_ptr<const Target> host;
   std::string kernelText;

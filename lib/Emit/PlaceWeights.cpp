@@ -36,11 +36,11 @@ struct PlaceWeights : qlow::impl::PlaceWeightsBase<PlaceWeights> {
     if (!storesWhole(type, *weight.getLayout()))
       return weight.emitOpError() << "has a layout that its elements do not fit as they are: " << *weight.getLayout()
                                   << " for " << type;
-    int64_t bytes = packedBytes(*weight.getLayout(), type.getShape(), weight.getTransposed());
+    std::optional<int64_t> bytes = packedBytes(*weight.getLayout(), type.getShape(), weight.getTransposed());
     if (bytes == static_cast<int64_t>(weight.getBytes()))
       return success();
-    return weight.emitOpError() << "expected bytes " << bytes << " for " << type << " in " << *weight.getLayout()
-                                << ", found " << weight.getBytes();
+    return weight.emitOpError() << "expected bytes " << (bytes ? std::to_string(*bytes) : "beyond 2^63 - 1") << " for "
+                                << type << " in " << *weight.getLayout() << ", found " << weight.getBytes();
   }
 
   /// Gives each weight that is read an offset; the others leave the module. The bytes up to the end of the last one.

@@ -15,6 +15,9 @@
 
 namespace qlow {
 
+/// Sizes in bytes stay below this, so that sums of two fit.
+constexpr int64_t kMaxBytes = int64_t(1) << 62;
+
 /// Each constraint in C's words, with the size that answers for it: the last one it names.
 std::vector<AbiRule> describeRules(mlir::IntegerSet set, llvm::ArrayRef<AbiDim> dims);
 

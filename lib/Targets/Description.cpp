@@ -311,6 +311,12 @@ static const Node *member(const Node &node, StringRef key) {
   return nullptr;
 }
 
+/// Whether the machine is known to be a processor, which starts its own code.
+static bool isProcessor(const Machine &machine) {
+  const auto *family = find_if(families(), [&](const Family *each) { return each->name() == machine.family; });
+  return family != families().end() && !(*family)->runsOnDevice();
+}
+
 static Expected<Machine> parse(StringRef text, StringRef file, function_ref<Expected<std::string>(StringRef)> lookup,
                                std::vector<std::string> &inheriting) {
   Position position;
@@ -355,6 +361,12 @@ static Expected<Machine> parse(StringRef text, StringRef file, function_ref<Expe
   machine.name = name->text;
   if (Error error = Reader(file, machine).read(root))
     return std::move(error);
+  if (const Node *host = member(root, "host"); host && isProcessor(machine))
+    return createStringError(
+        formatv("{0}:{1}: \"host\" is the target of the code that starts a device's kernels, and a "
+                "machine of family \"{2}\" is a processor: leave the key out",
+                file, host->line, machine.family)
+            .str());
   return machine;
 }
 
@@ -397,7 +409,8 @@ std::string qlow::printMachine(const Machine &machine) {
   json["family"] = machine.family;
   json["triple"] = machine.triple;
   json["tune"] = machine.tune;
-  json["host"] = machine.host;
+  if (!isProcessor(machine))
+    json["host"] = machine.host;
   json["features"] = machine.features;
   json["clock_ghz"] = machine.clockGHz;
   json["cores"] = machine.cores;

@@ -75,14 +75,17 @@ template <typename Int, typename Shape> static Int bytesOf(LayoutAttr layout, co
   return bytes;
 }
 
-int64_t qlow::packedBytes(LayoutAttr layout, ArrayRef<int64_t> shape, bool transposed) {
-  return bytesOf<int64_t>(layout, shape, transposed);
+std::optional<int64_t> qlow::packedBytes(LayoutAttr layout, ArrayRef<int64_t> shape, bool transposed) {
+  SmallVector<WideInt> sizes(shape.begin(), shape.end());
+  WideInt bytes = bytesOf<WideInt>(layout, sizes, transposed);
+  return bytes <= INT64_MAX ? std::optional(static_cast<int64_t>(bytes)) : std::nullopt;
 }
 
 OpFoldResult qlow::emitPackedBytes(OpBuilder &builder, Location loc, LayoutAttr layout, ArrayRef<OpFoldResult> shape,
                                    bool transposed) {
-  if (std::optional<SmallVector<int64_t>> known = getConstantIntValues(shape))
-    return builder.getIndexAttr(packedBytes(layout, *known, transposed));
+  std::optional<SmallVector<int64_t>> known = getConstantIntValues(shape);
+  if (std::optional<int64_t> bytes = known ? packedBytes(layout, *known, transposed) : std::nullopt)
+    return builder.getIndexAttr(*bytes);
   SmallVector<Index> sizes;
   for (OpFoldResult size : shape) {
     auto value = dyn_cast<Value>(size);

@@ -22,14 +22,16 @@ namespace {
 /// From here on a constant is streamed into the object rather than passed through the compiler's own data structures.
 /// A device sees nothing but weights: there all constants are.
 constexpr int64_t kLargeBytes = 64 * 1024;
+/// Elements of a constant that no weight can hold.
+constexpr int64_t kMostInMemory = 1 << 28;
 
 struct PackWeights : qlow::impl::PackWeightsBase<PackWeights> {
   using PackWeightsBase::PackWeightsBase;
   void runOnOperation() override;
 
 private:
-  void pack(PackOp op);
-  void moveOut(arith::ConstantOp constant);
+  LogicalResult pack(PackOp op);
+  LogicalResult moveOut(arith::ConstantOp constant);
   GetWeightOp use(OpBuilder &builder, Location loc, WeightOp weight, Type type);
   WeightOp declare(Location loc, ElementsAttr source, Type type, int64_t bytes, bool transposed, LayoutAttr layout);
 
@@ -56,36 +58,44 @@ GetWeightOp PackWeights::use(OpBuilder &builder, Location loc, WeightOp weight, 
   return GetWeightOp::create(builder, loc, type, FlatSymbolRefAttr::get(weight.getSymNameAttr()));
 }
 
-void PackWeights::pack(PackOp op) {
+LogicalResult PackWeights::pack(PackOp op) {
   auto constant = op.getSource().front().getDefiningOp<arith::ConstantOp>();
   auto source = constant ? dyn_cast<ElementsAttr>(constant.getValue()) : ElementsAttr();
   auto type = cast<RankedTensorType>(op.getSourceType());
   if (!source || !type.hasStaticShape() || !storesWhole(type, op.getLayout())) {
     ++numRuntimePacks;
-    return;
+    return success();
   }
-  int64_t bytes = packedBytes(op.getLayout(), type.getShape(), op.getTransposed());
-  WeightOp weight = declare(constant.getLoc(), source, type, bytes, op.getTransposed(), op.getLayout());
+  std::optional<int64_t> bytes = packedBytes(op.getLayout(), type.getShape(), op.getTransposed());
+  if (!bytes)
+    return op.emitOpError() << "takes more than 2^63 - 1 bytes for " << type << " in " << op.getLayout();
+  WeightOp weight = declare(constant.getLoc(), source, type, *bytes, op.getTransposed(), op.getLayout());
   OpBuilder builder(op);
   op.getResult(0).replaceAllUsesWith(use(builder, op.getLoc(), weight, op.getResult(0).getType()).getResult());
   op.erase();
   ++numPacked;
-  packedWeightBytes += bytes;
+  packedWeightBytes += *bytes;
+  return success();
 }
 
-void PackWeights::moveOut(arith::ConstantOp constant) {
+LogicalResult PackWeights::moveOut(arith::ConstantOp constant) {
   auto source = dyn_cast<ElementsAttr>(constant.getValue());
   auto type = dyn_cast<RankedTensorType>(constant.getType());
-  if (!source || !type || !type.getElementType().isIntOrFloat() || type.getElementTypeBitWidth() % 8)
-    return;
-  int64_t bytes = type.getNumElements() * (type.getElementTypeBitWidth() / 8);
-  if (!onDevice && (bytes < kLargeBytes || source.isSplat()))
-    return;
+  if (!source || !type)
+    return success();
+  bool isWhole = type.getElementType().isIntOrFloat() && type.getElementTypeBitWidth() % 8 == 0;
+  if (!isWhole && type.getNumElements() > kMostInMemory)
+    return constant.emitOpError() << "of " << type << " would pass through the compiler's memory: expected elements of "
+                                  << "whole bytes, or at most " << kMostInMemory << " of them";
+  int64_t bytes = isWhole ? type.getNumElements() * (type.getElementTypeBitWidth() / 8) : 0;
+  if (!isWhole || (!onDevice && bytes < kLargeBytes))
+    return success();
   OpBuilder builder(constant);
   WeightOp weight = declare(constant.getLoc(), source, type, bytes, false, {});
   constant.getResult().replaceAllUsesWith(use(builder, constant.getLoc(), weight, type).getResult());
   constant.erase();
   ++numMoved;
+  return success();
 }
 
 void PackWeights::runOnOperation() {
@@ -97,13 +107,14 @@ void PackWeights::runOnOperation() {
   SmallVector<PackOp> packs;
   getOperation().walk([&](PackOp op) { packs.push_back(op); });
   for (PackOp op : packs)
-    pack(op);
+    if (failed(pack(op)))
+      return signalPassFailure();
   SmallVector<arith::ConstantOp> constants;
   getOperation().walk([&](arith::ConstantOp constant) { constants.push_back(constant); });
   for (arith::ConstantOp constant : constants) {
     if (constant.use_empty())
       constant.erase();
-    else
-      moveOut(constant);
+    else if (failed(moveOut(constant)))
+      return signalPassFailure();
   }
 }

@@ -71,6 +71,10 @@ static FailureOr<LayoutAttr> layoutInMemory(MatmulOp op, const Target &target) {
                               << ": expected one layout for all M";
     layout = wanted;
   }
+  auto rhs = cast<RankedTensorType>(op.getRhs().getType());
+  if (layout && rhs.hasStaticShape() && !packedBytes(layout, rhs.getShape(), op.getTransposeRhs()))
+    return op.emitOpError() << "has a right side that takes more than 2^63 - 1 bytes packed in " << layout
+                            << ": expected fewer elements than those of " << rhs;
   return layout;
 }
 

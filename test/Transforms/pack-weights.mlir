@@ -50,13 +50,17 @@ func.func @decoded() -> tensor<2176xi8> {
 
 // Large constants of other uses are moved out as they are, small ones stay, but for a device, which sees no others.
 // CHECK-LABEL: func.func @others
-func.func @others() -> (tensor<16384xf32>, tensor<2xf32>) {
+func.func @others() -> (tensor<16384xf32>, tensor<16384xf32>, tensor<2xf32>) {
+  // One value many times fills as many bytes of the object as many values.
+  // CHECK: qlow.get_weight @weight{{.}} : tensor<16384xf32>
+  %alike = arith.constant dense<3.0> : tensor<16384xf32>
   // CHECK: qlow.get_weight @weight{{.}} : tensor<16384xf32>
   %large = arith.constant dense_resource<large> : tensor<16384xf32>
   // DEVICE: qlow.get_weight @weight{{.}} : tensor<2xf32>
   // CPU: arith.constant dense<[1.000000e+00, 2.000000e+00]>
   %small = arith.constant dense<[1.0, 2.0]> : tensor<2xf32>
-  return %large, %small : tensor<16384xf32>, tensor<2xf32>
+  return %alike, %large, %small : tensor<16384xf32>, tensor<16384xf32>, tensor<2xf32>
 }
 // CHECK: qlow.weight private @weight0 dense_resource<w> : tensor<64x32xi8> as tensor<64x32x!{{.+}}> bytes 2176 layout #
+// CHECK: qlow.weight private @weight{{.}} dense<3.000000e+00> : tensor<16384xf32> as tensor<16384xf32> bytes 65536
 // CHECK: qlow.weight private @weight{{.}} dense_resource<large> : tensor<16384xf32> as tensor<16384xf32> bytes 65536

@@ -33,9 +33,13 @@ namespace qlow {
 
 inline int64_t least(int64_t a, int64_t b) { return std::min(a, b); }
 inline int64_t constantLike(int64_t, int64_t value) { return value; }
+/// Holds the bytes of whatever a valid tensor is packed into.
+__extension__ typedef __int128 WideInt;
+inline WideInt least(WideInt a, WideInt b) { return std::min(a, b); }
+inline WideInt constantLike(WideInt, int64_t value) { return value; }
 
-/// Places in one K x N right-hand side. Int is int64_t where they are computed here, and a type whose operators emit IR
-/// where the code that runs computes them.
+/// Places in one K x N right-hand side. Int is int64_t where they are computed here, WideInt where they may not fit,
+/// and a type whose operators emit IR where the code that runs computes them.
 template <typename Int> class LayoutOf {
 public:
   LayoutOf(LayoutAttr layout, Int n, Int k)
@@ -108,8 +112,9 @@ inline constexpr llvm::StringLiteral kFragmentsHop = "fragments";
 LayoutAttr fragmentLayout(mlir::MLIRContext *context, const Format &format);
 bool storesFragments(RecipeAttr recipe);
 
-/// Bytes of a packed right-hand side of these sizes, [batch..., K, N], or [batch..., N, K] if transposed.
-int64_t packedBytes(LayoutAttr layout, llvm::ArrayRef<int64_t> shape, bool transposed);
+/// Bytes of a packed right-hand side of these sizes, [batch..., K, N], or [batch..., N, K] if transposed; none where
+/// they are more than 2^63 - 1.
+std::optional<int64_t> packedBytes(LayoutAttr layout, llvm::ArrayRef<int64_t> shape, bool transposed);
 mlir::OpFoldResult emitPackedBytes(mlir::OpBuilder &builder, mlir::Location loc, LayoutAttr layout,
                                    llvm::ArrayRef<mlir::OpFoldResult> shape, bool transposed);
 

@@ -159,7 +159,9 @@ Expected<std::string> qlow::disassemble(const Images &images, const ObjectOption
   std::string assembler = findAssembler(options);
   if (images.cubin.empty())
     return createStringError("instructions of the device need ptxas, which " +
-                             std::string(assembler.empty() ? "was not found" : "failed") +
+                             std::string(!options.assemble   ? "is not to be run"
+                                         : assembler.empty() ? "was not found"
+                                                             : "failed") +
                              "; -emit=ptx writes the text that the driver assembles");
   std::string program = findTool("nvdisasm", assembler);
   bool dumps = program.empty();

@@ -55,11 +55,11 @@ static LogicalResult verifyBytes(Operation *op, Value packed, Type type, LayoutA
   auto found = cast<ShapedType>(packed.getType());
   if (!tensor.hasStaticShape() || !found.hasStaticShape())
     return success();
-  int64_t bytes = packedBytes(layout, tensor.getShape(), transposed);
+  std::optional<int64_t> bytes = packedBytes(layout, tensor.getShape(), transposed);
   if (found.getDimSize(0) == bytes)
     return success();
-  return op->emitOpError() << "expected " << bytes << " bytes for " << tensor << " in " << layout << ", found "
-                           << found.getDimSize(0);
+  return op->emitOpError() << "expected " << (bytes ? std::to_string(*bytes) : "more than 2^63 - 1") << " bytes for "
+                           << tensor << " in " << layout << ", found " << found.getDimSize(0);
 }
 
 /// Whether the row reads what is packed; says what it would read.
