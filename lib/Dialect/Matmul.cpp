@@ -176,7 +176,7 @@ static LogicalResult verifyEpilogue(const Product &product, Block &block, TypeRa
 void MatmulOp::build(OpBuilder &builder, OperationState &state, Type result, Value lhs, Value rhs, bool transposeLhs,
                      bool transposeRhs, Value bias, ValueRange parts) {
   build(builder, state, result, lhs, rhs, bias, parts, ValueRange{}, transposeLhs ? builder.getUnitAttr() : UnitAttr(),
-        transposeRhs ? builder.getUnitAttr() : UnitAttr(), ArrayAttr(), RecipesAttr());
+        transposeRhs ? builder.getUnitAttr() : UnitAttr(), ArrayAttr(), RecipesAttr(), RecipesAttr());
 }
 
 std::array<int64_t, 3> MatmulOp::getProblemShape() {

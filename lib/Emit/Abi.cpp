@@ -400,8 +400,12 @@ std::string AbiModule::toJson() const {
   if (device) {
     Json kernels = Json::array();
     for (const AbiKernel &kernel : device->kernels)
-      kernels.push_back({{"name", kernel.name}, {"shared", kernel.sharedBytes}, {"clusters", kernel.clusters}});
-    root["device"] = {{"weights", device->weightBytes}, {"kernels", kernels}};
+      kernels.push_back({{"name", kernel.name},
+                         {"shared", kernel.sharedBytes},
+                         {"clusters", kernel.clusters},
+                         {"maps", kernel.maps},
+                         {"image", kernel.image}});
+    root["device"] = {{"weights", device->weightBytes}, {"portable", device->portable}, {"kernels", kernels}};
   }
   return root.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -444,8 +448,10 @@ llvm::Expected<AbiModule> AbiModule::fromJson(StringRef text) {
     if (root.contains("device")) {
       const Json &json = root.at("device");
       abi.device.emplace().weightBytes = json.at("weights");
+      abi.device->portable = json.value("portable", "");
       for (const Json &kernel : json.at("kernels"))
-        abi.device->kernels.push_back({kernel.at("name"), kernel.at("shared"), kernel.at("clusters")});
+        abi.device->kernels.push_back({kernel.at("name"), kernel.at("shared"), kernel.at("clusters"),
+                                       kernel.value("maps", false), kernel.value("image", "")});
     }
     int64_t number = 1;
     for (const Json &json : root.at("functions")) {

@@ -520,6 +520,8 @@ struct BuildEntries : qlow::impl::BuildEntriesBase<BuildEntries> {
       return failure();
     module->removeAttr("qlow.kernels");
     abi.device.emplace().kernels = std::move(*kernels);
+    if (auto portable = module->getAttrOfType<StringAttr>("qlow.portable"))
+      abi.device->portable = portable.str();
     if (auto weights = module.lookupSymbol<LLVM::GlobalOp>(abi.prefix + "_weights"))
       abi.device->weightBytes = cast<LLVM::LLVMArrayType>(weights.getGlobalType()).getNumElements();
     return success();

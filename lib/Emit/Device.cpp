@@ -22,7 +22,8 @@ ArrayAttr qlow::kernelsToAttribute(ArrayRef<AbiKernel> kernels, MLIRContext *con
     entries.push_back(b.getDictionaryAttr({b.getNamedAttr("name", b.getStringAttr(kernel.name)),
                                            b.getNamedAttr("shared", b.getI64IntegerAttr(kernel.sharedBytes)),
                                            b.getNamedAttr("clusters", b.getBoolAttr(kernel.clusters)),
-                                           b.getNamedAttr("maps", b.getBoolAttr(kernel.maps))}));
+                                           b.getNamedAttr("maps", b.getBoolAttr(kernel.maps)),
+                                           b.getNamedAttr("image", b.getStringAttr(kernel.image))}));
   return b.getArrayAttr(entries);
 }
 
@@ -37,10 +38,11 @@ FailureOr<std::vector<AbiKernel>> qlow::kernelsFromAttribute(ModuleOp module) {
     auto shared = fields ? fields.getAs<IntegerAttr>("shared") : IntegerAttr();
     auto clusters = fields ? fields.getAs<BoolAttr>("clusters") : BoolAttr();
     auto maps = fields ? fields.getAs<BoolAttr>("maps") : BoolAttr();
-    if (!name || !shared || !clusters || !maps)
+    auto image = fields ? fields.getAs<StringAttr>("image") : StringAttr();
+    if (!name || !shared || !clusters || !maps || !image)
       return module.emitError("expected 'qlow.kernels' as qlow-lower-launches writes it, a list of {name, shared, "
-                              "clusters, maps}");
-    kernels.push_back({name.str(), shared.getInt(), clusters.getValue(), maps.getValue()});
+                              "clusters, maps, image}");
+    kernels.push_back({name.str(), shared.getInt(), clusters.getValue(), maps.getValue(), image.str()});
   }
   return kernels;
 }

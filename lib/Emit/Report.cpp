@@ -29,6 +29,7 @@ struct Entry {
   DictionaryAttr figures;
   SmallVector<StringRef> declined;
   ArrayAttr candidates; ///< the other recipes that were possible
+  StringRef portable;   ///< the row of the image for later devices, or why there is none; empty: not needed
 };
 } // namespace
 
@@ -68,7 +69,8 @@ static FailureOr<Entry> readEntry(ModuleOp module, Attribute attribute) {
               recipe,
               figures,
               {},
-              candidates};
+              candidates,
+              ""};
   auto element = [](TypeAttr type) {
     std::string result;
     llvm::raw_string_ostream(result) << cast<ShapedType>(type.getValue()).getElementType();
@@ -76,6 +78,8 @@ static FailureOr<Entry> readEntry(ModuleOp module, Attribute attribute) {
   };
   entry.lhs = element(lhs);
   entry.rhs = element(rhs);
+  if (auto portable = dictionary.getAs<StringAttr>("portable"))
+    entry.portable = portable.getValue();
   for (Attribute reason : declined)
     if (auto string = dyn_cast<StringAttr>(reason))
       entry.declined.push_back(string.getValue());
@@ -157,6 +161,8 @@ FailureOr<std::string> qlow::writeReport(ModuleOp module) {
     os << "  right side   " << entry.rightSide << "\n";
     os << llvm::formatv("  predicted    {0:f1} us at M = {1:f0}, {2:f0} cycles limited by {3}\n", entry.seconds * 1e6,
                         entry.typicalM, entry.cycles, entry.limit);
+    if (!entry.portable.empty())
+      os << "  later chips  " << entry.portable << "\n";
     // Rows declined for one reason stand on one line.
     llvm::MapVector<StringRef, SmallVector<StringRef>> reasons;
     for (StringRef declined : entry.declined) {
@@ -227,6 +233,7 @@ FailureOr<std::string> qlow::writeReportJson(ModuleOp module) {
                                        {"typical_m", entry.typicalM},
                                        {"cycles", entry.cycles},
                                        {"seconds", entry.seconds},
+                                       {"portable", entry.portable},
                                        {"recipe", textOf(entry.recipe)},
                                        {"candidates", std::move(*candidates)},
                                        {"declined", std::move(declined)}});

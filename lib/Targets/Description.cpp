@@ -282,6 +282,8 @@ Error Reader::read(const Node &root) {
       error = readString(value, key, machine.tune);
     else if (key == "host")
       error = readString(value, key, machine.host);
+    else if (key == "portable")
+      error = readString(value, key, machine.portable);
     else if (key == "features")
       error = readFeatures(value);
     else if (key == "clock_ghz")
@@ -296,7 +298,7 @@ Error Reader::read(const Node &root) {
       error = readCapacity(value);
     else
       error = fail(value, formatv("unknown key \"{0}\"; known: name, inherits, description, family, triple, tune, "
-                                  "host, features, clock_ghz, cores, registers, levels, capacity",
+                                  "host, portable, features, clock_ghz, cores, registers, levels, capacity",
                                   key));
     if (error)
       return error;
@@ -361,12 +363,15 @@ static Expected<Machine> parse(StringRef text, StringRef file, function_ref<Expe
   machine.name = name->text;
   if (Error error = Reader(file, machine).read(root))
     return std::move(error);
-  if (const Node *host = member(root, "host"); host && isProcessor(machine))
-    return createStringError(
-        formatv("{0}:{1}: \"host\" is the target of the code that starts a device's kernels, and a "
-                "machine of family \"{2}\" is a processor: leave the key out",
-                file, host->line, machine.family)
-            .str());
+  static constexpr std::pair<StringRef, StringRef> kOfDevices[] = {
+      {"host", "the target of the code that starts a device's kernels"},
+      {"portable", "the target whose code later devices run"}};
+  for (auto [key, meaning] : kOfDevices)
+    if (const Node *node = member(root, key); node && isProcessor(machine))
+      return createStringError(formatv("{0}:{1}: \"{2}\" is {3}, and a machine of family \"{4}\" is a processor: "
+                                       "leave the key out",
+                                       file, node->line, key, meaning, machine.family)
+                                   .str());
   return machine;
 }
 
@@ -409,8 +414,11 @@ std::string qlow::printMachine(const Machine &machine) {
   json["family"] = machine.family;
   json["triple"] = machine.triple;
   json["tune"] = machine.tune;
-  if (!isProcessor(machine))
+  if (!isProcessor(machine)) {
     json["host"] = machine.host;
+    if (!machine.portable.empty())
+      json["portable"] = machine.portable;
+  }
   json["features"] = machine.features;
   json["clock_ghz"] = machine.clockGHz;
   json["cores"] = machine.cores;

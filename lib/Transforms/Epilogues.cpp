@@ -68,9 +68,10 @@ MatmulOp EpilogueBuilder::finish(RankedTensorType type, ValueRange parts) {
     maps.push_back(extra.map);
   }
   rewriter.setInsertionPoint(at);
-  auto result = MatmulOp::create(
-      rewriter, getLoc(), type, op.getLhs(), op.getRhs(), /*bias=*/Value(), parts, tensors, op.getTransposeLhsAttr(),
-      op.getTransposeRhsAttr(), maps.empty() ? ArrayAttr() : rewriter.getAffineMapArrayAttr(maps), op.getRecipesAttr());
+  auto result = MatmulOp::create(rewriter, getLoc(), type, op.getLhs(), op.getRhs(), /*bias=*/Value(), parts, tensors,
+                                 op.getTransposeLhsAttr(), op.getTransposeRhsAttr(),
+                                 maps.empty() ? ArrayAttr() : rewriter.getAffineMapArrayAttr(maps), op.getRecipesAttr(),
+                                 op.getPortableRecipesAttr());
   result.getEpilogue().takeBody(region);
   result->setDiscardableAttrs(op->getDiscardableAttrDictionary());
   return result;

@@ -538,8 +538,21 @@ struct PlanWorkspace : qlow::impl::PlanWorkspaceBase<PlanWorkspace> {
     if (failed(found))
       return signalPassFailure();
     const Target &machine = **found;
-    auto slotBytes = [&](OpBuilder &builder, MatmulKernelOp kernel) {
-      return machine.family().emitSlotBytes(builder, kernel, machine.machine());
+    FailureOr<std::shared_ptr<const Target>> portable = found;
+    if (auto name = getOperation()->getAttrOfType<StringAttr>("qlow.portable"))
+      portable = findTarget(getOperation(), name);
+    if (failed(portable))
+      return signalPassFailure();
+    auto slotBytes = [&](OpBuilder &builder, MatmulKernelOp kernel) -> Value {
+      Value bytes = machine.family().emitSlotBytes(builder, kernel, machine.machine());
+      RecipesAttr recipes = kernel.getRecipes(), others = kernel.getPortableRecipesAttr();
+      if (!others)
+        return bytes;
+      // One workspace does for both ways.
+      kernel.setRecipesAttr(others);
+      Value othersBytes = (*portable)->family().emitSlotBytes(builder, kernel, (*portable)->machine());
+      kernel.setRecipesAttr(recipes);
+      return arith::MaxUIOp::create(builder, kernel.getLoc(), bytes, othersBytes);
     };
     for (func::FuncOp function : llvm::to_vector(getOperation().getOps<func::FuncOp>())) {
       if (function.isPrivate() || function.isExternal())

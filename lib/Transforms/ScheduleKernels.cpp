@@ -24,6 +24,16 @@ using namespace mlir;
 using namespace qlow;
 
 namespace {
+/// Says of launches that are made while it listens which image their kernels belong to.
+struct LaunchMarker : RewriterBase::Listener {
+  explicit LaunchMarker(StringAttr image) : image(image) {}
+  void notifyOperationInserted(Operation *op, OpBuilder::InsertPoint) override {
+    if (isa<gpu::LaunchOp>(op))
+      op->setDiscardableAttr(kImageAttribute, image);
+  }
+  StringAttr image;
+};
+
 struct ScheduleKernels : qlow::impl::ScheduleKernelsBase<ScheduleKernels> {
   using ScheduleKernelsBase::ScheduleKernelsBase;
 
@@ -31,6 +41,26 @@ struct ScheduleKernels : qlow::impl::ScheduleKernelsBase<ScheduleKernels> {
     ScheduleKernelsBase::getDependentDialects(registry);
     for (const Family *family : families())
       family->registerDialects(registry);
+  }
+
+  /// Where the object gets a second image for later devices, its way is scheduled, too, behind the first: a launch does
+  /// nothing where the image that was loaded has not its kernel.
+  LogicalResult scheduleForImages(MatmulKernelOp kernel, const Target &target) {
+    IRRewriter plain(&getContext());
+    auto name = getOperation()->getAttrOfType<StringAttr>("qlow.portable");
+    RecipesAttr recipes = kernel.getPortableRecipesAttr();
+    if (!name || !recipes)
+      return target.family().schedule(plain, kernel, target.machine());
+    FailureOr<std::shared_ptr<const Target>> portable = findTarget(kernel, name);
+    if (failed(portable))
+      return failure();
+    plain.setInsertionPointAfter(kernel);
+    auto second = cast<MatmulKernelOp>(plain.clone(*kernel));
+    second.setRecipesAttr(recipes);
+    LaunchMarker own(StringAttr::get(&getContext(), target.machine().name)), other(name);
+    IRRewriter rewriter(&getContext(), &own), otherRewriter(&getContext(), &other);
+    return failure(failed(target.family().schedule(rewriter, kernel, target.machine())) ||
+                   failed((*portable)->family().schedule(otherRewriter, second, (*portable)->machine())));
   }
 
   void runOnOperation() override {
@@ -56,7 +86,7 @@ struct ScheduleKernels : qlow::impl::ScheduleKernelsBase<ScheduleKernels> {
         kernel.emitOpError() << "must be bufferized and have its scratch before it is scheduled";
         return signalPassFailure();
       }
-      if (failed((*found)->family().schedule(rewriter, kernel, (*found)->machine())))
+      if (failed(scheduleForImages(kernel, **found)))
         return signalPassFailure();
       ++numKernels;
     }

@@ -43,6 +43,7 @@ struct SelectRecipes : qlow::impl::SelectRecipesBase<SelectRecipes> {
 
 private:
   LogicalResult choose(ArrayRef<Choice *> uses, const Machine &machine);
+  LogicalResult choosePortable(ArrayRef<MatmulOp> matmuls, const Target &target);
 
   llvm::DenseMap<Operation *, Attribute> entries; ///< of the report
 };
@@ -367,6 +368,71 @@ LogicalResult SelectRecipes::choose(ArrayRef<Choice *> uses, const Machine &mach
   return success();
 }
 
+//===----------------------------------------------------------------------===//
+// The machine whose code later devices run
+//===----------------------------------------------------------------------===//
+
+/// Whether both read a right side that lies in memory in one way.
+static bool readAlike(const Candidate &a, const Candidate &b) {
+  auto inMemory = [](const Candidate &it) { return it.recipe.getRhs().front().getTo() == "memory"; };
+  return inMemory(a) == inMemory(b) && (!inMemory(a) || storedAs(a) == storedAs(b));
+}
+
+/// Gives the op recipes of a second machine that read its right side as it is stored; none where that machine can not.
+static RecipesAttr choosePortable(MatmulOp op, bool fastSums, const Target &target, const Target &portable) {
+  Candidate stored{};
+  stored.recipe = op.getRecipes()->getRecipes().front();
+  stored.row = target.findRow(stored.recipe.getUnit());
+  Choice choice = enumerate(op, fastSums, portable);
+  SmallVector<RecipeAttr> recipes;
+  SmallVector<int64_t> bounds;
+  for (auto [number, range] : llvm::enumerate(choice.ranges)) {
+    llvm::erase_if(range, [&](const Candidate &it) { return !it.declined.empty() || !readAlike(it, stored); });
+    const Candidate *candidate = best(range, /*layout=*/"");
+    if (!candidate)
+      return {};
+    if (!recipes.empty() && recipes.back() == candidate->recipe) {
+      bounds.pop_back();
+      recipes.pop_back();
+    }
+    recipes.push_back(candidate->recipe);
+    if (number < choice.bounds.size())
+      bounds.push_back(choice.bounds[number]);
+  }
+  return RecipesAttr::get(op.getContext(), bounds, recipes);
+}
+
+/// All or none: an object has an image for later devices only if it has all kernels.
+LogicalResult SelectRecipes::choosePortable(ArrayRef<MatmulOp> matmuls, const Target &target) {
+  ModuleOp module = getOperation();
+  auto found = findTarget(module, target.machine().portable);
+  if (failed(found))
+    return failure();
+  const Target &portable = **found;
+  if (&portable.family() != &target.family())
+    return module.emitError("target '" + target.machine().name +
+                            "': expected \"portable\" to name one of the family '" + target.family().name() +
+                            "', found '" + portable.machine().name + "'");
+  Builder builder(&getContext());
+  bool isComplete = true;
+  for (MatmulOp op : matmuls) {
+    RecipesAttr recipes = ::choosePortable(op, fastSums, target, portable);
+    op.setPortableRecipesAttr(recipes);
+    isComplete &= bool(recipes);
+    NamedAttrList entry(cast<DictionaryAttr>(entries[op]));
+    std::string text = recipes ? recipes.getRecipes().back().getUnit().str()
+                               : "none: no row of " + portable.machine().name + " reads the right side as it is stored";
+    entry.set("portable", builder.getStringAttr(text));
+    entries[op] = entry.getDictionary(&getContext());
+  }
+  if (isComplete)
+    module->setAttr("qlow.portable", builder.getStringAttr(portable.machine().name));
+  else
+    for (MatmulOp op : matmuls)
+      op.removePortableRecipesAttr();
+  return success();
+}
+
 void SelectRecipes::runOnOperation() {
   FailureOr<std::shared_ptr<const Target>> found = findTarget(getOperation(), target);
   if (failed(found))
@@ -394,6 +460,8 @@ void SelectRecipes::runOnOperation() {
   for (auto &[_, uses] : rightSides)
     if (failed(choose(uses, machine.machine())))
       return signalPassFailure();
+  if (!machine.machine().portable.empty() && failed(choosePortable(matmuls, machine)))
+    return signalPassFailure();
   auto report = llvm::map_to_vector(matmuls, [&](MatmulOp op) { return entries.lookup(op); });
   getOperation()->setAttr("qlow.report", ArrayAttr::get(&getContext(), report));
 }

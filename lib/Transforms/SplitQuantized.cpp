@@ -111,10 +111,10 @@ static LogicalResult lowerMatmul(IRRewriter &rewriter, MatmulOp op, const Target
   bool isQuantized = isa<QType>(type.getElementType());
   Type element = isQuantized ? rewriter.getI8Type() : type.getElementType();
   Value out = tensor::EmptyOp::create(rewriter, loc, emitMatmulSizes(rewriter, op), element);
-  auto kernel =
-      MatmulKernelOp::create(rewriter, loc, out.getType(), lhs, rhs, op.getExtras(), out, /*scratch=*/Value(),
-                             op.getLhs().getType(), op.getRhs().getType(), op.getTransposeLhs(), op.getTransposeRhs(),
-                             *layout, op.getExtraMaps().value_or(rewriter.getArrayAttr({})), *op.getRecipes());
+  auto kernel = MatmulKernelOp::create(
+      rewriter, loc, out.getType(), lhs, rhs, op.getExtras(), out, /*scratch=*/Value(), op.getLhs().getType(),
+      op.getRhs().getType(), op.getTransposeLhs(), op.getTransposeRhs(), *layout,
+      op.getExtraMaps().value_or(rewriter.getArrayAttr({})), *op.getRecipes(), op.getPortableRecipesAttr());
   kernel.getEpilogue().takeBody(op.getEpilogue());
   kernel->setDiscardableAttrs(op->getDiscardableAttrDictionary());
   Value result = kernel.getResult(0);

@@ -4,7 +4,7 @@
 // RUN: qlow-opt --qlow-lower-launches %s -split-input-file -verify-diagnostics
 
 // The module says what load has to look up; the second kernel of the name got another.
-// CHECK: module attributes {{.*}}qlow.kernels = [{clusters = false, maps = false, name = "kernel", shared = 0 : i64}, {clusters = true, maps = true, name = "kernel_1", shared = 65536 : i64}]
+// CHECK: module attributes {{.*}}qlow.kernels = [{clusters = false, image = "", maps = false, name = "kernel", shared = 0 : i64}, {clusters = true, image = "", maps = true, name = "kernel_1", shared = 65536 : i64}]
 
 // A memref is its pointer twice, offset, sizes and strides.
 // CHECK-LABEL: func.func @f

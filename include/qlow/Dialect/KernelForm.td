@@ -16,12 +16,15 @@ def Qlow_MatmulKernelOp : Op<Qlow_Dialect, "matmul_kernel", [
     [batch..., M, N] and takes what the epilogue yields (C7, C10, C11). `scratch`, bytes, is memory the schedule may use:
     slot i, of the size the family states, belongs to task i (C15).
 
+    `portable_recipes` are what `recipes` are, for the machine whose code later devices run, and read the same layout.
+
     Lives on tensors until bufferization and on memrefs after it.
   }];
   let arguments = (ins Variadic<AnyShaped>:$lhs, Variadic<AnyShaped>:$rhs, Variadic<AnyShaped>:$extras,
                        AnyShaped:$out, Optional<AnyShaped>:$scratch,
                        TypeAttr:$lhs_type, TypeAttr:$rhs_type, UnitAttr:$transpose_lhs, UnitAttr:$transpose_rhs,
-                       OptionalAttr<Qlow_LayoutAttr>:$packed_rhs, AffineMapArrayAttr:$extra_maps, Qlow_RecipesAttr:$recipes);
+                       OptionalAttr<Qlow_LayoutAttr>:$packed_rhs, AffineMapArrayAttr:$extra_maps, Qlow_RecipesAttr:$recipes,
+                       OptionalAttr<Qlow_RecipesAttr>:$portable_recipes);
   let regions = (region SizedRegion<1>:$epilogue);
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let assemblyFormat = [{
@@ -29,7 +32,7 @@ def Qlow_MatmulKernelOp : Op<Qlow_Dialect, "matmul_kernel", [
     `lhs` `(` $lhs `:` type($lhs) `)` `as` $lhs_type `rhs` `(` $rhs `:` type($rhs) `)` `as` $rhs_type
     (`extras` `(` $extras^ `:` type($extras) `)`)? `maps` $extra_maps `outs` `(` $out `:` type($out) `)`
     (`scratch` `(` $scratch^ `:` type($scratch) `)`)?
-    `epilogue` $epilogue `recipes` $recipes attr-dict (`->` type($results)^)?
+    `epilogue` $epilogue `recipes` $recipes (`portable_recipes` $portable_recipes^)? attr-dict (`->` type($results)^)?
   }];
   let hasVerifier = 1;
   let hasRegionVerifier = 1;

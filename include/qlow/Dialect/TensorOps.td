@@ -171,6 +171,7 @@ def Qlow_MatmulOp : Qlow_Op<"matmul", [
     the sum is exact, else f32) and one scalar for each of `extras`, read through `extra_maps` from (batch..., m, n) (C10).
     Its ops are scalar and elementwise and use nothing from outside, constants included (C11); a quantized result takes
     i8 codes from it. Fusion writes regions, selection writes recipes; both are kept when given.
+    `portable_recipes` are for the machine whose code later devices run.
 
     ```mlir
     %y = qlow.matmul %a, %b bias(%bias : tensor<64xf32>)
@@ -180,14 +181,15 @@ def Qlow_MatmulOp : Qlow_Op<"matmul", [
   let arguments = (ins AnyRankedTensor:$lhs, AnyRankedTensor:$rhs, Optional<RankedTensorOf<[I32, F32]>>:$bias,
                        Variadic<AnyRankedTensor>:$parts, Variadic<AnyRankedTensor>:$extras,
                        UnitAttr:$transpose_lhs, UnitAttr:$transpose_rhs,
-                       OptionalAttr<AffineMapArrayAttr>:$extra_maps, OptionalAttr<Qlow_RecipesAttr>:$recipes);
+                       OptionalAttr<AffineMapArrayAttr>:$extra_maps, OptionalAttr<Qlow_RecipesAttr>:$recipes,
+                       OptionalAttr<Qlow_RecipesAttr>:$portable_recipes);
   let regions = (region MaxSizedRegion<1>:$epilogue);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = [{
     (`transpose_lhs` $transpose_lhs^)? (`transpose_rhs` $transpose_rhs^)? $lhs `,` $rhs
     (`bias` `(` $bias^ `:` type($bias) `)`)? (`parts` `(` $parts^ `:` type($parts) `)`)?
     (`extras` `(` $extras^ `:` type($extras) `)` `maps` $extra_maps)? (`epilogue` $epilogue^)?
-    (`recipes` $recipes^)? attr-dict `:` type($lhs) `,` type($rhs) `->` type($result)
+    (`recipes` $recipes^)? (`portable_recipes` $portable_recipes^)? attr-dict `:` type($lhs) `,` type($rhs) `->` type($result)
   }];
   let hasVerifier = 1;
   let hasRegionVerifier = 1;

@@ -104,11 +104,13 @@ struct AbiKernel {
   int64_t sharedBytes = 0; ///< the most dynamic shared memory a launch asks for
   bool clusters = false;   ///< launched in clusters of blocks
   bool maps = false;       ///< takes tensor maps
+  std::string image;       ///< the machine whose image alone has it; empty: all images do
 };
 
 /// What a module of kernels keeps in the caller's state.
 struct AbiDevice {
   int64_t weightBytes = 0;
+  std::string portable; ///< the machine of the image for later devices; empty: there is none
   std::vector<AbiKernel> kernels;
 };
 

@@ -84,7 +84,7 @@ def LowerLaunches : Pass<"qlow-lower-launches", "::mlir::ModuleOp"> {
     // becomes
     llvm.call @model.launch.k(%launch, %gx, ..., %bz, %shared, %x_allocated, %x_aligned, %x_offset, ..., %n)
     llvm.func internal @model.launch.k(...)      // cuLaunchKernel through the state, cuLaunchKernelEx for clusters
-    module attributes {qlow.kernels = [{name = "k", shared = 0, clusters = false, maps = false} ]}
+    module attributes {qlow.kernels = [{name = "k", shared = 0, clusters = false, maps = false, image = ""} ]}
     ```
 
     A tensor map, which `nvgpu.tma.create.descriptor` makes of a dense memref, is encoded by each call: the function takes

@@ -45,6 +45,7 @@ struct Machine {
   std::string triple;                ///< of LLVM
   std::string tune;                  ///< LLVM processor name for instruction scheduling; decides no feature
   std::string host = "generic";      ///< target of the code that starts kernels, where the machine is a device
+  std::string portable;              ///< target whose code later devices run, where they do not run this one's
   std::vector<std::string> features; ///< LLVM feature names the code may use, sorted
   double clockGHz = 0;
   int64_t cores = 1; ///< that one kernel runs on
@@ -261,6 +262,9 @@ private:
   Machine description;
   const Family *kind = nullptr;
 };
+
+/// On a launch and its kernel: the machine whose image alone has it, where not all images do.
+constexpr llvm::StringLiteral kImageAttribute = "qlow.image";
 
 /// Target::find, whose error is one at the op.
 llvm::FailureOr<std::shared_ptr<const Target>> findTarget(mlir::Operation *op, llvm::StringRef nameOrPath);

@@ -53,6 +53,9 @@ def SelectRecipes : Pass<"qlow-select-recipes", "::mlir::ModuleOp"> {
     and the module gets a `qlow.report`: for each op its row, whether it is native, the resource that limits it, the
     predicted time, and why each other row was not taken. All uses of one constant share one layout.
 
+    Where the machine names another as `portable`, whose code later devices run, ops also get `portable_recipes` for that
+    one, and the module gets its name as `qlow.portable`; none where a right side lies as no row of that machine reads it.
+
     Keeps recipes that are there, and rejects those whose row would not give the law's result. Changes no numbers, and
     does not look at values: exactness follows from formats.
   }];

@@ -101,4 +101,5 @@ Value qlow::callDriver(ImplicitLocOpBuilder &b, Value state, DriverFunction func
 }
 
 std::string qlow::imageFunctionName(StringRef prefix) { return (prefix + ".image").str(); }
+std::string qlow::portableFunctionName(StringRef prefix) { return (prefix + ".portable").str(); }
 std::string qlow::identityName(StringRef prefix) { return (prefix + ".identity").str(); }

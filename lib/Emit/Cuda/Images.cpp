@@ -133,14 +133,14 @@ void KernelJob::run() {
 // Checks before LLVM sees anything
 //===----------------------------------------------------------------------===//
 
-/// The capability that a processor's name says, such as sm_90a.
-static LogicalResult readCapability(ModuleOp module, const Machine &machine, Images &images) {
+/// The capability that a processor's name says, and whether its code runs on that one alone, such as sm_90a.
+static FailureOr<std::pair<int, bool>> readCapability(ModuleOp module, const Machine &machine) {
+  int capability = 0;
   SmallVector<StringRef> parts;
-  if (!llvm::Regex("^sm_([0-9]+)([a-z]?)$").match(machine.tune, &parts) || parts[1].getAsInteger(10, images.capability))
+  if (!llvm::Regex("^sm_([0-9]+)([a-z]?)$").match(machine.tune, &parts) || parts[1].getAsInteger(10, capability))
     return module.emitError("target '" + machine.name + "': expected \"tune\" to name a device such as sm_90 or " +
                             "sm_90a, found '" + machine.tune + "'");
-  images.isExact = !parts[2].empty();
-  return success();
+  return std::pair(capability, !parts[2].empty());
 }
 
 static LogicalResult checkCalls(gpu::GPUModuleOp kernels) {
@@ -182,18 +182,55 @@ static void markTensorMaps(gpu::GPUModuleOp kernels) {
   }
 }
 
+/// Generates one image: all kernels but those of another one alone.
+static std::unique_ptr<KernelJob> generateImage(ModuleOp module, ArrayRef<gpu::GPUModuleOp> kernels,
+                                                const AbiModule &abi, const Machine &machine, StringRef without,
+                                                const ObjectOptions &options) {
+  SmallVector<OwningOpRef<gpu::GPUModuleOp>> owned;
+  SmallVector<gpu::GPUModuleOp> parts;
+  for (gpu::GPUModuleOp part : kernels) {
+    owned.emplace_back(part.clone());
+    parts.push_back(*owned.back());
+    for (auto function : llvm::make_early_inc_range(parts.back().getOps<LLVM::LLVMFuncOp>()))
+      if (auto image = function->getAttrOfType<StringAttr>(kImageAttribute); image && image.getValue() == without)
+        function.erase();
+    markTensorMaps(parts.back());
+  }
+  if (failed(checkKernels(parts, machine)))
+    return nullptr;
+  return runBackend(std::make_unique<KernelJob>(module, parts, abi, machine, options), module, machine.name);
+}
+
+/// The image for later devices, which only an object has.
+static LogicalResult addPortable(ModuleOp module, ArrayRef<gpu::GPUModuleOp> kernels, const AbiModule &abi,
+                                 const Machine &machine, const ObjectOptions &options, Images &images) {
+  auto target = findTarget(module, abi.device->portable);
+  if (failed(target))
+    return failure();
+  auto capability = readCapability(module, (*target)->machine());
+  auto job = generateImage(module, kernels, abi, (*target)->machine(), /*without=*/machine.name, options);
+  if (failed(capability) || !job)
+    return failure();
+  images.portablePtx = std::string(job->ptx);
+  images.portableCapability = capability->first;
+  return success();
+}
+
 FailureOr<Images> qlow::generateImages(ModuleOp module, ArrayRef<gpu::GPUModuleOp> kernels, const AbiModule &abi,
                                        const Machine &machine, const ObjectOptions &options) {
   Images images;
-  for (gpu::GPUModuleOp part : kernels)
-    markTensorMaps(part);
-  if (failed(readCapability(module, machine, images)) || failed(checkKernels(kernels, machine)))
+  auto capability = readCapability(module, machine);
+  if (failed(capability))
     return failure();
-  auto job = runBackend(std::make_unique<KernelJob>(module, kernels, abi, machine, options), module, machine.name);
+  std::tie(images.capability, images.isExact) = *capability;
+  auto job = generateImage(module, kernels, abi, machine, /*without=*/abi.device->portable, options);
   if (!job)
     return failure();
   images.llvmIr = std::move(job->llvmIr);
   images.ptx = std::string(job->ptx);
+  if (!abi.device->portable.empty() && options.artifact == Artifact::Object &&
+      failed(addPortable(module, kernels, abi, machine, options, images)))
+    return failure();
   if (options.artifact == Artifact::Object || options.artifact == Artifact::Assembly)
     if (failed(assemble(module, images, machine, options)))
       return failure();
@@ -211,12 +248,16 @@ void qlow::embedImages(ModuleOp module, StringRef prefix, const Images &images) 
   struct Image {
     std::string bytes;
     LLVM::ICmpPredicate fits;
+    int capability;
   };
   SmallVector<Image> ordered;
   if (!images.cubin.empty())
-    ordered.push_back({images.cubin, LLVM::ICmpPredicate::eq});
+    ordered.push_back({images.cubin, LLVM::ICmpPredicate::eq, images.capability});
   // The driver reads PTX up to its zero.
-  ordered.push_back({images.ptx + '\0', images.isExact ? LLVM::ICmpPredicate::eq : LLVM::ICmpPredicate::sge});
+  ordered.push_back(
+      {images.ptx + '\0', images.isExact ? LLVM::ICmpPredicate::eq : LLVM::ICmpPredicate::sge, images.capability});
+  if (!images.portablePtx.empty())
+    ordered.push_back({images.portablePtx + '\0', LLVM::ICmpPredicate::sge, images.portableCapability});
 
   ImplicitLocOpBuilder b(module.getLoc(), module.getContext());
   auto pointer = LLVM::LLVMPointerType::get(module.getContext());
@@ -234,7 +275,7 @@ void qlow::embedImages(ModuleOp module, StringRef prefix, const Images &images) 
       LLVM::GlobalOp::create(b, LLVM::LLVMArrayType::get(b.getI8Type(), image.bytes.size()), /*isConstant=*/true,
                              LLVM::Linkage::Internal, name, b.getStringAttr(image.bytes), /*alignment=*/64);
     }
-    Value fits = LLVM::ICmpOp::create(b, image.fits, version, constantInt(b, i32, images.capability));
+    Value fits = LLVM::ICmpOp::create(b, image.fits, version, constantInt(b, i32, image.capability));
     Value first = LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::eq, rank, constantInt(b, i32, 0));
     Value address = LLVM::AddressOfOp::create(b, pointer, name);
     result = LLVM::SelectOp::create(b, LLVM::AndOp::create(b, fits, first), address, result);
@@ -242,4 +283,12 @@ void qlow::embedImages(ModuleOp module, StringRef prefix, const Images &images) 
   }
   LLVM::ReturnOp::create(b, result);
   declared.erase();
+  if (images.portablePtx.empty())
+    return;
+  auto asked = module.lookupSymbol<LLVM::LLVMFuncOp>(portableFunctionName(prefix));
+  b.setInsertionPoint(asked);
+  auto answer = startFunction(b, portableFunctionName(prefix), b.getI1Type(), {pointer}, /*internal=*/true);
+  Value last = LLVM::AddressOfOp::create(b, pointer, (prefix + ".image" + Twine(ordered.size() - 1)).str());
+  LLVM::ReturnOp::create(b, LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::eq, answer.getArgument(0), last));
+  asked.erase();
 }

@@ -20,6 +20,8 @@ struct Images {
   std::string cubin;    ///< empty: not assembled
   int capability = 0;   ///< 10 * major + minor
   bool isExact = false; ///< the PTX runs on this capability only, not on later ones
+  std::string portablePtx; ///< of the machine whose code later devices run; empty: there is none
+  int portableCapability = 0;
 };
 
 /// Generates code for kernels in the LLVM and NVVM dialects.

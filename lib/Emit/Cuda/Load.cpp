@@ -34,6 +34,7 @@ private:
   void openContext();
   Value capability();
   void loadImage();
+  void loadKernel(size_t index);
   void loadKernels();
   void loadWeights(Value weights, Value fill);
   void buildLoad(StringRef name, bool fill);
@@ -68,7 +69,7 @@ private:
   const AbiDevice &device;
   Type i32, i64, pointer;
   LLVM::LLVMFuncOp function;
-  Value state;
+  Value state, image; ///< image: the one that was loaded
   Block *undo = nullptr;
   std::string texts;
 };
@@ -127,6 +128,9 @@ void LoadBuilder::declare() {
   LLVM::LLVMFuncOp::create(b, "dlopen", LLVM::LLVMFunctionType::get(pointer, {pointer, i32}));
   LLVM::LLVMFuncOp::create(b, "dlsym", LLVM::LLVMFunctionType::get(pointer, {pointer, pointer}));
   LLVM::LLVMFuncOp::create(b, imageFunctionName(abi.prefix), LLVM::LLVMFunctionType::get(pointer, {i32, i32}));
+  if (!device.portable.empty())
+    LLVM::LLVMFuncOp::create(b, portableFunctionName(abi.prefix),
+                             LLVM::LLVMFunctionType::get(b.getI1Type(), {pointer}));
 }
 
 /// i32 release(state): gives back what the state holds and clears it; the first failure, else 0.
@@ -216,8 +220,8 @@ void LoadBuilder::loadImage() {
   Value number = attempt->getArgument(0), last = attempt->getArgument(1);
   LLVM::BrOp::create(b, ValueRange{constant(0), constant(NoBinaryForGpu)}, attempt);
   b.setInsertionPointToStart(attempt);
-  Value image = LLVM::CallOp::create(b, TypeRange(pointer), imageFunctionName(abi.prefix), ValueRange{version, number})
-                    .getResult();
+  image = LLVM::CallOp::create(b, TypeRange(pointer), imageFunctionName(abi.prefix), ValueRange{version, number})
+              .getResult();
   LLVM::CondBrOp::create(b, isNull(image), none, load);
 
   b.setInsertionPointToStart(load);
@@ -234,16 +238,31 @@ void LoadBuilder::loadImage() {
   b.setInsertionPointToStart(done);
 }
 
+void LoadBuilder::loadKernel(size_t index) {
+  const AbiKernel &kernel = device.kernels[index];
+  Value module = word(StateWord::Module, pointer);
+  check(call(DriverFunction::ModuleGetFunction, {addressOf(kernelOffset(index)), module, text(kernel.name)}),
+        AbiCode::Load);
+  if (kernel.sharedBytes <= kSharedWithoutAsking)
+    return;
+  Value function = loadAt(b, pointer, state, kernelOffset(index));
+  check(call(DriverFunction::FuncSetAttribute, {function, constant(kMaxDynamicShared), constant(kernel.sharedBytes)}),
+        AbiCode::Load);
+}
+
+/// Those that the image has; the others' words stay null.
 void LoadBuilder::loadKernels() {
+  Value isPortable, isNot;
+  if (!device.portable.empty()) {
+    isPortable = LLVM::CallOp::create(b, TypeRange(b.getI1Type()), portableFunctionName(abi.prefix), ValueRange(image))
+                     .getResult();
+    isNot = negate(isPortable);
+  }
   for (auto [index, kernel] : llvm::enumerate(device.kernels)) {
-    Value module = word(StateWord::Module, pointer);
-    check(call(DriverFunction::ModuleGetFunction, {addressOf(kernelOffset(index)), module, text(kernel.name)}),
-          AbiCode::Load);
-    if (kernel.sharedBytes <= kSharedWithoutAsking)
-      continue;
-    Value function = loadAt(b, pointer, state, kernelOffset(index));
-    check(call(DriverFunction::FuncSetAttribute, {function, constant(kMaxDynamicShared), constant(kernel.sharedBytes)}),
-          AbiCode::Load);
+    if (kernel.image.empty())
+      loadKernel(index);
+    else
+      when(kernel.image == device.portable ? isPortable : isNot, [&, index = index] { loadKernel(index); });
   }
 }
 

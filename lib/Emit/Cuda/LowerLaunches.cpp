@@ -225,6 +225,14 @@ LLVM::LLVMFuncOp LauncherBuilder::build(StringRef name, const Parameters &parame
 
   b.setInsertionPointToStart(start);
   Value state = loadAt(b, pointer, launch, kLaunchDevice), stream = loadAt(b, pointer, launch, kLaunchStream);
+  Value kernel = loadAt(b, pointer, state, kernelOffset(launcher.number));
+  if (!launcher.kernel.image.empty()) {
+    // The image that was loaded has another kernel in its place.
+    Block *next = function.addBlock();
+    LLVM::CondBrOp::create(
+        b, LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::ne, kernel, LLVM::ZeroOp::create(b, pointer)), next, done);
+    b.setInsertionPointToStart(next);
+  }
   for (const FrameMap &map : maps) {
     Value result = encode(state, map);
     Block *next = function.addBlock();
@@ -232,7 +240,6 @@ LLVM::LLVMFuncOp LauncherBuilder::build(StringRef name, const Parameters &parame
                            ValueRange(result));
     b.setInsertionPointToStart(next);
   }
-  Value kernel = loadAt(b, pointer, state, kernelOffset(launcher.number));
   Value result = launcher.kernel.clusters ? callLaunchKernelEx(state, kernel, stream, array)
                                           : callLaunchKernel(state, kernel, stream, array);
   LLVM::CondBrOp::create(b, compare(LLVM::ICmpPredicate::eq, result, 0), done, ValueRange(), failed,
@@ -318,6 +325,8 @@ LogicalResult LowerLaunches::collect(gpu::LaunchFuncOp launch) {
     launcher.number = launchers.size() - 1;
     launcher.kernel.name = uniqueName(SymbolTable::getSymbolName(kernel).getValue());
     launcher.kernel.clusters = launch.hasClusterSize();
+    if (auto image = kernel->getAttrOfType<StringAttr>(kImageAttribute))
+      launcher.kernel.image = image.str();
   }
   launcher.kernel.sharedBytes = std::max(launcher.kernel.sharedBytes, *bytes);
   if (launcher.kernel.clusters != launch.hasClusterSize())
