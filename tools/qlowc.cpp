@@ -222,9 +222,8 @@ static llvm::Error writeArtifact(OutputFiles &files, ModuleOp module, const Targ
   std::vector<KernelUse> uses;
   object.kernelUses = &uses;
   llvm::scope_exit printUses([&] {
-    bool isWanted = options().verbose || (options().explain.getNumOccurrences() && options().explain.empty());
     for (const KernelUse &use : uses)
-      if (isWanted)
+      if (options().verbose)
         llvm::errs() << "kernel " << use.name << ": " << use.registers << " registers, " << use.spillBytes
                      << " bytes spilled, " << use.stackBytes << " bytes of stack, " << use.sharedBytes
                      << " bytes of static shared memory\n";
@@ -319,9 +318,8 @@ static int compile() {
   OutputFiles files;
   if (options().native && failed(requireNative(*module)))
     return 1;
-  llvm::Error error = explain(files, *module);
-  if (error)
-    return fail(std::move(error));
+  llvm::Error error = llvm::Error::success();
+  static_cast<void>(static_cast<bool>(error)); // checked, so that it may be assigned
   if (!options().stopAfter.empty() || options().emitKind == Emit::Mlir) {
     std::string text;
     llvm::raw_string_ostream os(text);
@@ -331,6 +329,9 @@ static int compile() {
     stages.begin("code generation");
     error = writeArtifact(files, *module, **target, stages);
   }
+  // Code generation adds what kernels take.
+  if (!error)
+    error = explain(files, *module);
   if (!error)
     error = files.commit();
   if (error)

@@ -68,7 +68,7 @@ public:
   /// Generates code for kernels in the LLVM dialect. Of an object the images become part of `module`, where load finds
   /// them; else gives the text to show.
   virtual mlir::FailureOr<std::string> generate(mlir::ModuleOp module, llvm::ArrayRef<mlir::gpu::GPUModuleOp> kernels,
-                                                const AbiModule &abi, const Machine &machine,
+                                                const AbiModule &abi, const Target &target,
                                                 const ObjectOptions &options) const = 0;
 };
 

@@ -232,7 +232,7 @@ LogicalResult qlow::emitArtifact(ModuleOp module, const AbiModule &abi, const Ta
     if (!found)
       return module.emitError(llvm::toString(found.takeError()));
     host = *found;
-    auto text = Device::get().generate(module, kernels, abi, target.machine(), options);
+    auto text = Device::get().generate(module, kernels, abi, target, options);
     if (failed(text))
       return failure();
     if (options.artifact == Artifact::DriverText || options.artifact == Artifact::Assembly)

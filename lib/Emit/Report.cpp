@@ -30,6 +30,7 @@ struct Entry {
   SmallVector<StringRef> declined;
   ArrayAttr candidates; ///< the other recipes that were possible
   StringRef portable;   ///< the row of the image for later devices, or why there is none; empty: not needed
+  SmallVector<DictionaryAttr> kernels; ///< of a device, where there is code
 };
 } // namespace
 
@@ -70,7 +71,8 @@ static FailureOr<Entry> readEntry(ModuleOp module, Attribute attribute) {
               figures,
               {},
               candidates,
-              ""};
+              "",
+              {}};
   auto element = [](TypeAttr type) {
     std::string result;
     llvm::raw_string_ostream(result) << cast<ShapedType>(type.getValue()).getElementType();
@@ -83,6 +85,13 @@ static FailureOr<Entry> readEntry(ModuleOp module, Attribute attribute) {
   for (Attribute reason : declined)
     if (auto string = dyn_cast<StringAttr>(reason))
       entry.declined.push_back(string.getValue());
+  if (auto kernels = dictionary.getAs<ArrayAttr>("kernels"))
+    for (Attribute kernel : kernels) {
+      auto fields = dyn_cast<DictionaryAttr>(kernel);
+      if (!fields || !fields.getAs<StringAttr>("summary"))
+        return malformed();
+      entry.kernels.push_back(fields);
+    }
   return entry;
 }
 
@@ -138,6 +147,18 @@ static std::string figuresText(DictionaryAttr figures) {
                     ", ");
 }
 
+/// All that is said of a kernel, but for the line of it.
+static llvm::json::Object kernelJson(DictionaryAttr kernel) {
+  llvm::json::Object object;
+  for (NamedAttribute field : kernel) {
+    if (auto number = dyn_cast<IntegerAttr>(field.getValue()))
+      object[field.getName().getValue()] = number.getInt();
+    else if (auto text = dyn_cast<StringAttr>(field.getValue()); text && field.getName() != "summary")
+      object[field.getName().getValue()] = text.getValue();
+  }
+  return object;
+}
+
 static std::string sizeText(int64_t size) { return ShapedType::isDynamic(size) ? "?" : std::to_string(size); }
 
 FailureOr<std::string> qlow::writeReport(ModuleOp module) {
@@ -158,6 +179,8 @@ FailureOr<std::string> qlow::writeReport(ModuleOp module) {
     os << "  tiles        " << tilesText(entry.recipe) << "\n";
     if (!entry.figures.empty())
       os << "  kernel       " << figuresText(entry.figures) << "\n";
+    for (DictionaryAttr kernel : entry.kernels)
+      os << "  code         " << kernel.getAs<StringAttr>("summary").getValue() << "\n";
     os << "  right side   " << entry.rightSide << "\n";
     os << llvm::formatv("  predicted    {0:f1} us at M = {1:f0}, {2:f0} cycles limited by {3}\n", entry.seconds * 1e6,
                         entry.typicalM, entry.cycles, entry.limit);
@@ -212,6 +235,9 @@ FailureOr<std::string> qlow::writeReportJson(ModuleOp module) {
     llvm::json::Array tiles;
     for (LevelAttr level : entry.recipe.getTiles())
       tiles.push_back(llvm::json::Object{{"at", level.getAt()}, {"sizes", llvm::json::Array(level.getTile())}});
+    llvm::json::Array kernels;
+    for (DictionaryAttr kernel : entry.kernels)
+      kernels.push_back(kernelJson(kernel));
     llvm::json::Object figures;
     for (NamedAttribute figure : entry.figures)
       figures[figure.getName().getValue()] = cast<FloatAttr>(figure.getValue()).getValueAsDouble();
@@ -228,6 +254,7 @@ FailureOr<std::string> qlow::writeReportJson(ModuleOp module) {
                                        {"emulation", entry.emulation},
                                        {"tiles", std::move(tiles)},
                                        {"kernel", std::move(figures)},
+                                       {"kernels", std::move(kernels)},
                                        {"right_side", entry.rightSide},
                                        {"limit", entry.limit},
                                        {"typical_m", entry.typicalM},

@@ -168,6 +168,7 @@ private:
   Error readRegisters(const Node &node);
   Error readLevels(const Node &node);
   Error readCapacity(const Node &node);
+  Error readResidents(const Node &node);
 };
 } // namespace
 
@@ -266,6 +267,33 @@ Error Reader::readCapacity(const Node &node) {
   return Error::success();
 }
 
+namespace {
+struct ResidentsKey {
+  StringRef name;
+  int64_t Machine::Residents::*value;
+};
+} // namespace
+static constexpr ResidentsKey kResidentsKeys[] = {{"warps", &Machine::Residents::warps},
+                                                  {"blocks", &Machine::Residents::blocks},
+                                                  {"registers", &Machine::Residents::registers},
+                                                  {"shared", &Machine::Residents::shared},
+                                                  {"reserved", &Machine::Residents::reserved}};
+
+Error Reader::readResidents(const Node &node) {
+  if (Error error = expect(node, Node::Object, "residents"))
+    return error;
+  for (auto &[key, value] : node.members) {
+    const auto *known = find_if(kResidentsKeys, [&](const ResidentsKey &each) { return each.name == key; });
+    if (known == std::end(kResidentsKeys))
+      return fail(value, formatv("unknown key \"{0}\" in \"residents\"; known: warps, blocks, registers, shared, "
+                                 "reserved",
+                                 key));
+    if (Error error = readCount(value, key, machine.residents.*known->value))
+      return error;
+  }
+  return Error::success();
+}
+
 Error Reader::read(const Node &root) {
   for (auto &[key, value] : root.members) {
     Error error = Error::success();
@@ -296,9 +324,11 @@ Error Reader::read(const Node &root) {
       error = readLevels(value);
     else if (key == "capacity")
       error = readCapacity(value);
+    else if (key == "residents")
+      error = readResidents(value);
     else
       error = fail(value, formatv("unknown key \"{0}\"; known: name, inherits, description, family, triple, tune, "
-                                  "host, portable, features, clock_ghz, cores, registers, levels, capacity",
+                                  "host, portable, features, clock_ghz, cores, registers, levels, capacity, residents",
                                   key));
     if (error)
       return error;
@@ -427,6 +457,9 @@ std::string qlow::printMachine(const Machine &machine) {
     json["levels"][level.name] = level.bytes;
   for (unsigned i = 0; i < kNumResources; ++i)
     json["capacity"][resourceName(static_cast<Resource>(i)).str()] = machine.capacity[i];
+  if (machine.residents.warps)
+    for (const ResidentsKey &key : kResidentsKeys)
+      json["residents"][key.name.str()] = machine.residents.*key.value;
   return json.dump(2) + "\n";
 }
 

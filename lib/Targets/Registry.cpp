@@ -119,7 +119,7 @@ std::string Target::missing(const MultiplyRow &row) const {
   for (StringRef feature : row.features)
     if (!hasFeature(feature))
       return feature.str();
-  return {};
+  return row.lostWith.empty() || !hasFeature(row.lostWith) ? "" : ("a chip without " + row.lostWith).str();
 }
 
 const MultiplyRow *Target::findRow(StringRef id) const {

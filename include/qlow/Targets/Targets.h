@@ -55,6 +55,13 @@ struct Machine {
     int64_t bytes; ///< of one core; 0: not a cache
   };
   std::vector<Level> levels; ///< from the registers outwards; recipes name them
+  /// What blocks of threads share that are on one core at a time; all 0 where kernels do not run in blocks.
+  struct Residents {
+    int64_t warps = 0, blocks = 0; ///< at most
+    int64_t registers = 0;         ///< of all threads
+    int64_t shared = 0;            ///< bytes of shared memory of all blocks...
+    int64_t reserved = 0;          ///< ...of which each takes these beside its own
+  } residents;
   ResourceVector capacity{}; ///< 0: the machine lacks it
 
   bool hasFeature(llvm::StringRef feature) const;
@@ -96,8 +103,11 @@ struct MultiplyRow {
   /// or it does so itself.
   int64_t promotion;
   llvm::StringRef expansion; ///< what it is made of where the machine has not the instruction itself; empty: it has
-  bool isFast;               ///< keeps fewer bits all along K: within the law's bound of fast sums only
+  /// Of a device: how its assembly spells the instruction, and how its machine code spells what does the work.
+  std::string assembly, machineCode;
+  bool isFast;                           ///< keeps fewer bits all along K: within the law's bound of fast sums only
   std::vector<llvm::StringRef> features; ///< all of them needed
+  llvm::StringRef lostWith;              ///< a feature of machines that the row is not for any more; empty: none
   unsigned temporaries;                  ///< registers it needs beside accumulators and operands
   ResourceVector uses;                   ///< of one instruction
   /// acc; lhs and rhs as vectors of n * k elements of storedLhs (S16 and S32 rows widen rhs first), a warp's as the
@@ -177,6 +187,22 @@ void score(Candidate &candidate, const Machine &machine);
 
 class Target;
 
+/// What one block of a kernel takes of a core.
+struct BlockUse {
+  int64_t threads = 0;
+  int64_t registers = 0; ///< of a thread; 0: not known
+  int64_t sharedBytes = 0;
+};
+/// How many such blocks a core holds at a time.
+struct Occupancy {
+  int64_t blocks = 0, warps = 0; ///< warps: of all of them
+  int64_t mostWarps = 0;         ///< that a core holds of any kernel
+  llvm::StringRef limit;         ///< what is used up first
+};
+
+/// On a launch, then on its kernel: {id, of}, the row that it multiplies by and the location of the op it computes.
+constexpr llvm::StringLiteral kRowAttribute = "qlow.row";
+
 /// Float work that some machines do in hardware and others need a library, or longer code, for.
 enum class FloatUnit {
   Round, ///< to an integer in f32 and f64: floor, ceil, truncate, to nearest even
@@ -216,6 +242,8 @@ public:
   /// The same for a bufferized pack, whose width bounds the tasks. Families whose candidates pack nothing at run time
   /// have an error for it.
   virtual mlir::LogicalResult schedule(mlir::RewriterBase &rewriter, PackOp pack, const Machine &machine) const;
+  /// Of a device's kernel; none where the machine's description does not say what blocks share.
+  virtual std::optional<Occupancy> occupancy(const BlockUse &use, const Machine &machine) const { return std::nullopt; }
   virtual bool hasNative(FloatUnit unit, const Machine &machine) const { return false; }
   /// Where ranges of M end that are worth recipes of their own where M is open: a single row streams weights, more rows
   /// share them.

@@ -9,6 +9,7 @@
 #include "Driver.h"
 #include "Entries.h"
 #include "Images.h"
+#include "Products.h"
 
 using namespace mlir;
 using namespace qlow;
@@ -31,7 +32,7 @@ public:
   Value emitWeights(ImplicitLocOpBuilder &b, Value state) const override;
   void buildFunctions(ImplicitLocOpBuilder &b, const AbiModule &abi) const override { buildLoadFunctions(b, abi); }
   FailureOr<std::string> generate(ModuleOp module, ArrayRef<gpu::GPUModuleOp> kernels, const AbiModule &abi,
-                                  const Machine &machine, const ObjectOptions &options) const override;
+                                  const Target &target, const ObjectOptions &options) const override;
 };
 } // namespace
 
@@ -120,9 +121,12 @@ Value CudaDevice::emitWeights(ImplicitLocOpBuilder &b, Value state) const {
 //===----------------------------------------------------------------------===//
 
 FailureOr<std::string> CudaDevice::generate(ModuleOp module, ArrayRef<gpu::GPUModuleOp> kernels, const AbiModule &abi,
-                                            const Machine &machine, const ObjectOptions &options) const {
-  FailureOr<Images> images = generateImages(module, kernels, abi, machine, options);
-  if (failed(images))
+                                            const Target &target, const ObjectOptions &options) const {
+  FailureOr<std::vector<ProductKernel>> products = findProducts(kernels, target);
+  if (failed(products))
+    return failure();
+  FailureOr<Images> images = generateImages(module, kernels, abi, target.machine(), options);
+  if (failed(images) || failed(checkProducts(module, std::move(*products), *images, abi, target, options)))
     return failure();
   switch (options.artifact) {
   case Artifact::LlvmIr:

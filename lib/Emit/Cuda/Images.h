@@ -17,11 +17,12 @@ namespace qlow {
 struct Images {
   std::string llvmIr; ///< where that is the artifact; nothing else is generated then
   std::string ptx;
-  std::string cubin;    ///< empty: not assembled
-  int capability = 0;   ///< 10 * major + minor
-  bool isExact = false; ///< the PTX runs on this capability only, not on later ones
+  std::string cubin;       ///< empty: not assembled
+  int capability = 0;      ///< 10 * major + minor
+  bool isExact = false;    ///< the PTX runs on this capability only, not on later ones
   std::string portablePtx; ///< of the machine whose code later devices run; empty: there is none
   int portableCapability = 0;
+  std::vector<KernelUse> uses; ///< as the assembler says of the first
 };
 
 /// Generates code for kernels in the LLVM and NVVM dialects.

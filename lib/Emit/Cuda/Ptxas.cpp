@@ -147,8 +147,9 @@ LogicalResult qlow::assemble(ModuleOp module, Images &images, const Machine &mac
   for (StringRef line : lines)
     if (line.contains("warning") || line.contains("Performance Loss"))
       module.emitWarning(line.trim());
+  images.uses = readUses(said);
   if (options.kernelUses)
-    *options.kernelUses = readUses(said);
+    *options.kernelUses = images.uses;
   images.cubin = (*scratch)->read("kernels.cubin");
   if (images.cubin.empty())
     module.emitWarning("'" + program + "' wrote no cubin, so the object has PTX only, for the driver to assemble");

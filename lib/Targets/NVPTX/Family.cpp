@@ -31,6 +31,9 @@ public:
                                             "reconcile-unrealized-casts"};
     return kPasses;
   }
+  std::optional<Occupancy> occupancy(const BlockUse &use, const Machine &machine) const override {
+    return nvptxOccupancy(use, machine);
+  }
   bool hasNative(FloatUnit, const Machine &) const override { return true; }
   std::vector<Candidate> candidates(MLIRContext *context, const MatmulProblem &problem,
                                     const Target &target) const override {

@@ -11,6 +11,8 @@
 #include "IndexBuilder.h"
 #include "qlow/Targets/Targets.h"
 
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+
 namespace qlow {
 
 class KernelBuilder {
@@ -23,6 +25,8 @@ protected:
   void ifThen(mlir::Value condition, llvm::function_ref<void()> body);
   /// One scalar of an extra operand. All are index, and null where the extra does not depend on them.
   mlir::Value emitExtra(unsigned number, mlir::ValueRange batch, mlir::Value row, mlir::Value column);
+  /// Says on a launch that its products are the row's; not where the sizes leave none to make.
+  void markProducts(mlir::gpu::LaunchOp launch, const MultiplyRow &row);
   /// What the epilogue region makes of a sum and the extras' scalars.
   mlir::Value emitRegion(llvm::ArrayRef<mlir::Value> arguments);
 

@@ -17,6 +17,9 @@ std::vector<Candidate> nvptxCandidates(mlir::MLIRContext *context, const MatmulP
 std::vector<Candidate> weightOnlyCandidates(mlir::MLIRContext *context, const MultiplyRow &row,
                                             const MatmulProblem &problem, const Target &target);
 
+/// See Family::occupancy.
+std::optional<Occupancy> nvptxOccupancy(const BlockUse &use, const Machine &machine);
+
 } // namespace qlow
 
 #endif // QLOW_LIB_TARGETS_NVPTX_NVPTX_H

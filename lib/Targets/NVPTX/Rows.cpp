@@ -20,6 +20,7 @@
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "llvm/Support/FormatVariadic.h"
 
 using namespace mlir;
 using namespace qlow;
@@ -143,7 +144,9 @@ static MultiplyRow expandedMmaOfSmallFloats(StringRef id, OperandElement lhs, Op
                                             decltype(MultiplyRow::emit) emit) {
   MultiplyRow row = mmaOfSmallFloats(id, lhs, rhs, emit);
   row.features = {"sm_100", "ptx84"};
+  row.lostWith = "sm_89"; // those have it
   row.expansion = "two products of f16";
+  row.machineCode = "HMMA.16816.F32";
   row.uses[static_cast<unsigned>(Resource::Multiply)] = 4; // half of the size, at half the rate
   row.uses[static_cast<unsigned>(Resource::Alu)] += 12;    // conversions of a word
   return row;
@@ -250,6 +253,8 @@ static MultiplyRow scalar(StringRef id, StringRef instruction, OperandElement el
   row.lhs = row.storedLhs = row.rhs = row.storedRhs = element;
   row.isFloat = element == OperandElement::F32;
   row.features = {"sm_75"}; // the oldest described
+  row.assembly = instruction;
+  row.machineCode = row.isFloat ? "FFMA" : "IMAD";
   row.uses = usesOf(Resource::Alu, alu / 32);
   row.emit = emit;
   return row;
@@ -376,11 +381,34 @@ static std::vector<MultiplyRow> scalarRows() {
   };
 }
 
+/// PTX says sizes and types. Machine code says of which unit the product is, its sizes, and the types that the unit's
+/// name leaves open: IMMA.16832.S8.S8, HGMMA.64x64x16.F32.BF16 (as nvdisasm 13 prints them).
+static void spellProduct(MultiplyRow &row) {
+  bool isGroup = row.scope == MultiplyRow::Scope::Warpgroup, isHalf = elementBytes(row.lhs) == 2;
+  StringRef sum = row.isFloat ? "f32" : "s32", lhs = elementName(row.lhs), rhs = elementName(row.rhs);
+  row.assembly =
+      isGroup
+          ? llvm::formatv("wgmma.mma_async.sync.aligned.m{0}n{1}k{2}.{3}.{4}.{5}", row.m, row.n, row.k, sum, lhs, rhs)
+          : llvm::formatv("mma.sync.aligned.m{0}n{1}k{2}.row.col.{3}.{4}.{5}.{3}", row.m, row.n, row.k, sum, lhs, rhs);
+  if (!row.machineCode.empty())
+    return;
+  StringRef unit = !row.isFloat ? "I" : isHalf ? "H" : "Q", types = row.isFloat ? ".F32" : "";
+  row.machineCode =
+      llvm::formatv(isGroup ? "{0}GMMA.{1}x{2}x{3}{4}" : "{0}MMA.{1}{2}{3}{4}", unit, row.m, row.n, row.k, types);
+  if (!isHalf)
+    row.machineCode += "." + lhs.upper() + "." + rhs.upper();
+  else if (row.lhs == OperandElement::BF16)
+    row.machineCode += ".BF16";
+}
+
 ArrayRef<MultiplyRow> qlow::nvptxRows() {
   static const std::vector<MultiplyRow> kRows = [] {
     std::vector<MultiplyRow> all;
     for (auto part : {integerRows, halfRows, smallFloatRows, fastSmallFloatRows, scalarRows})
       llvm::append_range(all, part());
+    for (MultiplyRow &row : all)
+      if (row.scope != MultiplyRow::Scope::Lane)
+        spellProduct(row);
     return all;
   }();
   return kRows;

@@ -74,6 +74,7 @@ void TileNest::emitSpecializedLaunch() {
       startLaunch(index.min(tiles, index.constant(machine.cores)), threads, sharedBytes(recipe, row));
   // ptxas moves registers between roles only in kernels whose blocks a multiprocessor is known to hold.
   launch->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), builder.getI32IntegerAttr(1));
+  markProducts(launch, row);
   prepareThread(launch);
   // Uniform, so that roles are branches of whole warps to the compiler, too.
   warp = gpu::ShuffleOp::create(builder, loc, warp, i32.constant(0), i32.constant(32), gpu::ShuffleMode::IDX)

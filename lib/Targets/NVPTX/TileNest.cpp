@@ -229,6 +229,7 @@ void TileNest::emitTileLaunch() {
   Value tiles = index.mul(index.ceilDiv(m, tileM), index.ceilDiv(n, tileN));
   OpBuilder::InsertionGuard guard(builder);
   gpu::LaunchOp launch = startLaunch(index.mul(batchCount, tiles), threads, sharedBytes(recipe, row));
+  markProducts(launch, row);
   prepareThread(launch);
   OutputTile block = decomposeBlock(launch.getBlockIds().x);
   prepareCopies(block);

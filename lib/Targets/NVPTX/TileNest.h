@@ -31,8 +31,6 @@
 
 #include "NVPTX/KernelBuilder.h"
 
-#include "mlir/Dialect/GPU/IR/GPUDialect.h"
-
 namespace qlow {
 
 class TileNest : KernelBuilder {

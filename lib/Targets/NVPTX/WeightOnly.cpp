@@ -72,6 +72,7 @@ gpu::LaunchOp WeightOnly::startLaunch(Value blocks, int64_t threads, int64_t sha
                                       /*asyncTokenType=*/nullptr, /*asyncDependencies=*/{}, TypeRange(), TypeRange(),
                                       isCluster ? index.constant(cluster) : Value(), isCluster ? one : Value(),
                                       isCluster ? one : Value());
+  markProducts(launch, row);
   // The op's builder forgets the block's place in its cluster and the cluster's sizes.
   while (launch.getBody().getNumArguments() < launch.getNumConfigRegionAttributes())
     launch.getBody().addArgument(builder.getIndexType(), loc);

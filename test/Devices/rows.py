@@ -1,0 +1,86 @@
+# Every instruction row of every device is reached: a matmul whose recipe names it makes a kernel whose PTX has the row's
+# instruction, and, where ptxas and a disassembler are found, whose machine code has what the row says becomes of it. Reads the
+# registries: new rows and chips are covered when they are registered.
+#
+# RUN: rm -rf %t && mkdir %t
+# RUN: python3 %s %t
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+work = Path(sys.argv[1]).resolve()
+FORMATS = {"s8": "i8", "u8": "u8", "s4": "i4", "u4": "u4", "b1": "binary", "e4m3": "f8E4M3FN", "e5m2": "f8E5M2", "s32": "i8"}
+M, N, K = 256, 256, 4096
+
+
+def run(*command):
+    done = subprocess.run(command, cwd=work, capture_output=True, text=True)
+    assert done.returncode == 0, " ".join(command) + "\n" + done.stderr[:4000]
+    return done
+
+
+class Row:
+    def __init__(self, id):
+        self.id = id
+        self.unit, sizes, self.sum, self.lhs, self.rhs = re.match(r"([a-z]+)_([0-9x]+)_(\w+?)_(\w+?)_(\w+?)(?:_|$)", id).groups()
+        self.m, self.n, self.k = map(int, sizes.split("x"))
+        self.is_half = self.lhs in ("f16", "bf16")
+
+    def recipe(self):
+        if self.unit in ("mad", "fma"):
+            side = "[<to = cta, by = decode, stages = 2>, <to = reg, by = load>]"
+            return f"tiles = [<cta, [64, 64, 16]>, <lane, [4, 4, 1]>], lhs = {side}, rhs = {side}, rescale = {'fold' if self.unit == 'fma' else 'end'}"
+        if self.is_half and self.unit == "mma":
+            return (f"tiles = [<cta, [8, 16, 4096]>, <warp, [8, 16, 512]>], lhs = [<to = reg, by = load>],\n"
+                    f"      rhs = [<to = memory, by = fragments>, <to = reg, by = load128>, <to = reg, by = decode_nibble>], rescale = end, swap = true")
+        if self.is_half:
+            return (f"tiles = [<cta, [{self.n}, 64, 128]>, <warpgroup, [{self.n}, 64, 128]>], lhs = [<to = cta, by = cp_async, stages = 4, swizzle = 128>],\n"
+                    f"      rhs = [<to = memory, by = fragments>, <to = cta, by = cp_async, stages = 4>, <to = reg, by = decode_nibble>], rescale = end, swap = true")
+        if self.unit == "mma":
+            return (f"tiles = [<cta, [64, 128, {2 * self.k}]>, <warp, [32, 32, {self.k}]>], lhs = [<to = cta, by = cp_async, stages = 4>, <to = reg, by = ldmatrix>],\n"
+                    f"      rhs = [<to = memory, by = pack>, <to = cta, by = cp_async, stages = 4>, <to = reg, by = ldmatrix>], rescale = end")
+        return (f"tiles = [<cta, [64, {self.n}, 128]>, <warpgroup, [64, {self.n}, 32]>], lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>],\n"
+                f"      rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = 4>], rescale = end")
+
+    def matmul(self, name):
+        x = self.lhs if self.is_half or self.unit == "fma" else f"!qlow.q<{FORMATS[self.lhs]} : f32>"
+        format = "u4" if self.is_half or self.unit == "fma" else FORMATS[self.rhs]
+        w, y = f"!qlow.q<{format} : f32>", "i32" if self.sum == "i32" else "f32"
+        bytes_ = K * {"i4": 4, "u4": 4, "binary": 1}.get(format, 8) // 8
+        return (f"func.func @{name}(%x: tensor<{M}x{K}x{x}>) -> tensor<{M}x{N}x{y}> {{\n"
+                f"  %s = arith.constant dense<1.0> : tensor<f32>\n  %c = arith.constant dense<1> : tensor<{N}x{bytes_}xi8>\n"
+                f"  %w = qlow.compose %c, %s : (tensor<{N}x{bytes_}xi8>, tensor<f32>) -> tensor<{N}x{K}x{w}>\n"
+                f"  %y = qlow.matmul transpose_rhs %x, %w recipes <[#qlow.recipe<{self.id}, {self.recipe()}>]>\n"
+                f"    : tensor<{M}x{K}x{x}>, tensor<{N}x{K}x{w}> -> tensor<{M}x{N}x{y}>\n  return %y : tensor<{M}x{N}x{y}>\n}}\n")
+
+
+def first_words(text):
+    return [line.split()[0] for line in text.splitlines() if line.strip()]
+
+
+# Machine code that nobody can read need not be made.
+reads = shutil.which("nvdisasm") or shutil.which("cuobjdump")
+reached, registered = set(), set()
+for target in first_words(run("qlowc", "-list-targets").stdout):
+    if json.loads(run("qlowc", "-print-target=" + target).stdout)["family"] != "nvptx":
+        continue
+    lines = run("qlowc", "-list-instructions", "-target=" + target).stdout.splitlines()
+    registered |= set(first_words("\n".join(lines)))
+    rows = [Row(line.split()[0]) for line in lines if "needs" not in line.split()]
+    model = work / f"{target}.mlir"
+    model.write_text("".join(row.matmul(f"row{i}x") for i, row in enumerate(rows)))
+    done = run("qlowc", str(model), "-target=" + target, *[] if reads else ["--no-ptxas"], "-fast-sums", "-o", f"{target}.o", f"--explain={target}.json")
+    assert "the report names" not in done.stderr, done.stderr
+    entries = json.loads((work / f"{target}.json").read_text())
+    assert len(entries) == len(rows)
+    for row, entry in zip(rows, entries):
+        kernels = [kernel for kernel in entry["kernels"] if kernel["row"] == row.id]
+        assert entry["row"] == row.id and kernels, f"{target}: {row.id} is not reached: {entry}"
+        assert kernels[0]["in_assembly"] > 0 and kernels[0].get("in_machine_code", 1) > 0, f"{target}: {kernels}"
+        assert kernels[0]["resident_blocks"] > 0, f"{target}: {kernels}"
+        reached.add(row.id)
+assert len(reached) > 40 and registered == reached, f"rows that no device has: {registered - reached}"
