@@ -86,9 +86,15 @@ LogicalResult LayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError, T
                             "128 and fragment = 1 or 4";
     return success();
   }
-  if (!element.isInteger(8) && !element.isInteger(16) && !element.isInteger(32) && !element.isF32() &&
+  bool isSmall = element.isInteger(1) || element.isInteger(4);
+  if (isSmall && group * element.getIntOrFloatBitWidth() % 8 != 0)
+    return emitError() << "expected a group of whole bytes, found " << group << " elements of " << element;
+  if (isSmall && offset)
+    return emitError() << "expected codes of less than a byte as they are, with offset = 0, found " << offset;
+  if (!isSmall && !element.isInteger(8) && !element.isInteger(16) && !element.isInteger(32) && !element.isF32() &&
       !isa<Float8E4M3FNType, Float8E5M2Type>(element))
-    return emitError() << "expected a layout with elements of i8, i16, i32, f8E4M3FN, f8E5M2 or f32, found " << element;
+    return emitError() << "expected a layout with elements of i1, i4, i8, i16, i32, f8E4M3FN, f8E5M2 or f32, found "
+                       << element;
   if (columns < 1 || panel < columns || panel % columns != 0 || group < 1)
     return emitError() << "expected a panel of whole columns and a group of at least 1, found panel = " << panel
                        << ", columns = " << columns << " and group = " << group;

@@ -382,7 +382,8 @@ LogicalResult PackOp::verify() {
     return emitOpError() << "expected a tensor of rank 2 at least, found " << tensor;
   auto quantized = dyn_cast<QType>(tensor.getElementType());
   bool isInteger = getLayout().getElement().isInteger();
-  if (getLayout().getFragment() && (!quantized || !getLayout().getElement().isInteger(quantized.getFormat()->bits)))
+  bool isCode = getLayout().getFragment() || (isInteger && getLayout().getElement().getIntOrFloatBitWidth() < 8);
+  if (isCode && (!quantized || !getLayout().getElement().isInteger(quantized.getFormat()->bits)))
     return emitOpError() << "expected codes of " << getLayout().getElement() << " for its layout, found " << tensor;
   if (isInteger && !getLayout().getFragment() && !(quantized && quantized.getFormat()->integerImage()))
     return emitOpError() << "expected codes with an integer image for a layout of integers, found " << tensor;

@@ -43,7 +43,7 @@ static Type storedType(MLIRContext *context, OperandElement element) {
   case OperandElement::F32:
     return Float32Type::get(context);
   default:
-    return IntegerType::get(context, 8 * elementBytes(element));
+    return IntegerType::get(context, elementBits(element));
   }
 }
 
@@ -178,6 +178,32 @@ static void packFloats(const Layout &layout, const Source &source, int64_t panel
                   source.data + (k * source.rowStride + (first + j) * source.columnStride) * 4, 4);
 }
 
+/// Packs one panel of codes of less than a byte, as they are, and its columns' sums.
+static void packSmallCodes(const Layout &layout, const Format &format, const uint8_t *data, bool isSplat,
+                           bool transposed, int64_t panel, uint8_t *out) {
+  int64_t width = layout.width(panel), first = panel * layout.panelWidth;
+  int64_t columns = std::min(width, layout.n - first), lineBytes = format.rowBytes(transposed ? layout.k : layout.n);
+  uint32_t mask = static_cast<uint32_t>(format.numCodes()) - 1, bits = format.bits;
+  SmallVector<int32_t> sums(width, 0), images;
+  for (uint32_t code = 0; code <= mask; ++code)
+    images.push_back(format.integer(code));
+  auto pack = [&](int64_t k, int64_t column) {
+    int64_t line = transposed ? first + column : k, bit = (transposed ? k : first + column) * bits;
+    uint32_t code = isSplat ? data[0] >> bit % 8 & mask : data[line * lineBytes + bit / 8] >> bit % 8 & mask;
+    out[layout.elementAt(width, column, k)] |= static_cast<uint8_t>(code << layout.bitInByte(k));
+    sums[column] += images[code];
+  };
+  if (transposed)
+    for (int64_t column = 0; column < columns; ++column)
+      for (int64_t k = 0; k < layout.k; ++k)
+        pack(k, column);
+  else
+    for (int64_t k = 0; k < layout.k; ++k)
+      for (int64_t column = 0; column < columns; ++column)
+        pack(k, column);
+  std::memcpy(out + layout.sumsAt(width), sums.data(), width * 4);
+}
+
 /// Packs one panel of codes as fragments. The place of a code is that of its column and that of its k, added.
 static void packFragments(const Layout &layout, const Format &format, const uint8_t *data, bool isSplat,
                           bool transposed, int64_t panel, int32_t offset, MutableArrayRef<uint8_t> out) {
@@ -226,9 +252,8 @@ bool qlow::storesWhole(RankedTensorType type, LayoutAttr layout) {
   const Format &format = *quantized.getFormat();
   if (layout.getFragment())
     return layout.getElement().isInteger(format.bits);
-  if (std::optional<OperandElement> element = smallFloatOf(format))
-    return layout.getElement() == storedType(type.getContext(), *element);
-  return format.kind == DecodeKind::Integer && format.bits == 8 && layout.getElement().isInteger(8);
+  std::optional<OperandElement> element = codeElement(format);
+  return element && layout.getElement() == storedType(type.getContext(), *element);
 }
 
 llvm::Error qlow::packWeight(WeightOp weight, llvm::function_ref<llvm::Error(ArrayRef<uint8_t>)> sink) {
@@ -257,6 +282,8 @@ llvm::Error qlow::packWeight(WeightOp weight, llvm::function_ref<llvm::Error(Arr
       if (layout.fragment)
         packFragments(layout, *quantized.getFormat(), source.data, isSplat, transposed, index, stored.getOffset(),
                       panel);
+      else if (layout.elementBits < 8)
+        packSmallCodes(layout, *quantized.getFormat(), source.data, isSplat, transposed, index, panel.data());
       else if (quantized)
         packBytes(layout, source, index, stored.getOffset(), quantized.getFormat()->isSigned, panel.data());
       else
@@ -265,8 +292,7 @@ llvm::Error qlow::packWeight(WeightOp weight, llvm::function_ref<llvm::Error(Arr
         return error;
     }
     if (!isSplat)
-      source.data += layout.fragment ? matrix[0] * quantized.getFormat()->rowBytes(matrix[1])
-                                     : layout.n * layout.k * (quantized ? 1 : 4);
+      source.data += quantized ? matrix[0] * quantized.getFormat()->rowBytes(matrix[1]) : layout.n * layout.k * 4;
   }
   return llvm::Error::success();
 }

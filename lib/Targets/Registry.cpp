@@ -134,26 +134,42 @@ mlir::LogicalResult Family::schedule(mlir::RewriterBase &, PackOp pack, const Ma
                             << "where it lies; expected recipes that pack only constants into memory";
 }
 
-unsigned qlow::elementBytes(OperandElement element) {
+unsigned qlow::elementBits(OperandElement element) {
   switch (element) {
+  case OperandElement::B1:
+    return 1;
+  case OperandElement::U4:
+  case OperandElement::S4:
+    return 4;
   case OperandElement::U8:
   case OperandElement::S8:
   case OperandElement::E4M3:
   case OperandElement::E5M2:
-    return 1;
+    return 8;
   case OperandElement::S16:
   case OperandElement::F16:
   case OperandElement::BF16:
-    return 2;
+    return 16;
   case OperandElement::S32:
   case OperandElement::F32:
-    return 4;
+    return 32;
   }
   return 0;
 }
 
+unsigned qlow::elementBytes(OperandElement element) {
+  assert(elementBits(element) % 8 == 0 && "an element of whole bytes");
+  return elementBits(element) / 8;
+}
+
 StringRef qlow::elementName(OperandElement element) {
   switch (element) {
+  case OperandElement::B1:
+    return "b1";
+  case OperandElement::U4:
+    return "u4";
+  case OperandElement::S4:
+    return "s4";
   case OperandElement::U8:
     return "u8";
   case OperandElement::S8:
@@ -188,17 +204,34 @@ std::optional<OperandElement> qlow::smallFloatOf(const Format &format) {
   return std::nullopt;
 }
 
+std::optional<OperandElement> qlow::codeElement(const Format &format) {
+  if (format.kind == DecodeKind::Sign)
+    return OperandElement::B1;
+  if (format.kind == DecodeKind::Integer && format.bits == 4)
+    return format.isSigned ? OperandElement::S4 : OperandElement::U4;
+  if (format.kind == DecodeKind::Integer && format.bits == 8)
+    return format.isSigned ? OperandElement::S8 : OperandElement::U8;
+  return smallFloatOf(format);
+}
+
 bool qlow::multipliesAsStored(const MultiplyRow &row, OperandElement element, const OperandFacts &facts) {
   if (!facts.format)
     return facts.element == element;
   if (row.takesSmallFloats())
     return smallFloatOf(*facts.format) == element;
-  bool isByte = facts.format->kind == DecodeKind::Integer && facts.format->bits == 8;
-  return !row.isFloat && isByte && elementBytes(row.storedRhs) == 1;
+  // Of integers in either signedness: what shifts them is said of the row.
+  std::optional<OperandElement> code = codeElement(*facts.format);
+  return !row.isFloat && code && !smallFloatOf(*facts.format) && elementBits(*code) == elementBits(row.storedRhs);
 }
 
 std::pair<int32_t, int32_t> qlow::elementRange(OperandElement element) {
   switch (element) {
+  case OperandElement::B1:
+    return {-1, 1};
+  case OperandElement::U4:
+    return {0, 15};
+  case OperandElement::S4:
+    return {-8, 7};
   case OperandElement::U8:
     return {0, 255};
   case OperandElement::S8:

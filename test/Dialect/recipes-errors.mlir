@@ -59,8 +59,18 @@
 
 // -----
 
-// expected-error@+1 {{expected a layout with elements of i8, i16, i32, f8E4M3FN, f8E5M2 or f32, found 'i4'}}
-#l = #qlow.layout<element = i4, panel = 16, columns = 16, group = 4>
+// expected-error@+1 {{expected a layout with elements of i1, i4, i8, i16, i32, f8E4M3FN, f8E5M2 or f32, found 'i7'}}
+#l = #qlow.layout<element = i7, panel = 16, columns = 16, group = 4>
+
+// -----
+
+// expected-error@+1 {{expected a group of whole bytes, found 3 elements of 'i4'}}
+#l = #qlow.layout<element = i4, panel = 16, columns = 16, group = 3>
+
+// -----
+
+// expected-error@+1 {{expected codes of less than a byte as they are, with offset = 0, found 8}}
+#l = #qlow.layout<element = i4, panel = 16, columns = 16, group = 32, offset = 8>
 
 // -----
 

@@ -9,25 +9,37 @@ import subprocess
 import sys
 from pathlib import Path
 
-ACTIVATIONS = ["!qlow.q<u8 : f32>", "!qlow.q<i8 : f32>", "!qlow.q<f8E4M3FN : f32>", "f32"]
+ACTIVATIONS = [*(f"!qlow.q<{format} : f32>" for format in ("u8", "i8", "u4", "i4", "binary", "f8E4M3FN")), "f32"]
+K = 640  # whole rows of whatever instructions copy
 BEGIN, END = "<!-- written by test/Tree/support.py --write -->\n", "<!-- end -->"
 
 
-def names(option):
+def listed(option):
     text = subprocess.run(["qlowc", option], capture_output=True, text=True, check=True).stdout
-    return [line.split()[0] for line in text.splitlines() if line.strip()]
+    return [line.split() for line in text.splitlines() if line.strip()]
 
 
-def matmul(name, activation, format):
-    x, w = f"tensor<8x64x{activation}>", f"tensor<32x64x!qlow.q<{format} : f32>>"
-    return (f"func.func @{name}(%x: {x}, %w: {w}) -> tensor<8x32xf32> {{\n"
+def names(option):
+    return [words[0] for words in listed(option)]
+
+
+# Name, then codes and bytes of a group: `u4 2 in 1 byte, ...`.
+ROW_BYTES = {words[0]: -(-K // int(words[1])) * int(words[3]) for words in listed("-list-formats")}
+
+
+def matmul(name, activation, format, byte):
+    """A weight of `byte`s: matmuls of equal ones would share how it is stored."""
+    x, w, c = f"tensor<8x{K}x{activation}>", f"tensor<32x{K}x!qlow.q<{format} : f32>>", f"tensor<32x{ROW_BYTES[format]}xi8>"
+    return (f"func.func @{name}(%x: {x}) -> tensor<8x32xf32> {{\n"
+            f"  %s = arith.constant dense<1.0> : tensor<f32>\n  %c = arith.constant dense<{byte}> : {c}\n"
+            f"  %w = qlow.compose %c, %s : ({c}, tensor<f32>) -> {w}\n"
             f"  %y = qlow.matmul transpose_rhs %x, %w : {x}, {w} -> tensor<8x32xf32>\n"
             f"  return %y : tensor<8x32xf32>\n}}\n")
 
 
 def ask(target, formats):
     """For each format whether each activation's matmul is native, or None where one of them can not be computed."""
-    module = "".join(matmul(f"f{i}_{j}", activation, format)
+    module = "".join(matmul(f"f{i}_{j}", activation, format, i * len(ACTIVATIONS) + j - 128)
                      for i, format in enumerate(formats) for j, activation in enumerate(ACTIVATIONS))
     done = subprocess.run(["qlow-opt", f"--qlow-select-recipes=target={target}"], input=module, capture_output=True, text=True)
     answers = [way == "" for way in re.findall(r'\bemulation = "([^"]*)"', done.stdout)]

@@ -30,9 +30,9 @@ static void expect(bool good, const MultiplyRow &row, const Layout &layout, cons
               int(layout.k), what);
 }
 
-/// Marks `count` bytes as used; false if one is outside or used already.
-static bool take(std::vector<bool> &used, int64_t byte, int64_t count) {
-  for (int64_t i = byte; i < byte + count; ++i) {
+/// Marks `count` bits as used; false if one is outside or used already.
+static bool take(std::vector<bool> &used, int64_t bit, int64_t count) {
+  for (int64_t i = bit; i < bit + count; ++i) {
     if (i < 0 || i >= int64_t(used.size()) || used[i])
       return false;
     used[i] = true;
@@ -40,18 +40,20 @@ static bool take(std::vector<bool> &used, int64_t byte, int64_t count) {
   return true;
 }
 
+static int64_t firstBit(const Layout &layout, int64_t k) { return layout.elementBits < 8 ? layout.bitInByte(k) : 0; }
+
 static void testBijection(const MultiplyRow &row, const Layout &layout) {
-  std::vector<bool> used(layout.bytes());
+  std::vector<bool> used(8 * layout.bytes());
   bool good = true;
   for (int64_t k = 0; k < layout.k; ++k)
     for (int64_t n = 0; n < layout.n; ++n)
-      good &= take(used, layout.byteOf(n, k), layout.elementBytes);
-  expect(good, row, layout, "two elements share a byte, or one lies outside");
+      good &= take(used, 8 * layout.byteOf(n, k) + firstBit(layout, k), layout.elementBits);
+  expect(good, row, layout, "two elements share a bit, or one lies outside");
   if (!layout.hasColumnSums)
     return;
   good = true;
   for (int64_t n = 0; n < layout.n; ++n)
-    good &= take(used, layout.columnSumOf(n), 4);
+    good &= take(used, 8 * layout.columnSumOf(n), 32);
   expect(good, row, layout, "a column sum shares a byte, or lies outside");
 }
 
@@ -63,6 +65,12 @@ static bool storesFloats(const MultiplyRow &row) { return row.isFloat && !row.ta
 
 static StringRef formatOf(const MultiplyRow &row) {
   switch (row.rhs) {
+  case OperandElement::B1:
+    return "binary";
+  case OperandElement::U4:
+    return "u4";
+  case OperandElement::S4:
+    return "i4";
   case OperandElement::U8:
     return "u8";
   case OperandElement::E4M3:
@@ -74,6 +82,10 @@ static StringRef formatOf(const MultiplyRow &row) {
   }
 }
 
+static uint32_t smallCode(const Format &format, int64_t n, int64_t k) {
+  return (codeOf(n, k) >> 2) & (static_cast<uint32_t>(format.numCodes()) - 1);
+}
+
 static WeightOp makeWeight(OpBuilder &builder, const MultiplyRow &row, LayoutAttr attribute, const Layout &layout,
                            bool transposed) {
   MLIRContext *context = builder.getContext();
@@ -81,6 +93,22 @@ static WeightOp makeWeight(OpBuilder &builder, const MultiplyRow &row, LayoutAtt
   if (transposed)
     std::swap(shape[0], shape[1]);
   SmallVector<char> bytes;
+  if (layout.elementBits < 8) {
+    // Each row padded to whole bytes, of ones that must not be read.
+    const Format &format = *findCodeFormat(formatOf(row));
+    int64_t lines = shape[0], codes = shape[1], rowBytes = format.rowBytes(codes);
+    std::vector<uint8_t> packed(lines * rowBytes, 0xff);
+    for (int64_t line = 0; line < lines; ++line)
+      for (int64_t i = 0; i < codes; ++i)
+        format.insert(packed.data() + line * rowBytes, i,
+                      smallCode(format, transposed ? line : i, transposed ? i : line));
+    auto source =
+        DenseElementsAttr::getFromRawBuffer(RankedTensorType::get({lines, rowBytes}, builder.getI8Type()),
+                                            ArrayRef(reinterpret_cast<const char *>(packed.data()), packed.size()));
+    auto logical = QType::get(context, &format, builder.getF32Type(), nullptr, Type(), ArrayRef<int64_t>());
+    return WeightOp::create(builder, builder.getUnknownLoc(), "w", builder.getStringAttr("private"), source,
+                            RankedTensorType::get(shape, logical), layout.bytes(), transposed, attribute);
+  }
   for (int64_t i = 0; i < layout.n * layout.k; ++i) {
     int64_t n = transposed ? i / layout.k : i % layout.n, k = transposed ? i % layout.k : i / layout.n;
     if (storesFloats(row)) {
@@ -129,6 +157,13 @@ static void testPacking(OpBuilder &builder, const MultiplyRow &row, LayoutAttr a
         float value;
         std::memcpy(&value, at, 4);
         good &= value == float(codeOf(n, k));
+        continue;
+      }
+      if (layout.elementBits < 8) {
+        const Format &format = *findCodeFormat(formatOf(row));
+        uint32_t code = smallCode(format, n, k);
+        good &= (*at >> layout.bitInByte(k) & ((1 << format.bits) - 1)) == static_cast<int>(code);
+        sum += static_cast<int32_t>(format.decode(code));
         continue;
       }
       int32_t code = row.rhs == OperandElement::U8 ? codeOf(n, k) : int8_t(codeOf(n, k));
@@ -190,7 +225,7 @@ int main() {
   for (StringRef name : Target::names()) {
     std::shared_ptr<const Target> target = cantFail(Target::find(name));
     for (const MultiplyRow *row : target->rows()) {
-      if (row->isFloat && elementBytes(row->rhs) == 2) // stored as fragments, below
+      if (row->isFloat && elementBits(row->rhs) == 16) // stored as fragments, below
         continue;
       for (int64_t vectors : {1, 2, 3, 4})
         for (bool isOpenN : {false, true})
@@ -199,7 +234,7 @@ int main() {
             Layout layout(attribute, n, k);
             testBijection(*row, layout);
             // Integers wider than a code are made by decoding, never stored.
-            if (!storesFloats(*row) && layout.elementBytes != 1)
+            if (!storesFloats(*row) && layout.elementBits > 8)
               continue;
             testPacking(builder, *row, attribute, layout, /*transposed=*/false);
             testPacking(builder, *row, attribute, layout, /*transposed=*/true);

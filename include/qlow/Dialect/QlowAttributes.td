@@ -97,7 +97,8 @@ def Qlow_LayoutAttr : AttrDef<Qlow_Dialect, "Layout"> {
   let description = [{
     Columns lie in panels of `panel`, the last one padded to a multiple of `columns`; in a panel, `group` consecutive k
     of one column lie together. An element is the value less `offset` as an i8, the code of a float of 8 bits, or f32;
-    panels of i8 carry the sum of each column behind their elements. With `fragment` codes of i4 or i8 lie as the threads
+    or the code itself as an i4 or i1, lowest bits first. Panels of integers carry the sum of each column behind their
+    elements. With `fragment` codes of i4 or i8 lie as the threads
     of a matrix instruction hold them, blocks of 64 columns and 128 k: an element is an integer less `offset`, or the code
     of any other format, and the two codes of a pair of k stand `fragment` codes apart. `Layout` gives the place of each
     byte. Recipes of different instructions that

@@ -7,6 +7,8 @@
 //   panel p, group g of k, column j of the panel, i-th k of the group:
 //     panelOffset(p) + ((g * width(p) + j) * group + i) * elementBytes
 //
+// Where elements take less than a byte it is the byte that holds the element, lowest bits first.
+//
 // K is padded with zeros to whole groups, the last panel to a multiple of `columns`. After its elements a panel of
 // integers holds one i32 sum over k for each column. #qlow.layout says these numbers; this class computes with them.
 //
@@ -68,8 +70,11 @@ public:
   /// In a panel of `width` columns: its bytes, and the bytes before an element and before the sums.
   Int panelBytes(Int width) const { return hasColumnSums ? sumsAt(width) + width * 4 : sumsAt(width); }
   Int elementAt(Int width, Int column, Int kIndex) const {
-    return ((kIndex / group * width + column) * group + kIndex % group) * elementBytes;
+    Int element = (kIndex / group * width + column) * group + kIndex % group;
+    return elementBits < 8 ? element / (8 / elementBits) : element * elementBytes;
   }
+  /// Of an element of less than a byte, the first bit in its byte.
+  Int bitInByte(Int kIndex) const { return kIndex % group % (8 / elementBits) * elementBits; }
   Int sumsAt(Int width) const { return width * (groups() * (group * elementBits / 8)); }
 
   /// In a panel of fragments: threads and bytes of a piece, steps of 16 k in it, bytes of a block.

@@ -78,12 +78,16 @@ std::string printMachine(const Machine &machine);
 // Rows
 //===----------------------------------------------------------------------===//
 
-/// What a multiply instruction reads.
-enum class OperandElement { U8, S8, S16, S32, E4M3, E5M2, F16, BF16, F32 };
+/// What a multiply instruction reads. B1 is a sign: 0 is -1, 1 is +1.
+enum class OperandElement { B1, U4, S4, U8, S8, S16, S32, E4M3, E5M2, F16, BF16, F32 };
+unsigned elementBits(OperandElement element);
+/// Of elements of whole bytes alone.
 unsigned elementBytes(OperandElement element);
 llvm::StringRef elementName(OperandElement element);
 /// The element that codes of a format are, as they lie, where it is a float of 8 bits; none for other formats.
 std::optional<OperandElement> smallFloatOf(const Format &format);
+/// The element that codes of a format are, as they lie; none where instructions take no such codes.
+std::optional<OperandElement> codeElement(const Format &format);
 
 /// One way to multiply: D[m, n] += sum_k A[m, k] * B[k, n] on vectors of n accumulators.
 struct MultiplyRow {
@@ -102,6 +106,9 @@ struct MultiplyRow {
   /// Of k, after which sums are added to others in f32 since the instruction's own keep fewer bits than f32; 0: never,
   /// or it does so itself.
   int64_t promotion;
+  /// Of signs: whether sums count the k where both are +1. Else it is those where they differ, and the sum of products
+  /// is K less twice as many.
+  bool countsCommon;
   llvm::StringRef expansion; ///< what it is made of where the machine has not the instruction itself; empty: it has
   /// Of a device: how its assembly spells the instruction, and how its machine code spells what does the work.
   std::string assembly, machineCode;
@@ -119,6 +126,7 @@ struct MultiplyRow {
   int64_t storedColumns() const { return nGroup ? nGroup : n; }
   /// Whether the arithmetic itself is emulated, by the same instruction on shifted values or by others.
   bool isVirtual() const { return lhsOffset || rhsOffset || !expansion.empty(); }
+  bool takesSigns() const { return lhs == OperandElement::B1; }
   /// Whether it multiplies codes of small floats: their scales are applied to the sums.
   bool takesSmallFloats() const { return lhs == OperandElement::E4M3 || lhs == OperandElement::E5M2; }
 };

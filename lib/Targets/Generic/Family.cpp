@@ -117,6 +117,9 @@ static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, cons
 LogicalResult CpuFamily::schedule(RewriterBase &rewriter, PackOp pack, const Machine &machine) const {
   if (failed(verifyBytes(pack, pack.getOut(), pack.getSourceType(), pack.getLayout(), pack.getTransposed())))
     return failure();
+  if (pack.getLayout().getFragment() || pack.getLayout().getElement().getIntOrFloatBitWidth() < 8)
+    return pack.emitOpError() << "expected a layout of elements of whole bytes in panels, which processors read, found "
+                              << pack.getLayout();
   OpBuilder::InsertionGuard guard(rewriter);
   rewriter.setInsertionPoint(pack);
   emitPack(rewriter, pack, machine);

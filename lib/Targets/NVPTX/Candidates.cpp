@@ -18,6 +18,7 @@ using namespace qlow;
 
 namespace {
 /// Tiles of a block and of a warp or lane, the buffers of the pipeline, and the stored panels that tiles are slices of.
+/// K is in bytes of an operand where elements take a byte at most, else in elements.
 struct Tiling {
   int64_t m, n, k, innerM, innerN, stages;
   int64_t panel = n;
@@ -52,6 +53,9 @@ static constexpr double kThreadsCopyAt = 1.4;
 /// which a kernel starts, waits for its first tiles and stores its last ones (H200, M = 16 at N = K = 4096).
 static constexpr double kPieceCycles = 35, kAbsentRowCycles = 3, kStartCycles = 4000;
 
+/// Cycles in which a kernel of sums starts and ends.
+static constexpr double kSumsCycles = 3000;
+
 /// Codes are multiplied as they are, and their scales with the sums.
 static std::string declineSmallFloats(const MultiplyRow &row, const MatmulProblem &problem) {
   for (auto [side, facts, element] :
@@ -77,6 +81,9 @@ static std::string decline(const MultiplyRow &row, const MatmulProblem &problem,
     return declineSmallFloats(row, problem);
   for (auto [side, facts, element] :
        {std::tuple("left", &problem.lhs, row.lhs), std::tuple("right", &problem.rhs, row.rhs)}) {
+    if (element == OperandElement::B1 && (!facts->format || codeElement(*facts->format) != element))
+      return llvm::formatv("takes signs of one bit, the {0} side has {1}", side,
+                           facts->format ? facts->format->name : "floats");
     auto [least, most] = elementRange(element);
     if (facts->min < least || facts->max > most)
       return llvm::formatv("takes {0} to {1}, the {2} side has {3} to {4}", least, most, side, facts->min, facts->max);
@@ -84,19 +91,19 @@ static std::string decline(const MultiplyRow &row, const MatmulProblem &problem,
   return {};
 }
 
-/// Whether the elements that the row takes lie as they are.
-static bool isWhole(const MultiplyRow &row, const OperandFacts &facts) {
-  return row.takesSmallFloats() || facts.isWhole;
+/// Whether the elements lie as the row takes them.
+static bool isWhole(OperandElement element, const OperandFacts &facts) {
+  return facts.format && codeElement(*facts.format) == element;
 }
 
 /// Whether rows of the left side are copied as they lie; see TileNest::canCopyLhs.
 static bool copiesLhs(const MultiplyRow &row, const MatmulProblem &problem) {
-  return row.scope != MultiplyRow::Scope::Lane && isWhole(row, problem.lhs) && !problem.lhs.isTransposed &&
-         problem.lhs.bytes == 1 && problem.knownK && *problem.knownK % TileNest::kCopyBytes == 0;
+  return row.scope != MultiplyRow::Scope::Lane && isWhole(row.lhs, problem.lhs) && !problem.lhs.isTransposed &&
+         problem.knownK && *problem.knownK * elementBits(row.lhs) % (8 * TileNest::kCopyBytes) == 0;
 }
 
 static bool packsRhs(const MultiplyRow &row, const MatmulProblem &problem) {
-  return row.scope != MultiplyRow::Scope::Lane && problem.rhs.isConstant && isWhole(row, problem.rhs);
+  return row.scope != MultiplyRow::Scope::Lane && problem.rhs.isConstant && isWhole(row.rhs, problem.rhs);
 }
 
 /// Why no warpgroup that only copies can bring both sides (see TileNest), or an empty string.
@@ -105,7 +112,7 @@ static std::string whyNotSpecialized(const MultiplyRow &row, const MatmulProblem
     return "takes a row of a warpgroup";
   if (!packsRhs(row, problem))
     return "takes a constant right side of whole codes";
-  if (!isWhole(row, problem.lhs) || problem.lhs.isTransposed || problem.lhs.bytes != 1)
+  if (!isWhole(row.lhs, problem.lhs) || problem.lhs.isTransposed)
     return "takes a left side of codes of one byte along K";
   if (!copiesLhs(row, problem) || *problem.knownK == 0)
     return "takes a K that is known and a positive multiple of 16" +
@@ -130,11 +137,11 @@ static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const
     return HopAttr::get(context, to.str(), by.str(), stages, swizzle);
   };
   auto level = [&](StringRef at, ArrayRef<int64_t> sizes) { return LevelAttr::get(context, at.str(), sizes); };
-  auto toShared = [&](bool copies, const OperandFacts &facts) {
-    return hop("cta", copies ? "cp_async" : !isLane && isWhole(row, facts) ? "load" : "decode", tiling.stages);
+  auto toShared = [&](bool copies, OperandElement element, const OperandFacts &facts) {
+    return hop("cta", copies ? "cp_async" : !isLane && isWhole(element, facts) ? "load" : "decode", tiling.stages);
   };
-  SmallVector<HopAttr> lhs{toShared(copiesLhs(row, problem), problem.lhs)};
-  SmallVector<HopAttr> rhs{toShared(packsRhs(row, problem), problem.rhs)};
+  SmallVector<HopAttr> lhs{toShared(copiesLhs(row, problem), row.lhs, problem.lhs)};
+  SmallVector<HopAttr> rhs{toShared(packsRhs(row, problem), row.rhs, problem.rhs)};
   if (isSpecialized(row, problem)) {
     lhs = {hop("cta", "tma", tiling.stages, TileNest::kSwizzleBytes)};
     rhs = {hop("cta", mapsRhs(tiling, problem) ? "tma" : "bulk", tiling.stages)};
@@ -170,13 +177,14 @@ static ResourceVector countUses(const MultiplyRow &row, const MatmulProblem &pro
     use *= multiplies;
   auto add = [&](Resource resource, double value) { uses[static_cast<unsigned>(resource)] += value; };
   double lhs = problem.batch * problem.m * problem.k, rhs = problem.batch * problem.k * problem.n;
-  double storedRhs = packsRhs(row, problem) ? elementBytes(row.storedRhs) : problem.rhs.bytes;
+  double elementSize = elementBits(row.storedRhs) / 8.0;
+  double storedRhs = packsRhs(row, problem) ? elementSize : problem.rhs.bytes;
   add(Resource::Memory,
       (lhs * problem.lhs.bytes + rhs * storedRhs + problem.batch * problem.m * problem.n * 4) / cores);
   bool specialized = isSpecialized(row, problem);
   // A box brings the rows that there are.
   double rows = specialized ? std::min(amount(tiling.m), problem.m) : amount(tiling.m);
-  double tileBytes = (rows + amount(tiling.n)) * tiling.k * kTiles * waves * elementBytes(row.storedRhs);
+  double tileBytes = (rows + amount(tiling.n)) * tiling.k * kTiles * waves * elementSize;
   add(Resource::L2, tileBytes * (specialized ? 1 : kThreadsCopyAt));
   if (specialized && tiling.panel != tiling.n && !mapsRhs(tiling, problem))
     add(Resource::Load, kPieceCycles * amount(tiling.k) / TileNest::kCopyBytes * kTiles * waves);
@@ -190,6 +198,11 @@ static ResourceVector countUses(const MultiplyRow &row, const MatmulProblem &pro
   double lines = fragments / tiling.innerN / row.k + fragments / tiling.innerM / row.k;
   if (row.scope != MultiplyRow::Scope::Warpgroup)
     add(Resource::Load, row.scope == MultiplyRow::Scope::Warp ? lines / 16 * 4 : lines / 32);
+  // Sums of the rows of signs are a kernel of their own, which reads them again and takes two microseconds to start.
+  if (row.countsCommon) {
+    add(Resource::Memory, lhs * problem.lhs.bytes / cores);
+    add(Resource::Alu, kSumsCycles * machine.capacity[static_cast<unsigned>(Resource::Alu)]);
+  }
   // Decoding takes some twenty operations an element, the scale's arithmetic and addresses included.
   if (!copiesLhs(row, problem))
     add(Resource::Alu, amount(tiling.m) * tiling.k * kTiles * waves * 20 / 32);
@@ -199,7 +212,8 @@ static ResourceVector countUses(const MultiplyRow &row, const MatmulProblem &pro
 }
 
 static void addCandidate(std::vector<Candidate> &result, MLIRContext *context, const MultiplyRow &row,
-                         const MatmulProblem &problem, const Tiling &tiling, const Target &target) {
+                         const MatmulProblem &problem, Tiling tiling, const Target &target) {
+  tiling.k *= std::max<int64_t>(1, 8 / elementBits(row.lhs));
   Candidate candidate{};
   candidate.row = &row;
   candidate.recipe = makeRecipe(context, row, problem, tiling);
@@ -234,7 +248,7 @@ static bool fitsTiling(const MultiplyRow &row, const Tiling &tiling) {
 std::vector<Candidate> qlow::nvptxCandidates(MLIRContext *context, const MatmulProblem &problem, const Target &target) {
   std::vector<Candidate> result;
   for (const MultiplyRow *row : target.rows()) {
-    if (row->isFloat && elementBytes(row->lhs) == 2) {
+    if (row->isFloat && elementBits(row->lhs) == 16) {
       llvm::append_range(result, weightOnlyCandidates(context, *row, problem, target));
       continue;
     }

@@ -60,6 +60,9 @@ Value TileNest::emitZero(Side side, ValueRange batch, Value line) {
 /// What the instruction multiplies. A lane's integers are wide enough to take the zero point off at once.
 Value TileNest::emitElement(Side side, ValueRange batch, Value line, Value kIndex) {
   Value element = emitStoredElement(side, batch, line, kIndex);
+  // The bit of a sign is the one that tells 1 from -1.
+  if (row.takesSigns())
+    return arith::ShRUIOp::create(builder, loc, i32.add(element, 1), i32.constant(1));
   if (row.isFloat || row.scope != MultiplyRow::Scope::Lane)
     return element;
   Value zero = emitZero(side, batch, line);
@@ -68,12 +71,12 @@ Value TileNest::emitElement(Side side, ValueRange batch, Value line, Value kInde
 
 void TileNest::emitDecode(const OutputTile &block, Side side, Value stage, Value kTile) {
   const Tile &tile = side == Side::Lhs ? lhsTile : rhsTile;
-  unsigned bytes = elementBytes(side == Side::Lhs ? row.storedLhs : row.storedRhs);
+  int64_t bits = elementBits(side == Side::Lhs ? row.storedLhs : row.storedRhs);
   int64_t group = row.storedGroup();
   Value lines = side == Side::Lhs ? m32 : n32, line0 = side == Side::Lhs ? block.row0 : block.column0;
   bool linesAreInner = side == Side::Lhs ? op.getTransposeLhs() : !op.getTransposeRhs();
   // A thread stores whole words: the elements of one line that lie in it.
-  int64_t perWord = 4 / bytes, words = tileK / perWord;
+  int64_t perWord = 32 / bits, words = tileK / perWord;
   auto loop = scf::ForOp::create(builder, loc, thread, i32.constant(tile.rows * words), i32.constant(threads));
   OpBuilder::InsertionGuard guard(builder);
   builder.setInsertionPointToStart(loop.getBody());
@@ -85,18 +88,33 @@ void TileNest::emitDecode(const OutputTile &block, Side side, Value stage, Value
   Value line = i32.add(line0, inTile), kIndex = i32.add(i32.mul(kTile, tileK), kInTile);
   Value isLine = i32.less(line, lines), word;
   Type type = row.storedLhs == OperandElement::F32 ? Type(builder.getF32Type()) : builder.getI32Type();
-  for (int64_t i = 0; i < perWord; ++i) {
-    Value at = i32.add(kIndex, i);
+  auto elementAt = [&](Value at) {
     Value element = emitGuarded(i32.both(isLine, i32.less(at, k32)), type,
                                 [&] { return emitElement(side, block.batch, index.cast(line), index.cast(at)); });
-    if (perWord > 1) {
-      element = arith::AndIOp::create(builder, loc, element, i32.constant((int64_t(1) << (8 * bytes)) - 1));
-      element = i32.mul(element, int64_t(1) << (8 * bytes * i));
+    return perWord == 1
+               ? element
+               : arith::AndIOp::create(builder, loc, element, i32.constant((int64_t(1) << bits) - 1)).getResult();
+  };
+  constexpr int64_t kMostUnrolled = 4;
+  if (perWord > kMostUnrolled) {
+    auto elements = scf::ForOp::create(builder, loc, i32.constant(0), i32.constant(perWord), i32.constant(1),
+                                       ValueRange{i32.constant(0)});
+    OpBuilder::InsertionGuard inner(builder);
+    builder.setInsertionPointToStart(elements.getBody());
+    Value i = elements.getInductionVar(), shift = i32.mul(i, bits);
+    Value element = arith::ShLIOp::create(builder, loc, elementAt(i32.add(kIndex, i)), shift);
+    scf::YieldOp::create(builder, loc,
+                         arith::OrIOp::create(builder, loc, elements.getRegionIterArg(0), element).getResult());
+    word = elements.getResult(0);
+  } else {
+    for (int64_t i = 0; i < perWord; ++i) {
+      Value element = elementAt(i32.add(kIndex, i));
+      word = word ? i32.add(word, i32.mul(element, int64_t(1) << (bits * i))) : element;
     }
-    word = word ? i32.add(word, element) : element;
   }
-  Value at = i32.add(i32.mul(i32.div(kInTile, group), tile.chunkPitch), i32.mul(inTile, group * bytes));
-  at = i32.add(i32.add(at, i32.mul(i32.rem(kInTile, group), bytes)), tile.base);
+  Value at = i32.add(i32.mul(i32.div(kInTile, group), tile.chunkPitch), i32.mul(inTile, group * bits / 8));
+  Value inGroup = i32.rem(kInTile, group);
+  at = i32.add(i32.add(at, bits < 8 ? i32.div(inGroup, 8 / bits) : i32.mul(inGroup, bits / 8)), tile.base);
   LLVM::StoreOp::create(builder, loc, word, shared(stage, at));
 }
 
@@ -108,9 +126,8 @@ bool TileNest::canCopyLhs(MatmulKernelOp op, const MultiplyRow &row) {
   auto type = cast<RankedTensorType>(op.getLhsType());
   QType quantized = getQuantizedElement(type);
   int64_t k = type.getShape().back();
-  return quantized && !op.getTransposeLhs() && elementBytes(row.storedLhs) == 1 &&
-         (quantized.getFormat()->kind == DecodeKind::Integer || row.takesSmallFloats()) &&
-         quantized.getFormat()->bits == 8 && !ShapedType::isDynamic(k) && k % kCopyBytes == 0;
+  return quantized && !op.getTransposeLhs() && codeElement(*quantized.getFormat()) == row.storedLhs &&
+         !ShapedType::isDynamic(k) && k * elementBits(row.storedLhs) % (8 * kCopyBytes) == 0;
 }
 
 void TileNest::prepareCopies(const OutputTile &block) {
@@ -137,16 +154,18 @@ Value TileNest::swizzleOf(Value line) {
 void TileNest::emitLhsCopies(const OutputTile &block) {
   Value base = pointerOf(op.getLhs().front());
   Value firstRow = i64.mul(i64.cast(block.linearBatch), i64.cast(m));
+  int64_t bits = elementBits(row.storedLhs), rowBytes = *staticK * bits / 8;
   forEachCopy(tileM * chunks, [&](Value number, Value isTaken) {
     Value chunk = i32.rem(number, chunks), inTile = i32.div(number, chunks);
     Value matrixRow = i32.add(block.row0, inTile), last = i32.sub(m32, i32.constant(1));
     Value source = i64.add(firstRow, i64.cast(i32.min(matrixRow, last)));
-    source = i64.add(i64.mul(source, i64.cast(k)), i64.cast(i32.mul(chunk, kCopyBytes)));
+    source = i64.add(i64.mul(source, i64.constant(rowBytes)), i64.cast(i32.mul(chunk, kCopyBytes)));
     Value place = chunk;
     if (swizzlesLhs(recipe, row))
       place = arith::XOrIOp::create(builder, loc, chunk, swizzleOf(inTile));
     Value target = i32.add(i32.mul(place, lhsTile.chunkPitch), i32.mul(inTile, lhsTile.linePitch));
-    copies.push_back({offset(base, source), i64.constant(tileK), target, chunk, i32.less(matrixRow, m32), isTaken});
+    copies.push_back(
+        {offset(base, source), i64.constant(tileK * bits / 8), target, chunk, i32.less(matrixRow, m32), isTaken});
   });
 }
 

@@ -133,8 +133,14 @@ TileNest::HeldLine TileNest::emitColumn(const OutputTile &block, Value position)
   return line;
 }
 
-/// sum (a - za)(b - zb) = sum a b - za sum b - zb (sum a - K za), or the scaled sum of codes; and the region.
+/// sum (a - za)(b - zb) = sum a b - za sum b - zb (sum a - K za), or the scaled sum of codes; of signs K - 2 (k where
+/// they differ), or 4 (k where both are +1) - sum a - sum b - K. And the region.
 Value TileNest::emitResult(const OutputTile &block, Value sum, const HeldLine &held, const HeldLine &column) {
+  if (row.takesSigns()) {
+    sum = row.countsCommon ? i32.sub(i32.mul(sum, 4), i32.add(i32.add(held.sum, column.sum), k32))
+                           : i32.sub(k32, i32.mul(sum, 2));
+    return emitRegionOf(block, sum, held, column);
+  }
   if (held.zero)
     sum = i32.sub(sum, i32.mul(held.zero, column.sum));
   if (held.sum)
@@ -145,6 +151,10 @@ Value TileNest::emitResult(const OutputTile &block, Value sum, const HeldLine &h
                                              : column.scale;
     sum = arith::MulFOp::create(builder, loc, sum, scale);
   }
+  return emitRegionOf(block, sum, held, column);
+}
+
+Value TileNest::emitRegionOf(const OutputTile &block, Value sum, const HeldLine &held, const HeldLine &column) {
   SmallVector<Value> arguments{sum};
   for (unsigned number = 0, e = op.getExtras().size(); number < e; ++number)
     arguments.push_back(held.extras[number]     ? held.extras[number]

@@ -66,7 +66,7 @@ Value NvptxFamily::emitSlotBytes(OpBuilder &builder, MatmulKernelOp kernel, cons
 static LogicalResult verifyWeightOnly(MatmulKernelOp kernel, RecipeAttr recipe, const MultiplyRow *row,
                                       const Machine &machine) {
   QType codes = getQuantizedElement(kernel.getRhsType());
-  if (!row || elementBytes(row->lhs) != 2 || !row->isFloat || !codes || !kernel.getPackedRhs() ||
+  if (!row || elementBits(row->lhs) != 16 || !row->isFloat || !codes || !kernel.getPackedRhs() ||
       !kernel.getPackedRhs()->getFragment() || !FragmentDecoder::decline(*codes.getFormat(), row->lhs).empty())
     return kernel.emitOpError()
            << "has a recipe that unpacks fragments, which needs a row of 16-bit floats and a weight "
@@ -113,6 +113,13 @@ static bool takesCodesOf(MatmulKernelOp kernel, const MultiplyRow &row) {
          fits(kernel.getRhsType(), !kernel.getTransposeRhs(), row.rhs);
 }
 
+static bool takesSigns(MatmulKernelOp kernel) {
+  return llvm::all_of(ArrayRef<Type>{kernel.getLhsType(), kernel.getRhsType()}, [](Type side) {
+    QType type = getQuantizedElement(side);
+    return type && codeElement(*type.getFormat()) == OperandElement::B1;
+  });
+}
+
 /// Whether the nest can follow the recipe; says why not.
 static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, const MultiplyRow *row,
                                   const Machine &machine) {
@@ -126,11 +133,12 @@ static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, cons
     return kernel.emitOpError() << "needs tiles at levels 'cta' and '" << level << "' in its recipe, found " << recipe;
   bool isGroup = row->scope == MultiplyRow::Scope::Warpgroup;
   int64_t unitN = row->scope == MultiplyRow::Scope::Warp ? 2 * row->n : row->n;
-  if (!TileNest::hasWholeTiles(recipe, *row) || block[0] > 256 || block[1] > 256 || block[2] > 256 ||
+  int64_t depth = std::max<int64_t>(256, 2048 / elementBits(row->lhs));
+  if (!TileNest::hasWholeTiles(recipe, *row) || block[0] > 256 || block[1] > 256 || block[2] > depth ||
       inner[0] * inner[1] > (isGroup ? 4 : 1) * 64 * 64)
-    return kernel.emitOpError() << "expected a cta tile of at most 256 x 256 x 256 in whole inner tiles, and these in "
-                                << "whole units of " << row->m << " x " << unitN << " x " << row->k << ", found "
-                                << recipe;
+    return kernel.emitOpError() << "expected a cta tile of at most 256 x 256 x " << depth
+                                << " in whole inner tiles, and these in whole units of " << row->m << " x " << unitN
+                                << " x " << row->k << ", found " << recipe;
   int64_t threads = TileNest::threadsOf(recipe, *row), stages = recipe.getLhs().front().getStages();
   int64_t shared = TileNest::sharedBytes(recipe, *row);
   if (threads > 1024 || threads % 32)
@@ -143,18 +151,23 @@ static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, cons
       packed && (packed->getPanel() % block[1] || (!isSpecialized && packed->getPanel() != block[1])))
     return kernel.emitOpError() << "expected a right side in panels of the cta tile's " << block[1]
                                 << " columns, or of a multiple where a warpgroup copies them, found " << *packed;
-  // A buffer more where threads copy, and products are waited for a tile later.
-  int64_t fewest = isGroup && !isSpecialized ? 3 : 2;
+  // A buffer more where threads copy, and products are waited for a tile later, or a tile is one step: the next one's
+  // fragments are loaded before its turn.
+  int64_t fewest = !isSpecialized && (isGroup || block[2] == row->k) ? 3 : 2;
   if (stages < fewest || stages > 16 || shared > machine.levelBytes("cta"))
     return kernel.emitOpError() << "expected " << fewest << " to 16 stages in " << machine.levelBytes("cta")
                                 << " bytes of shared memory, found " << stages << " in " << shared << " bytes";
   if (recipe.getLhs().front().getBy() == "cp_async" &&
       (row->scope == MultiplyRow::Scope::Lane || !TileNest::canCopyLhs(kernel, *row)))
-    return kernel.emitOpError() << "has a recipe that copies the left side as it lies, which needs codes of one byte "
-                                << "with K last, known and a multiple of " << TileNest::kCopyBytes;
+    return kernel.emitOpError() << "has a recipe that copies the left side as it lies, which needs codes of "
+                                << elementName(row->lhs) << " with K last, known and a multiple of "
+                                << 8 * TileNest::kCopyBytes / elementBits(row->lhs);
   if (row->promotion && block[2] > row->promotion)
     return kernel.emitOpError() << "has a recipe with '" << row->id << "', whose sums are of at most " << row->promotion
                                 << " k, found " << recipe;
+  if (row->takesSigns() && !takesSigns(kernel))
+    return kernel.emitOpError() << "has a recipe with '" << row->id << "', which multiplies signs, found "
+                                << kernel.getLhsType() << " and " << kernel.getRhsType();
   if (row->takesSmallFloats() && !takesCodesOf(kernel, *row))
     return kernel.emitOpError() << "has a recipe with '" << row->id << "', which multiplies codes of "
                                 << elementName(row->lhs) << " and " << elementName(row->rhs)

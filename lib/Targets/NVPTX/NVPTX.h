@@ -8,6 +8,8 @@
 namespace qlow {
 
 llvm::ArrayRef<MultiplyRow> nvptxRows();
+/// Those of integers of less than a byte.
+std::vector<MultiplyRow> bitRows();
 const MultiplyRow *findNvptxRow(llvm::StringRef id);
 
 /// All rows as candidates; see Family::candidates.

@@ -384,12 +384,14 @@ static std::vector<MultiplyRow> scalarRows() {
 /// PTX says sizes and types. Machine code says of which unit the product is, its sizes, and the types that the unit's
 /// name leaves open: IMMA.16832.S8.S8, HGMMA.64x64x16.F32.BF16 (as nvdisasm 13 prints them).
 static void spellProduct(MultiplyRow &row) {
-  bool isGroup = row.scope == MultiplyRow::Scope::Warpgroup, isHalf = elementBytes(row.lhs) == 2;
+  bool isGroup = row.scope == MultiplyRow::Scope::Warpgroup, isHalf = elementBits(row.lhs) == 16;
   StringRef sum = row.isFloat ? "f32" : "s32", lhs = elementName(row.lhs), rhs = elementName(row.rhs);
   row.assembly =
       isGroup
           ? llvm::formatv("wgmma.mma_async.sync.aligned.m{0}n{1}k{2}.{3}.{4}.{5}", row.m, row.n, row.k, sum, lhs, rhs)
           : llvm::formatv("mma.sync.aligned.m{0}n{1}k{2}.row.col.{3}.{4}.{5}.{3}", row.m, row.n, row.k, sum, lhs, rhs);
+  if (row.takesSigns())
+    row.assembly += row.countsCommon ? ".and.popc" : ".xor.popc";
   if (!row.machineCode.empty())
     return;
   StringRef unit = !row.isFloat ? "I" : isHalf ? "H" : "Q", types = row.isFloat ? ".F32" : "";
@@ -404,7 +406,7 @@ static void spellProduct(MultiplyRow &row) {
 ArrayRef<MultiplyRow> qlow::nvptxRows() {
   static const std::vector<MultiplyRow> kRows = [] {
     std::vector<MultiplyRow> all;
-    for (auto part : {integerRows, halfRows, smallFloatRows, fastSmallFloatRows, scalarRows})
+    for (auto part : {integerRows, bitRows, halfRows, smallFloatRows, fastSmallFloatRows, scalarRows})
       llvm::append_range(all, part());
     for (MultiplyRow &row : all)
       if (row.scope != MultiplyRow::Scope::Lane)

@@ -52,6 +52,8 @@ StringRef TileNest::innerLevel(const MultiplyRow &row) {
   return {};
 }
 
+static int64_t bytesOf(int64_t elements, OperandElement element) { return elements * elementBits(element) / 8; }
+
 /// Rows of nothing behind each chunk, so that threads that store one row's chunks side by side hit different banks.
 /// They take whole vectors of 16 bytes: those begin at the same row of every chunk.
 static int64_t paddingRows(int64_t chunkBytes, int64_t chunks) {
@@ -62,7 +64,7 @@ static int64_t paddingRows(int64_t chunkBytes, int64_t chunks) {
 /// shared memory: what is 32 bytes there must be 32 bytes here, see TileNest.h.
 static int64_t chunkPitch(const MultiplyRow &row, OperandElement element, int64_t lines, int64_t chunks,
                           bool isPacked) {
-  int64_t chunkBytes = row.storedGroup() * elementBytes(element);
+  int64_t chunkBytes = bytesOf(row.storedGroup(), element);
   return (lines + (isPacked ? 0 : paddingRows(chunkBytes, chunks))) * chunkBytes;
 }
 
@@ -102,7 +104,7 @@ int64_t TileNest::sharedBytes(RecipeAttr recipe, const MultiplyRow &row) {
     return specializedBytes(recipe, row);
   int64_t chunks = block[2] / row.storedGroup(), lhs = chunkPitch(row, row.storedLhs, block[0], chunks, false) * chunks;
   if (swizzlesLhs(recipe, row))
-    lhs = block[0] * block[2];
+    lhs = block[0] * bytesOf(block[2], row.storedLhs);
   int64_t rhs = chunkPitch(row, row.storedRhs, block[1], chunks, isPacked(recipe)) * chunks;
   int64_t bytes = llvm::alignTo(lhs, kCopyBytes) + llvm::alignTo(rhs, kCopyBytes);
   return bytes * recipe.getLhs().front().getStages();
@@ -121,14 +123,13 @@ TileNest::TileNest(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, con
   copiesLhs = recipe.getLhs().front().getBy() == "cp_async";
   copiesRhs = op.getPackedRhs().has_value();
   auto tileOf = [&](int64_t lines, OperandElement element, int64_t base, bool isPacked) {
-    return Tile{lines, chunkPitch(row, element, lines, chunks, isPacked), row.storedGroup() * elementBytes(element),
-                base};
+    return Tile{lines, chunkPitch(row, element, lines, chunks, isPacked), bytesOf(row.storedGroup(), element), base};
   };
   lhsTile = tileOf(tileM, row.storedLhs, 0, false);
   int64_t lhsBytes = chunks * lhsTile.chunkPitch;
   if (swizzlesLhs(recipe, row)) {
-    lhsTile = {tileM, kCopyBytes, tileK, 0};
-    lhsBytes = tileM * tileK;
+    lhsTile = {tileM, kCopyBytes, bytesOf(tileK, row.storedLhs), 0};
+    lhsBytes = tileM * lhsTile.linePitch;
   }
   rhsTile = tileOf(tileN, row.storedRhs, llvm::alignTo(lhsBytes, kCopyBytes), isPacked(recipe));
   stageBytes = rhsTile.base + llvm::alignTo(chunks * rhsTile.chunkPitch, kCopyBytes);
@@ -149,9 +150,13 @@ TileNest::TileNest(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, con
 
 /// Rows of a lane subtract zero points from each element; only sums of stored codes are corrected afterwards.
 bool TileNest::needsRowSums() {
+  if (row.takesSigns())
+    return row.countsCommon;
   return row.scope != MultiplyRow::Scope::Lane && !row.isFloat && getQuantizedElement(op.getRhsType()).getZero();
 }
 bool TileNest::needsColumnSums() {
+  if (row.takesSigns())
+    return row.countsCommon;
   return row.scope != MultiplyRow::Scope::Lane && !row.isFloat && getQuantizedElement(op.getLhsType()).getZero();
 }
 
@@ -275,6 +280,13 @@ TileNest::OutputTile TileNest::decomposeBlock(Value number) {
   return block;
 }
 
+/// How many of the 32 signs are +1 in a word of a row of the left side, both index.
+Value TileNest::emitOnes(Value line, Value word) {
+  Value at = i64.cast(index.add(index.mul(line, *staticK / 8), index.mul(word, 4)));
+  Value bits = LLVM::LoadOp::create(builder, loc, builder.getI32Type(), offset(pointerOf(op.getLhs().front()), at));
+  return LLVM::CtPopOp::create(builder, loc, bits);
+}
+
 /// Sums over k of each line of a side (a row of the left, a column of the right), a warp a line.
 void TileNest::emitSumsLaunch(Side side) {
   Value lines = side == Side::Lhs ? m : n, all = index.mul(batchCount, lines);
@@ -290,11 +302,15 @@ void TileNest::emitSumsLaunch(Side side) {
       remaining = index.div(remaining, size);
     }
     Value laneId = index.rem(threadId, kWarp), zero = i32.constant(0);
-    auto loop = scf::ForOp::create(builder, loc, laneId, k, index.constant(kWarp), ValueRange{zero});
+    // Rows of signs that are copied as they lie are whole words.
+    bool countsWords = row.takesSigns() && side == Side::Lhs && copiesLhs;
+    Value steps = countsWords ? index.constant(*staticK / 32) : k;
+    auto loop = scf::ForOp::create(builder, loc, laneId, steps, index.constant(kWarp), ValueRange{zero});
     {
       OpBuilder::InsertionGuard inner(builder);
       builder.setInsertionPointToStart(loop.getBody());
-      Value element = emitStoredElement(side, batch, index.rem(line, lines), loop.getInductionVar());
+      Value step = loop.getInductionVar();
+      Value element = countsWords ? emitOnes(line, step) : emitStoredElement(side, batch, index.rem(line, lines), step);
       scf::YieldOp::create(builder, loc, i32.add(loop.getRegionIterArg(0), element));
     }
     Value sum = loop.getResult(0);
@@ -302,6 +318,8 @@ void TileNest::emitSumsLaunch(Side side) {
       auto other = gpu::ShuffleOp::create(builder, loc, sum, distance, kWarp, gpu::ShuffleMode::XOR);
       sum = i32.add(sum, other.getShuffleResult());
     }
+    if (countsWords)
+      sum = i32.sub(i32.mul(sum, 2), i32.cast(k));
     ifThen(index.equal(laneId, index.constant(0)), [&] {
       Value base = pointerOf(op.getScratch());
       if (side == Side::Rhs && needsRowSums())
@@ -370,8 +388,9 @@ SmallVector<Value> TileNest::emitPipeline(const OutputTile &block) {
   sums = SmallVector<Value>(arguments.drop_front(2 + numFragments));
   for (int64_t step = 0; step < steps; ++step) {
     bool isLast = step + 1 == steps;
+    // Of one step, the turn's own copies begin only behind it.
     if (isLast)
-      emitArrival(stages - 2);
+      emitArrival(steps == 1 ? stages - 3 : stages - 2);
     Fragments next = isLast ? emitFragments(nextRead, 0) : emitFragments(read, step + 1);
     if (step == 0) {
       Value ahead = i32.add(kTile, stages - 1);

@@ -133,6 +133,7 @@ private:
   void emitProxyFence();
   mlir::Value stageAfter(mlir::Value stage);
   void emitSumsLaunch(Side side);
+  mlir::Value emitOnes(mlir::Value line, mlir::Value word);
   bool needsRowSums();
   bool needsColumnSums();
 
@@ -217,6 +218,7 @@ private:
   mlir::Value emitScale(Side side, mlir::ValueRange batch, mlir::Value line);
   bool isScaledByLine(Side side);
   mlir::Value emitResult(const OutputTile &block, mlir::Value sum, const HeldLine &held, const HeldLine &column);
+  mlir::Value emitRegionOf(const OutputTile &block, mlir::Value sum, const HeldLine &held, const HeldLine &column);
   mlir::Value emitColumnSum(const OutputTile &block, mlir::Value column);
   int64_t columnsStoredTogether() const;
   void emitStore(const OutputTile &block, mlir::Value row, mlir::Value column, llvm::ArrayRef<mlir::Value> results);
