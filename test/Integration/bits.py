@@ -44,14 +44,18 @@ class Side(Operand):
         self.values, self.type = self.tensor.values(), f.quantized(name, self.tensor, dims, how)
 
 
-def rows_of(target, known={}):
-    """Ids of the rows of small elements that a target has, by elements: the registry's."""
-    if target not in known:
-        text = subprocess.run(["qlowc", "-list-instructions", "-target=" + target], capture_output=True, text=True, check=True).stdout
-        ids = [line.split()[0] for line in text.splitlines() if "needs" not in line.split() and line.startswith("mma_")]
-        known[target] = [row for row in ids if row.split("_")[3] in ELEMENTS.values()]
-        assert len(known[target]) > 4, f"{target} has hardly a row: {known[target]}"
-    return known[target]
+def rows_of(target, options):
+    """Ids of the rows of small elements that a target has: the registry's, or what was read of it beside what is reused."""
+    path = os.path.join(options.out, f"{target}.rows")
+    if not options.reuse:
+        os.makedirs(options.out, exist_ok=True)
+        with open(path, "w") as file:
+            subprocess.run(["qlowc", "-list-instructions", "-target=" + target], stdout=file, check=True)
+    with open(path) as file:
+        lines = [line.split() for line in file]
+    rows = [words[0] for words in lines if "needs" not in words and words[0].startswith("mma_") and words[0].split("_")[3] in ELEMENTS.values()]
+    assert len(rows) > 4, f"{target} has hardly a row: {rows}"
+    return rows
 
 
 def recipe(row, tile, copied, packed):
@@ -63,11 +67,11 @@ def recipe(row, tile, copied, packed):
             f"    lhs = [{first}, <to = reg, by = ldmatrix>], rhs = [{second}, <to = reg, by = ldmatrix>], rescale = end>]>")
 
 
-def draw(seed, index, target):
-    """A sample for the target's rows in turn, or for what selection takes where it is none."""
+def draw(seed, index, rows):
+    """A sample for the rows in turn, or for what selection takes where there are none."""
     f = Function(f"s{index}", seed)
     r, numbers = f.r, f.numbers
-    row = rows_of(target)[index % len(rows_of(target))] if target else None
+    row = rows[index % len(rows)] if rows else None
     formats = PAIRS[index % len(PAIRS)]
     if row:
         formats = next(pair for pair in PAIRS if [ELEMENTS[name] for name in pair] == row.split("_")[3:5])
@@ -112,8 +116,8 @@ def main():
     status, targets = 0, options.targets
     options.samples //= len(targets)
     for target in targets:
-        options.targets = [target]
-        status |= run_all(options, "Integration/bits.py --rows", lambda index: draw(options.seed, index, target))
+        options.targets, rows = [target], rows_of(target, options)
+        status |= run_all(options, "Integration/bits.py --rows", lambda index, rows=rows: draw(options.seed, index, rows))
     return status
 
 

@@ -56,6 +56,8 @@ KINDS = {
     "w8a16": Kind("f16", None, "i8", GROUPS, "f16", ["f16"], scale="f16"),
     "nf4": Kind("f16", None, "nf4", [1, 64], "f16", ["f16"], scale="f16"),
     "mxfp4": Kind("f16", None, "f4E2M1FN", [1, 32], "f16", ["f16"], scale="f8E8M0FNU"),
+    "w4a4": Kind("u4", ALL, "i4", ALL, "i32", ["_int_mm"]),
+    "signs": Kind("binary", ALL, "binary", ALL, "i32", ["_int_mm"]),
     "w4a8": Kind("i8", ROWS, "i4", GROUPS, "f16", ["_int_mm", "f16"], scale="f16"),
 }
 SQUARES = [(8192, 8192, 8192), (4096, 4096, 4096), (2048, 4096, 4096)]
@@ -75,6 +77,8 @@ SUITE = {
     "w8a16": [*FEW, (2048, 4096, 4096)],
     "nf4": [*FEW, (2048, 4096, 4096), *WIDE],
     "mxfp4": [*FEW, (2048, 4096, 4096), *WIDE],
+    "w4a4": [(4096, 4096, 4096), (512, 4096, 4096), (16, 4096, 4096)],
+    "signs": [(8192, 8192, 8192), (4096, 4096, 4096), (512, 4096, 4096), (16, 4096, 4096)],
     "w4a8": [(128, 4096, 4096), (512, 4096, 4096), (2048, 4096, 4096), (2048, 28672, 8192)],
 }
 
@@ -266,12 +270,17 @@ class Left:
             self.codes = torch.randn(m, k, device="cuda").to(torch.float16 if kind.left == "f16" else torch.bfloat16)
             self.fields, self.values = {"x": self.codes}, self.codes.float()
             return
+        packed, format = None, FORMATS[kind.left]
         if kind.left == "i8":
             self.codes = torch.randint(-128, 128, (m, k), device="cuda", dtype=torch.int8)
+        elif format.bits < 8:
+            codes = torch.randint(0, format.count, (m, k // (8 // format.bits), 8 // format.bits), device="cuda")
+            packed = (codes << format.bits * torch.arange(8 // format.bits, device="cuda")).sum(-1).to(torch.uint8)
+            self.codes = torch.from_numpy(format.values).cuda()[codes].reshape(m, k).to(torch.int8)
         else:
             self.codes = (torch.randn(m, k, device="cuda") * 30).to(torch.float8_e4m3fn)
         self.scale = torch.exp2(torch.randint(-10, -6, scale_shape, device="cuda").float())
-        self.fields = {"x_codes": self.codes, "x_scale": self.scale}
+        self.fields = {"x_codes": self.codes if packed is None else packed, "x_scale": self.scale}
         self.values = self.codes.float() * self.scale.repeat_interleave(m // scale_shape[0], 0).repeat_interleave(k // scale_shape[1], 1)
 
 

@@ -58,7 +58,7 @@ static MultiplyRow mmaOfBits(StringRef id, StringRef instruction, int64_t k, Ope
   return row;
 }
 
-/// `alu`: operations that ptxas adds to each product's `multiplies`.
+/// `alu`: operations that ptxas adds to each product's `multiplies`, by the rate of such products on an H100.
 static MultiplyRow expanded(MultiplyRow row, StringRef id, StringRef feature, StringRef expansion,
                             StringRef machineCode, double multiplies, double alu) {
   row.id = id;
@@ -83,10 +83,10 @@ static std::vector<MultiplyRow> nibbleRows() {
           u4s4,
           s4u4,
           u4u4,
-          expanded(s4s4, "mma_16x8x64_i32_s4_s4_via_s8", kSince, kTwo, "IMMA.16832.S8.S8", 2, 184),
-          expanded(u4s4, "mma_16x8x64_i32_u4_s4_via_s8", kSince, kTwo, "IMMA.16832.U8.S8", 2, 78),
-          expanded(s4u4, "mma_16x8x64_i32_s4_u4_via_s8", kSince, kTwo, "IMMA.16832.S8.U8", 2, 130),
-          expanded(u4u4, "mma_16x8x64_i32_u4_u4_via_s8", kSince, kTwo, "IMMA.16832.U8.U8", 2, 26)};
+          expanded(s4s4, "mma_16x8x64_i32_s4_s4_via_s8", kSince, kTwo, "IMMA.16832.S8.S8", 2, 300),
+          expanded(u4s4, "mma_16x8x64_i32_u4_s4_via_s8", kSince, kTwo, "IMMA.16832.U8.S8", 2, 148),
+          expanded(s4u4, "mma_16x8x64_i32_s4_u4_via_s8", kSince, kTwo, "IMMA.16832.S8.U8", 2, 225),
+          expanded(u4u4, "mma_16x8x64_i32_u4_u4_via_s8", kSince, kTwo, "IMMA.16832.U8.U8", 2, 64)};
 }
 
 /// Differing signs need no sums of rows and columns; common ones are what a Hopper chip still counts.
@@ -104,8 +104,9 @@ static std::vector<MultiplyRow> signRows() {
   common.features = {"sm_90"}; // older chips count differences as fast
   common.lostWith = "sm_100";
   MultiplyRow twoCommon =
-      expanded(differences, "mma_16x8x256_i32_b1_b1_via_and", "sm_90", kOnes, common.machineCode, 2, 12);
+      expanded(differences, "mma_16x8x256_i32_b1_b1_via_and", "sm_90", kOnes, common.machineCode, 2, 43);
   twoCommon.lostWith = "sm_100";
+  // Counted in the machine code, not measured.
   MultiplyRow bytes =
       expanded(differences, "mma_16x8x256_i32_b1_b1_via_u8", "sm_100", kBytes, "IMMA.16832.U8.U8", 8, 140);
   return {differences, common, twoCommon, bytes};

@@ -53,6 +53,9 @@ static constexpr double kThreadsCopyAt = 1.4;
 /// which a kernel starts, waits for its first tiles and stores its last ones (H200, M = 16 at N = K = 4096).
 static constexpr double kPieceCycles = 35, kAbsentRowCycles = 3, kStartCycles = 4000;
 
+/// Operations that decode an element, addresses included (H100, u4 x i4 by products of s8, M = N = K = 4096).
+static constexpr double kDecodeOperations = 35;
+
 /// Cycles in which a kernel of sums starts and ends.
 static constexpr double kSumsCycles = 3000;
 
@@ -203,11 +206,10 @@ static ResourceVector countUses(const MultiplyRow &row, const MatmulProblem &pro
     add(Resource::Memory, lhs * problem.lhs.bytes / cores);
     add(Resource::Alu, kSumsCycles * machine.capacity[static_cast<unsigned>(Resource::Alu)]);
   }
-  // Decoding takes some twenty operations an element, the scale's arithmetic and addresses included.
   if (!copiesLhs(row, problem))
-    add(Resource::Alu, amount(tiling.m) * tiling.k * kTiles * waves * 20 / 32);
+    add(Resource::Alu, amount(tiling.m) * tiling.k * kTiles * waves * kDecodeOperations / 32);
   if (!packsRhs(row, problem))
-    add(Resource::Alu, amount(tiling.n) * tiling.k * kTiles * waves * 20 / 32);
+    add(Resource::Alu, amount(tiling.n) * tiling.k * kTiles * waves * kDecodeOperations / 32);
   return uses;
 }
 
@@ -225,6 +227,10 @@ static void addCandidate(std::vector<Candidate> &result, MLIRContext *context, c
     candidate.uses = countUses(row, problem, tiling, target.machine());
     score(candidate, target.machine());
     candidate.cycles += kStartCycles;
+    // Warps that multiply store their sums in the end, and have nothing else to do meanwhile.
+    double results = problem.batch * problem.m * problem.n * 4 / static_cast<double>(target.machine().cores);
+    if (row.scope == MultiplyRow::Scope::Warp)
+      candidate.cycles += results / target.machine().capacity[static_cast<unsigned>(Resource::Memory)];
     double blocks = problem.batch * std::ceil(problem.m / tiling.m) * std::ceil(problem.n / tiling.n);
     int64_t threads = TileNest::threadsOf(candidate.recipe, row);
     candidate.figures = {{"stages", tiling.stages},
