@@ -213,8 +213,8 @@ static void testFragments(OpBuilder &builder, const Format &format, int64_t n, i
     return;
   }
   ++numFailed;
-  std::printf("fragments of %s, N = %d, K = %d: a code shares bits, lies outside or is wrong\n", format.name.data(),
-              int(n), int(k));
+  std::printf("fragments of %s, N = %d, K = %d: a code shares bits, lies outside or is wrong\n",
+              std::string(format.name).c_str(), int(n), int(k));
 }
 
 int main() {
