@@ -77,24 +77,38 @@ struct Finding {
 };
 } // namespace
 
-static FailureOr<Finding> examine(const ProductKernel &product, const Images &images, StringRef machineCode) {
+/// A row whose instruction the text has; of one thread's none, whose instructions compute addresses, too.
+static const MultiplyRow *productIn(StringRef text, const Target &target) {
+  for (const MultiplyRow *row : target.rows())
+    if (row->scope != MultiplyRow::Scope::Lane && text.contains(row->assembly))
+      return row;
+  return nullptr;
+}
+
+static FailureOr<Finding> examine(const ProductKernel &product, const Images &images, StringRef machineCode,
+                                  const Target &target) {
   const MultiplyRow &row = *product.row;
   Finding finding;
   bool isPortable = !product.portable.empty();
-  finding.inAssembly = countOf(ptxOf(isPortable ? images.portablePtx : images.ptx, product.name), row.assembly);
-  if (!finding.inAssembly)
-    return emitError(product.loc) << "the report names " << row.instruction << " (row " << row.id
-                                  << ") for this op, but its kernel " << product.name << " has no '" << row.assembly
-                                  << "': the kernel does not compute it so";
+  StringRef ptx = ptxOf(isPortable ? images.portablePtx : images.ptx, product.name);
+  finding.inAssembly = countOf(ptx, row.assembly);
+  std::string said = ("the report names " + row.instruction + " (row " + row.id + ") for this op, but ").str();
+  if (const MultiplyRow *other = finding.inAssembly ? nullptr : productIn(ptx, target))
+    return emitError(product.loc) << said << "its kernel " << product.name << " has no '" << row.assembly
+                                  << "' and computes it by '" << other->assembly << "'";
+  if (!finding.inAssembly) {
+    emitWarning(product.loc) << said << "its kernel " << product.name << " has no '" << row.assembly
+                             << "': no result depends on its sums";
+    return finding;
+  }
   StringRef text = machineCodeOf(machineCode, product.name);
   if (isPortable || text.empty())
     return finding;
   finding.inMachineCode = countOf(text, row.machineCode);
   if (!*finding.inMachineCode)
-    emitWarning(product.loc) << "the report names " << row.instruction << " (row " << row.id
-                             << ") for this op, but in its kernel " << product.name << " ptxas has made no '"
-                             << row.machineCode << "' of it: the report's "
-                             << (row.isVirtual() ? "expansion" : "'native'") << " may be wrong";
+    emitWarning(product.loc) << said << "in its kernel " << product.name << " ptxas has made no '" << row.machineCode
+                             << "' of it: the report's " << (row.isVirtual() ? "expansion" : "'native'")
+                             << " may be wrong";
   return finding;
 }
 
@@ -216,7 +230,7 @@ LogicalResult qlow::checkProducts(ModuleOp module, std::vector<ProductKernel> pr
   Builder b(module.getContext());
   SmallVector<Attribute> descriptions;
   for (const ProductKernel &product : products) {
-    FailureOr<Finding> finding = examine(product, images, machineCode);
+    FailureOr<Finding> finding = examine(product, images, machineCode, target);
     if (failed(finding))
       return failure();
     descriptions.push_back(describe(b, product, *finding, images, abi, target));

@@ -20,9 +20,9 @@ struct ProductKernel {
 mlir::FailureOr<std::vector<ProductKernel>> findProducts(llvm::ArrayRef<mlir::gpu::GPUModuleOp> kernels,
                                                          const Target &target);
 
-/// Fails where the report says that an instruction computes an op, and the code of the op's kernels is without it;
-/// warns where machine code, as far as it can be read, is without what the assembler makes of the instruction. Adds to
-/// the report what each kernel takes of the device.
+/// Fails where the report says that an instruction computes an op, and a kernel of the op computes it by another. Warns
+/// where a kernel computes nothing, and where machine code, as far as it can be read, is without what the assembler
+/// makes of the instruction. Adds to the report what each kernel takes of the device.
 mlir::LogicalResult checkProducts(mlir::ModuleOp module, std::vector<ProductKernel> products, const Images &images,
                                   const AbiModule &abi, const Target &target, const ObjectOptions &options);
 
