@@ -12,10 +12,12 @@
 #include "qlow/Transforms/Pipeline.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
 #include "mlir/IR/Matchers.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/Support/FormatVariadic.h"
 
+#include <cmath>
 #include <map>
 
 namespace qlow {
@@ -35,6 +37,7 @@ struct Choice {
   /// Candidates of each range of M, in order; the last range has no bound.
   SmallVector<std::vector<Candidate>> ranges;
   SmallVector<int64_t> bounds;
+  double typicalM = 0; ///< of the last range
 };
 
 struct SelectRecipes : qlow::impl::SelectRecipesBase<SelectRecipes> {
@@ -74,6 +77,33 @@ static int64_t codesUnderOneScale(RankedTensorType type, int64_t dim) {
   return block.empty() || block[dim] == QType::kWhole ? 0 : block[dim];
 }
 
+/// Fills what is known of the scales of a constant; see OperandFacts.
+static void measureScales(Value operand, OperandFacts &facts) {
+  auto compose = operand.getDefiningOp<ComposeOp>();
+  Attribute constant;
+  if (!compose || !facts.scaleFormat || !matchPattern(compose.getParts()[1], m_Constant(&constant)))
+    return;
+  ArrayRef<char> bytes;
+  if (auto dense = dyn_cast<DenseElementsAttr>(constant))
+    bytes = dense.getRawData();
+  else if (auto resource = dyn_cast<DenseResourceElementsAttr>(constant); resource && resource.getRawHandle().getBlob())
+    bytes = resource.getRawHandle().getBlob()->getData();
+  double least = 0, most = 0;
+  int64_t count = bytes.size() / facts.scaleFormat->bytesPerGroup;
+  for (int64_t i = 0; i < count; ++i) {
+    double scale =
+        facts.scaleFormat->decode(facts.scaleFormat->extract(reinterpret_cast<const uint8_t *>(bytes.data()), i));
+    int exponent;
+    if (scale == 0)
+      continue;
+    if (!(scale > 0) || std::frexp(scale, &exponent) != 0.5)
+      return;
+    least = most == 0 ? scale : std::min(least, scale);
+    most = std::max(most, scale);
+  }
+  facts.leastScale = least, facts.mostScale = most;
+}
+
 static OperandFacts factsOf(Value operand, bool exactSum, bool kIsLast) {
   OperandFacts facts;
   facts.isConstant = static_cast<bool>(constantCodes(operand));
@@ -95,6 +125,8 @@ static OperandFacts factsOf(Value operand, bool exactSum, bool kIsLast) {
   facts.format = &format;
   auto tensor = cast<RankedTensorType>(operand.getType());
   facts.scaledTogether = codesUnderOneScale(tensor, tensor.getRank() - (kIsLast ? 1 : 2));
+  facts.scaleFormat = getScaleFormat(type.getScale());
+  measureScales(operand, facts);
   facts.bytes = static_cast<double>(format.bytesPerGroup) / format.codesPerGroup;
   facts.isWhole = exactSum && format.kind == DecodeKind::Integer && format.bits == 8;
   if (std::optional<IntegerImage> image = format.integerImage()) {
@@ -144,6 +176,9 @@ static Choice enumerate(MatmulOp op, bool fastSums, const Target &target) {
       choice.bounds.push_back(bound);
     }
   problem = open;
+  if (!choice.bounds.empty())
+    problem.m = std::max(problem.m, 2.0 * static_cast<double>(choice.bounds.back()));
+  choice.typicalM = problem.m;
   add();
   return choice;
 }
@@ -218,7 +253,9 @@ static std::string describeRightSide(const Candidate &chosen, ArrayRef<Candidate
       : chosen.packsOnce ? llvm::formatv("packed once into memory, {0:F0} cycles", chosen.packingCycles)
       : storesFragments(chosen.recipe)
           ? llvm::formatv("codes stored as fragments, {0}; scales {1}", chosen.recipe.getRhs().back().getBy(),
-                          chosen.recipe.getRescale() == "end" ? "meet the result" : "meet the sums of their codes")
+                          chosen.recipe.getRescale() == "end"    ? "meet the result"
+                          : chosen.recipe.getRescale() == "fold" ? "meet the codes"
+                                                                 : "meet the sums of their codes")
           : std::string("stored packed");
   if (chosen.packsOnce && numUses > 1)
     text += llvm::formatv(" shared by {0} matmuls", numUses);
@@ -254,9 +291,9 @@ static ArrayAttr describeOthers(const Candidate &chosen, ArrayRef<Candidate> all
 /// One entry of the module's report: what computes the op where M is large, at what cost, and why each other row was
 /// not taken. `numUses` matmuls read its right side.
 static DictionaryAttr describe(MatmulOp op, const Candidate &last, ArrayRef<Candidate> all, size_t numUses,
-                               const Machine &machine) {
+                               double typicalM, const Machine &machine) {
   MatmulProblem problem = problemOf(op, /*fastSums=*/false);
-  double typicalM = problem.m, cycles = last.cycles + (last.packsOnce ? 0 : last.packingCycles);
+  double cycles = last.cycles + (last.packsOnce ? 0 : last.packingCycles);
   Builder builder(op.getContext());
   SmallVector<NamedAttribute> entry;
   auto add = [&](StringRef key, Attribute value) { entry.push_back(builder.getNamedAttr(key, value)); };
@@ -330,13 +367,17 @@ static FailureOr<Attribute> checkKept(MatmulOp op, bool fastSums, const Target &
       if (level.getAt() != "memory" && recipe.getTile(level.getAt()).empty())
         return op.emitOpError() << "has a recipe with '" << recipe.getUnit() << "' and no tile at level '"
                                 << level.getAt() << "': expected tiles as in " << named->recipe;
+    if (recipe.getRescale() == "fold" && named->recipe.getRescale() != "fold")
+      return op.emitOpError()
+             << "has a recipe that folds scales into codes, which needs constant scales that are powers "
+             << "of two and leave all products exact on " << target.machine().name << ": " << recipe;
     kept.push_back(*named);
     kept.back().recipe = recipe;
     if (storedAs(kept.back()) != storedAs(kept.front()))
       return op.emitOpError() << "has recipes that store the right side in two ways, but it is stored once: " << recipe
                               << " beside " << kept.front().recipe;
   }
-  return Attribute(describe(op, kept.back(), all, /*numUses=*/1, target.machine()));
+  return Attribute(describe(op, kept.back(), all, /*numUses=*/1, problemOf(op, fastSums).m, target.machine()));
 }
 
 /// Gives each of the ops, which share a right side, its recipes, and writes their entries.
@@ -363,7 +404,7 @@ LogicalResult SelectRecipes::choose(ArrayRef<Choice *> uses, const Machine &mach
     use->op.setRecipesAttr(RecipesAttr::get(&getContext(), bounds, recipes));
     ++numSelected;
     numEmulated += !emulationOf(*last, problemOf(use->op, fastSums)).empty();
-    entries[use->op] = describe(use->op, *last, use->ranges.back(), uses.size(), machine);
+    entries[use->op] = describe(use->op, *last, use->ranges.back(), uses.size(), use->typicalM, machine);
   }
   return success();
 }

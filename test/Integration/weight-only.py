@@ -63,20 +63,26 @@ def draw_weight(f, format, n, k, batch, swapped):
 HOPS = {"nf4": "lookup16", "bnb_fp4": "lookup16", "iq4nl": "lookup16", "u4": "nibble", "i4": "nibble", "u8": "byte", "i8": "byte"}
 
 
-def draw_tiles(r, format, element):
+def draw_tiles(r, format, element, follows, scales):
     """A recipe of wgmma's tiles."""
-    tokens = r.choice([8, 16, 32, 64, 128] if element == "f16" else [16, 64, 128])
-    columns, teams = r.choice([(64, 1), (64, 2), (64, 4), (128, 1), (128, 2), (256, 1)])
-    stages, cluster = r.choice([3, 3 if format.bits == 8 else 4]), r.choice([1, 1, 2, 4])
-    if format.bits == 8 and tokens == 128:
-        columns = 64
-    while teams * stages * (tokens * 256 + columns * 16 * format.bits) > 220_000:
-        stages, teams = (stages - 1, teams) if stages > 3 else (stages, max(1, teams // 2))
+    tokens = r.choice([8, 16, 32, 64, 128, 256])
+    columns, group, teams = r.choice([(64, 64, 1), (64, 64, 2), (128, 64, 1), (128, 64, 2), (256, 64, 1), (128, 128, 1), (256, 128, 1), (256, 128, 1)])
+    stages, cluster = r.choice([2, 3, 4]), r.choice([1, 1, 2, 4])
+    if group == 128:
+        cluster = 1
+    if tokens == 256 and not follows:
+        tokens = 64
+    if tokens == 256 or (tokens == 128 and not follows):
+        columns, group = min(columns, 128), 64
+    if format.bits == 8:
+        columns, group = min(columns, 128), 64
+    while teams * stages * (tokens * 256 + columns * (16 * format.bits + 24 * scales)) > 220_000 and stages * teams > 2:
+        stages, teams = (stages - 1, teams) if stages > 2 else (stages, 1)
     decode = f"<to = reg, by = decode_{HOPS.get(format.name, 'minifloat')}>"
     return (f" recipes <[#qlow.recipe<wgmma_64x{tokens}x16_f32_{element}_{element}_via_registers, "
-            f"tiles = [<cta, [{tokens}, {columns}, {teams * 128}]>, <warpgroup, [{tokens}, 64, 128]>], "
-            f"lhs = [<to = cta, by = cp_async, stages = {stages}, swizzle = 128>], "
-            f"rhs = [<to = memory, by = fragments>, <to = cta, by = cp_async, stages = {stages}>, {decode}], "
+            f"tiles = [<cta, [{tokens}, {columns}, {teams * 128}]>, <warpgroup, [{tokens}, {group}, 128]>], "
+            f"lhs = [<to = cta, by = tma, stages = {stages}, swizzle = 128>], "
+            f"rhs = [<to = memory, by = fragments>, <to = cta, by = bulk, stages = {stages}>, {decode}], "
             f"rescale = block, swap = true{f', split_k = {cluster}' if cluster > 1 else ''}>]>")
 
 
@@ -101,7 +107,8 @@ def weight_only(f, format, with_tiles):
         bias = f.numbers.normal(0, 8, n).astype(F32)
         given = f" bias(%bias : {f.part('bias', Part('bias', bias, 'f32'), r.random() < 0.5)})"
     if with_tiles:
-        given += draw_tiles(r, format, element)
+        along = weight.type.block[-2 if swapped else -1] if weight.type.block else None
+        given += draw_tiles(r, format, element, weight.type.scale in ("f16", "f8E4M3FN"), max(1, 128 // (along or 128)))
     y = tensor_type((*batch, m, n), result, dims)
     words = "" if swapped else "transpose_rhs "
     f.body += f"  %y = qlow.matmul {words}%x, %w{given} : {lhs.type}, {rhs.type} -> {y}\n"

@@ -22,15 +22,21 @@
 // STREAM: llvm.fsub {{.*}} : vector<2xf16>
 // STREAM: nvvm.mma.sync
 // STREAM: gpu.barrier
+// TILES: nvgpu.tma.create.descriptor
 // TILES: nvvm.mbarrier.init
-// TILES: nvvm.cp.async.shared.global
-// TILES: llvm.fsub {{.*}} : vector<2xf16>
+// A zero point is taken off with a multiplier, which is 0 for a scale of 0.
 // TILES: nvvm.mbarrier.try_wait.parity
+// TILES: llvm.intr.fma({{.*}}vector<2xf16>
 // TILES: wgmma.mma_async.sync.aligned.m64n16k16.f32.f16.f16
+// TILES: wgmma.wait_group.sync.aligned 1
 // TILES: nvvm.cluster.arrive
+// Two warps read scales: sums are brought from one to the next.
+// TILES: nvvm.rcp.approx.ftz.f
+// TILES: nvvm.cp.async.bulk.tensor.shared.cluster.global
+// TILES: nvvm.cp.async.bulk.shared.cluster.global
 func.func @tokens(%x: tensor<16x4096xf16>) -> tensor<16x4096xf16> {
   %c = arith.constant dense<3> : tensor<4096x2048xi8>
-  %s = arith.constant dense<2.0> : tensor<4096x32xf16>
+  %s = arith.constant dense<3.0> : tensor<4096x32xf16>
   %z = arith.constant dense<0x77> : tensor<4096x16xi8>
   %w = qlow.compose %c, %s, %z : (tensor<4096x2048xi8>, tensor<4096x32xf16>, tensor<4096x16xi8>) -> tensor<4096x4096x!u4>
   %y = qlow.matmul transpose_rhs %x, %w : tensor<16x4096xf16>, tensor<4096x4096x!u4> -> tensor<16x4096xf16>
@@ -50,10 +56,12 @@ func.func @table(%x: tensor<1x4096xf16>) -> tensor<1x4096xf16> {
   return %y : tensor<1x4096xf16>
 }
 
-// Open M: ranges that share the layout.
+// Open M: ranges that share the layout. Scales that are powers of two meet the codes.
 // CHECK-LABEL: func @open
+// TILES-NOT: nvvm.rcp
+// TILES: m64n8k16
 // TILES: m64n64k16
-// TILES: m64n128k16
+// TILES: m64n256k16
 func.func @open(%x: tensor<?x4096xf16>) -> tensor<?x4096xf16> {
   %c = arith.constant dense<3> : tensor<4096x2048xi8>
   %s = arith.constant dense<2.0> : tensor<4096x128xf8E8M0FNU>

@@ -150,6 +150,9 @@ struct OperandFacts {
   const Format *format = nullptr;               ///< of its codes; null: floats, of this element
   OperandElement element = OperandElement::F32; ///< of no meaning where there are codes
   int64_t scaledTogether = 0;                   ///< codes along K under one scale; 0: all
+  const Format *scaleFormat = nullptr;          ///< of plain scales; null: floats, or quantized scales
+  /// Of scales that are known and all powers of two or 0: the least and the greatest of them; else 0.
+  double leastScale = 0, mostScale = 0;
 };
 
 /// Whether the row multiplies a side's elements as the model stores them, where it takes `element` on that side: else

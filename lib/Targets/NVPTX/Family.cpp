@@ -42,7 +42,7 @@ public:
   /// Tiles of few rows, or the chip stands still; then tiles of some, so that there are enough of them. Small floats
   /// times codes: a stream, then tiles of as many tokens.
   ArrayRef<int64_t> rangeBounds(const MatmulProblem &problem) const override {
-    static constexpr int64_t kBounds[] = {16, 32, 64, 128, 256}, kWeightOnly[] = {1, 16, 64};
+    static constexpr int64_t kBounds[] = {16, 32, 64, 128, 256}, kWeightOnly[] = {1, 8, 16, 32, 64, 128, 512};
     bool isWeightOnly = !problem.lhs.format && elementBytes(problem.lhs.element) == 2 && problem.rhs.format;
     return isWeightOnly ? ArrayRef<int64_t>(kWeightOnly) : ArrayRef<int64_t>(kBounds);
   }
@@ -71,9 +71,13 @@ static LogicalResult verifyWeightOnly(MatmulKernelOp kernel, RecipeAttr recipe, 
     return kernel.emitOpError()
            << "has a recipe that unpacks fragments, which needs a row of 16-bit floats and a weight "
            << "stored so, found " << recipe;
+  auto tensor = cast<RankedTensorType>(kernel.getRhsType());
+  ArrayRef<int64_t> block = codes.getBlock();
+  int64_t together = block.empty() ? QType::kWhole : block[tensor.getRank() - (kernel.getTransposeRhs() ? 1 : 2)];
+  WeightCodes facts{codes.getFormat(), codes.getZero(), getScaleFormat(codes.getScale()),
+                    together == QType::kWhole ? 0 : together};
   bool isStream = row->scope == MultiplyRow::Scope::Warp;
-  int64_t bits = codes.getFormat()->bits;
-  if (std::string wrong = isStream ? WeightStream::verify(recipe) : WeightTiles::verify(recipe, *row, bits, machine);
+  if (std::string wrong = isStream ? WeightStream::verify(recipe) : WeightTiles::verify(recipe, *row, facts, machine);
       !wrong.empty())
     return kernel.emitOpError() << wrong << ", found " << recipe;
   return success();
@@ -189,7 +193,7 @@ LogicalResult NvptxFamily::schedule(RewriterBase &rewriter, MatmulKernelOp kerne
   emitByRows(rewriter, kernel, [&](RecipeAttr recipe) {
     const MultiplyRow &row = *findNvptxRow(recipe.getUnit());
     if (storesFragments(recipe) && row.scope == MultiplyRow::Scope::Warpgroup)
-      WeightTiles(rewriter, kernel, recipe, row).emit();
+      WeightTiles(rewriter, kernel, recipe, row, machine).emit();
     else if (storesFragments(recipe))
       WeightStream(rewriter, kernel, recipe, row).emit();
     else

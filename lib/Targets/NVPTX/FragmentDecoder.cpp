@@ -8,7 +8,9 @@
 //   byte       the same for codes of 8 bits.
 //   minifloat  sign, exponent and mantissa move to their places in f16, whose bias is another: a power of two that
 //              the sum is multiplied by. Subnormals are subnormals there too.
-//   lookup16   byte permutes look four codes up at once, low and high bytes of the table apart.
+//   lookup16   two codes are the number of a pair of values in a table in shared memory. Each lane has a copy of its
+//              own, in a bank of its own. Who makes the table looks four codes up at once by byte permutes, low and
+//              high bytes of the values apart: two and a half times the operations.
 //
 // Must not round: the one exception are tables whose values are no 16-bit floats (the law allows it for those).
 //
@@ -19,6 +21,8 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "llvm/ADT/APFloat.h"
 #include "llvm/Support/FormatVariadic.h"
 
@@ -27,7 +31,9 @@
 using namespace mlir;
 using namespace qlow;
 
-static constexpr int64_t kBothHalves = 0x00010001;
+/// Pairs of codes of 4 bits, and bytes of a pair's copies for all lanes.
+static constexpr int64_t kPairs = 256, kEntryBytes = 128;
+static constexpr int64_t kBothHalves = 0x00010001, kBothSigns = int64_t(0x8000) * kBothHalves;
 
 //===----------------------------------------------------------------------===//
 // Which way
@@ -71,16 +77,38 @@ StringRef FragmentDecoder::hop(const Format &format, OperandElement element) {
   return {};
 }
 
-double FragmentDecoder::aluPerCode(const Format &format, OperandElement element) {
+bool FragmentDecoder::canFold(const Format &format, OperandElement element, double least, double most) {
+  if (!(0 < least && least <= most))
+    return false;
+  auto liesWithin = [&](int lowest, int highest) {
+    return std::ldexp(1.0, lowest) <= least && most <= std::ldexp(1.0, highest);
+  };
+  const MinifloatLayout &layout = format.layout;
+  int lowestOfF16 = -24, highestOfF16 = 15;
+  switch (*wayOf(format, element)) {
+  case Way::Nibble:
+  case Way::Byte: // a sixteenth of the scale, and the scale times 1024 and two codes
+    return element == OperandElement::F16 ? liesWithin(lowestOfF16 + 4, highestOfF16 - 12) : liesWithin(-100, 100);
+  case Way::Minifloat: // the scale times the unit of what is decoded; the least code and the greatest
+    return liesWithin(lowestOfF16 - (15 - layout.bias), highestOfF16 - (15 - layout.bias)) &&
+           liesWithin(lowestOfF16 + layout.bias + static_cast<int>(layout.mantissaBits) - 1, 40) &&
+           most * format.maxValue() < std::ldexp(1.0, highestOfF16 + 1) - 16;
+  case Way::Lookup:
+    return false;
+  }
+  return false;
+}
+
+double FragmentDecoder::aluPerCode(const Format &format, OperandElement element, bool hasTable) {
   switch (*wayOf(format, element)) {
   case Way::Nibble:
     return 10.0 / 8;
   case Way::Byte:
     return 8.0 / 8;
   case Way::Minifloat:
-    return 15.0 / 8;
+    return 12.0 / 8;
   case Way::Lookup:
-    return 21.0 / 8;
+    return (hasTable ? 15.0 : 21.0) / 8;
   }
   return 0;
 }
@@ -161,9 +189,11 @@ Value FragmentDecoder::shift(Value a, int64_t left) {
 Value FragmentDecoder::splat(double value) {
   return i32.constant(static_cast<int32_t>(bitsOf(value, element) * kBothHalves));
 }
-/// Of an integer that such floats hold.
+/// Of an integer, or a number in f32, that such floats hold.
 Value FragmentDecoder::splat(Value value) {
-  Value number = arith::SIToFPOp::create(builder, loc, builder.getF32Type(), value), bits;
+  Value number = value, bits;
+  if (value.getType().isInteger())
+    number = arith::SIToFPOp::create(builder, loc, builder.getF32Type(), value);
   if (element.isF16())
     bits = LLVM::BitcastOp::create(builder, loc, builder.getI16Type(),
                                    LLVM::FPTruncOp::create(builder, loc, element, number));
@@ -194,13 +224,72 @@ Value FragmentDecoder::subtract(Value a, Value b) {
   return LLVM::BitcastOp::create(builder, loc, builder.getI32Type(), difference);
 }
 
+Value FragmentDecoder::multiply(Value a, Value b) {
+  if (!element.isF16())
+    return multiplyAdd(a, b, splat(-0.0));
+  auto pair = VectorType::get({2}, element);
+  auto halves = [&](Value value) -> Value { return LLVM::BitcastOp::create(builder, loc, pair, value); };
+  Value product = LLVM::FMulOp::create(builder, loc, pair, halves(a), halves(b));
+  return LLVM::BitcastOp::create(builder, loc, builder.getI32Type(), product);
+}
+
 //===----------------------------------------------------------------------===//
 // The ways
 //===----------------------------------------------------------------------===//
 
-FragmentDecoder::Bias FragmentDecoder::emitBias(Value zero) {
+FragmentDecoder::Bias FragmentDecoder::emitBias(Value zero, Value multiplier) {
   if (way != Way::Nibble && way != Way::Byte)
-    return {};
+    return {{}, {}, multiplier};
+  Bias bias = emitSubtrahend(zero);
+  if (way == Way::Byte)
+    bias.high = {};
+  if (!multiplier)
+    return bias;
+  if (element.isF16())
+    bias.low = bitXor(bias.low, i32.constant(kBothSigns)); // f16 alone subtracts it
+  bias.low = multiply(bias.low, multiplier);
+  if (bias.high)
+    bias.high = multiply(bias.high, multiplier);
+  bias.multiplier = multiplier;
+  return bias;
+}
+
+SmallVector<Value> FragmentDecoder::wordsOf(const Bias &bias) {
+  SmallVector<Value> words;
+  for (Value word : {bias.low, bias.high, bias.multiplier})
+    if (word)
+      words.push_back(word);
+  return words;
+}
+
+/// Words of a bias with a multiplier or, where there is none, with a zero point.
+FragmentDecoder::Bias FragmentDecoder::biasOf(ArrayRef<Value> words) {
+  Bias bias;
+  bool isShifted = way == Way::Nibble || way == Way::Byte;
+  int64_t numBiases = !isShifted ? 0 : way == Way::Nibble && element.isF16() ? 2 : 1;
+  if (numBiases)
+    bias.low = words[0];
+  if (numBiases == 2)
+    bias.high = words[1];
+  if (static_cast<int64_t>(words.size()) > numBiases)
+    bias.multiplier = words[numBiases];
+  return bias;
+}
+
+int64_t FragmentDecoder::wordsOfBias(const Format &format, OperandElement element, bool hasZero, bool hasMultiplier) {
+  Way way = *wayOf(format, element);
+  bool isShifted = way == Way::Nibble || way == Way::Byte,
+       isNibbleOfHalf = way == Way::Nibble && element == OperandElement::F16;
+  return (isShifted && (hasZero || hasMultiplier) ? (isNibbleOfHalf ? 2 : 1) : 0) + hasMultiplier;
+}
+
+Value FragmentDecoder::emitMultiplier(Value scale) {
+  Value number = arith::MulFOp::create(builder, loc, scale,
+                                       arith::ConstantOp::create(builder, loc, builder.getF32FloatAttr(factor())));
+  return splat(number);
+}
+
+FragmentDecoder::Bias FragmentDecoder::emitSubtrahend(Value zero) {
   int64_t least = format.isSigned ? int64_t(1) << (format.bits - 1) : 0;
   if (!zero && element.isF16())
     return {splat(1024 + double(least)), splat(-(64 + double(least)))};
@@ -224,14 +313,17 @@ SmallVector<Value> FragmentDecoder::emitNibbles(Value word, const std::array<Bia
   if (!element.isF16()) {
     for (int64_t r = 0; r < 4; ++r) {
       Value number = bitOr(bitAnd(shift(word, -4 * r), 0x000F000F), i32.constant(0x43004300));
-      registers.push_back(multiplyAdd(number, splat(1.0), biases[r % 2].low));
+      Value one = biases[r % 2].multiplier ? biases[r % 2].multiplier : splat(1.0);
+      registers.push_back(multiplyAdd(number, one, biases[r % 2].low));
     }
     return registers;
   }
   Value sixteenth = splat(1.0 / 16), magic = i32.constant(0x64006400);
+  if (biases[1].multiplier)
+    sixteenth = multiply(biases[1].multiplier, sixteenth);
   for (int64_t byte = 0; byte < 2; ++byte) {
     Value two = shift(word, -8 * byte);
-    registers.push_back(subtract(bitOr(bitAnd(two, 0x000F000F), magic), biases[0].low));
+    registers.push_back(lessBias(bitOr(bitAnd(two, 0x000F000F), magic), biases[0]));
     registers.push_back(multiplyAdd(bitOr(bitAnd(two, 0x00F000F0), magic), sixteenth, biases[1].high));
   }
   return registers;
@@ -262,7 +354,7 @@ SmallVector<Value> FragmentDecoder::emitMinifloats(ValueRange words) {
 
 /// Codes 2 r and 2 r + 1 are a pair. A permute takes three bits of index from each nibble of its selector, so the lower
 /// and the upper half of the table are looked up apart; a code's fourth bit, spread over a byte, chooses.
-SmallVector<Value> FragmentDecoder::emitLookups(Value word) {
+SmallVector<Value> FragmentDecoder::emitPermutes(Value word) {
   auto tableWord = [&](int64_t byte, int64_t firstEntry) {
     uint32_t bytes = 0;
     for (int64_t i = 0; i < 4; ++i)
@@ -288,7 +380,73 @@ SmallVector<Value> FragmentDecoder::emitLookups(Value word) {
   return registers;
 }
 
+int64_t FragmentDecoder::tableBytes(const Format &format, OperandElement element) {
+  return wayOf(format, element) == Way::Lookup ? kPairs * kEntryBytes : 0;
+}
+
+void FragmentDecoder::emitTable(Value sharedMemory, Value thread, int64_t threads, Value lane) {
+  if (way != Way::Lookup)
+    return;
+  auto at = [&](Value byte) {
+    return LLVM::GEPOp::create(builder, loc, sharedMemory.getType(), builder.getI8Type(), sharedMemory,
+                               ValueRange{byte});
+  };
+  pairsAt = sharedMemory;
+  laneByte = shift(lane, 2);
+  auto loop = scf::ForOp::create(builder, loc, thread, i32.constant(kPairs), i32.constant(threads));
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(loop.getBody());
+  Value pair = emitPermutes(loop.getInductionVar()).front();
+  Value four = vector::BroadcastOp::create(builder, loc, VectorType::get({4}, builder.getI32Type()), pair);
+  for (int64_t byte = 0; byte < kEntryBytes; byte += 16)
+    LLVM::StoreOp::create(builder, loc, four, at(i32.add(i32.mul(loop.getInductionVar(), kEntryBytes), byte)), 16);
+}
+
+/// The code of zero; none where there is none.
+std::optional<int64_t> FragmentDecoder::zeroCode() {
+  const uint16_t *zero = llvm::find_if(table, [](uint16_t bits) { return (bits & 0x7FFF) == 0; });
+  return zero == table.end() ? std::nullopt : std::optional<int64_t>(zero - table.begin());
+}
+
+/// Two copies of the float, or all bits where codes, not numbers, are left out.
+Value FragmentDecoder::emitOne() { return usesZeroCode() ? i32.constant(-1) : splat(1.0); }
+
+/// The word with codes of zero in rows whose multiplier is 0. Byte r is of row r % 2.
+Value FragmentDecoder::withoutZeros(Value word, const std::array<Bias, 2> &biases) {
+  if (!usesZeroCode() || !biases[0].multiplier)
+    return word;
+  Value kept = bitOr(bitAnd(biases[0].multiplier, 0x00FF00FF), bitAnd(biases[1].multiplier, 0xFF00FF00));
+  Value zeros = bitAnd(bitXor(kept, i32.constant(-1)), *zeroCode() * 0x11111111);
+  return bitOr(builder.createOrFold<arith::AndIOp>(loc, word, kept), zeros);
+}
+
+/// Byte r of the word is the pair of register r.
+SmallVector<Value> FragmentDecoder::emitLookups(Value word) {
+  constexpr int64_t kShift = 7; // by an entry's bytes
+  SmallVector<Value> registers;
+  for (int64_t r = 0; r < 4; ++r) {
+    Value byte = bitOr(bitAnd(shift(word, kShift - 8 * r), 0xFF << kShift), laneByte);
+    Value at = LLVM::GEPOp::create(builder, loc, pairsAt.getType(), builder.getI8Type(), pairsAt, ValueRange{byte});
+    registers.push_back(LLVM::LoadOp::create(builder, loc, builder.getI32Type(), at, 4));
+  }
+  return registers;
+}
+
+/// A number of a code less the least one's and the zero point, times the multiplier.
+Value FragmentDecoder::lessBias(Value number, const Bias &bias) {
+  return bias.multiplier ? multiplyAdd(number, bias.multiplier, bias.low) : subtract(number, bias.low);
+}
+
 SmallVector<Value> FragmentDecoder::emit(ValueRange words, const std::array<Bias, 2> &biases) {
+  SmallVector<Value> registers = emitNumbers(words, biases);
+  if (way == Way::Minifloat || (way == Way::Lookup && !usesZeroCode()))
+    for (auto [r, number] : llvm::enumerate(registers))
+      if (biases[r % 2].multiplier)
+        number = multiply(number, biases[r % 2].multiplier);
+  return registers;
+}
+
+SmallVector<Value> FragmentDecoder::emitNumbers(ValueRange words, const std::array<Bias, 2> &biases) {
   SmallVector<Value> registers;
   switch (way) {
   case Way::Nibble:
@@ -296,13 +454,13 @@ SmallVector<Value> FragmentDecoder::emit(ValueRange words, const std::array<Bias
   case Way::Byte:
     for (int64_t r = 0; r < 4; ++r) {
       Value number = permute(words[r / 2], i32.constant(0x64646464), r % 2 ? 0x4342 : 0x4140);
-      registers.push_back(subtract(number, biases[r % 2].low));
+      registers.push_back(lessBias(number, biases[r % 2]));
     }
     return registers;
   case Way::Minifloat:
     return emitMinifloats(words);
   case Way::Lookup:
-    return emitLookups(words.front());
+    return pairsAt ? emitLookups(withoutZeros(words.front(), biases)) : emitPermutes(words.front());
   }
   return registers;
 }

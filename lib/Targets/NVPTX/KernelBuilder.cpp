@@ -6,6 +6,7 @@
 
 #include "NVPTX/KernelBuilder.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -33,6 +34,32 @@ Value KernelBuilder::pointerOf(Value memref) {
 
 Value KernelBuilder::offset(Value pointer, Value bytes) {
   return LLVM::GEPOp::create(builder, loc, pointer.getType(), builder.getI8Type(), pointer, ValueRange{bytes});
+}
+
+Value KernelBuilder::emitTensorMap(Value memref, ArrayRef<int64_t> sizes, nvgpu::TensorMapSwizzleKind swizzle) {
+  Type element = cast<MemRefType>(memref.getType()).getElementType();
+  auto space = builder.getI64IntegerAttr(static_cast<int64_t>(NVVM::NVVMMemorySpace::Shared));
+  auto type = nvgpu::TensorMapDescriptorType::get(
+      builder.getContext(), MemRefType::get(sizes, element, MemRefLayoutAttrInterface(), space), swizzle,
+      nvgpu::TensorMapL2PromoKind::L2PROMO_256B, nvgpu::TensorMapOOBKind::OOB_ZERO,
+      nvgpu::TensorMapInterleaveKind::INTERLEAVE_NONE);
+  Value whole = memref::CastOp::create(builder, loc, UnrankedMemRefType::get(element, Attribute()), memref);
+  SmallVector<Value> extents;
+  for (int64_t size : sizes)
+    extents.push_back(arith::ConstantIndexOp::create(builder, loc, size));
+  return nvgpu::TmaCreateDescriptorOp::create(builder, loc, type, whole, extents);
+}
+
+/// All dimensions before the last two become one.
+Value KernelBuilder::emitMatrixMap(Value memref, ArrayRef<int64_t> box) {
+  SmallVector<int64_t> sizes(box);
+  if (rank > 2) {
+    SmallVector<ReassociationIndices> groups{llvm::to_vector(llvm::seq<int64_t>(0, rank - 2)), {rank - 2}, {rank - 1}};
+    if (rank > 3)
+      memref = memref::CollapseShapeOp::create(builder, loc, memref, groups);
+    sizes.insert(sizes.begin(), 1);
+  }
+  return emitTensorMap(memref, sizes, nvgpu::TensorMapSwizzleKind::SWIZZLE_128B);
 }
 
 void KernelBuilder::ifThen(Value condition, function_ref<void()> body) {

@@ -12,6 +12,7 @@
 #include "qlow/Targets/Targets.h"
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
 
 namespace qlow {
 
@@ -22,6 +23,11 @@ protected:
 
   mlir::Value pointerOf(mlir::Value memref); ///< global memory
   mlir::Value offset(mlir::Value pointer, mlir::Value bytes);
+  /// A map of a tensor for copies of boxes of `sizes`.
+  mlir::Value emitTensorMap(mlir::Value memref, llvm::ArrayRef<int64_t> sizes,
+                            mlir::nvgpu::TensorMapSwizzleKind swizzle);
+  /// A map of a dense tensor whose last two dimensions are read or written in boxes, swizzled.
+  mlir::Value emitMatrixMap(mlir::Value memref, llvm::ArrayRef<int64_t> box);
   void ifThen(mlir::Value condition, llvm::function_ref<void()> body);
   /// One scalar of an extra operand. All are index, and null where the extra does not depend on them.
   mlir::Value emitExtra(unsigned number, mlir::ValueRange batch, mlir::Value row, mlir::Value column);

@@ -301,9 +301,13 @@ static std::vector<MultiplyRow> halfRows() {
       wgmmaOfRegisters<32, true>("wgmma_64x32x16_f32_f16_f16_via_registers", "wgmma.m64n32k16"),
       wgmmaOfRegisters<64, true>("wgmma_64x64x16_f32_f16_f16_via_registers", "wgmma.m64n64k16"),
       wgmmaOfRegisters<128, true>("wgmma_64x128x16_f32_f16_f16_via_registers", "wgmma.m64n128k16"),
+      wgmmaOfRegisters<256, true>("wgmma_64x256x16_f32_f16_f16_via_registers", "wgmma.m64n256k16"),
+      wgmmaOfRegisters<8, false>("wgmma_64x8x16_f32_bf16_bf16_via_registers", "wgmma.m64n8k16"),
       wgmmaOfRegisters<16, false>("wgmma_64x16x16_f32_bf16_bf16_via_registers", "wgmma.m64n16k16"),
+      wgmmaOfRegisters<32, false>("wgmma_64x32x16_f32_bf16_bf16_via_registers", "wgmma.m64n32k16"),
       wgmmaOfRegisters<64, false>("wgmma_64x64x16_f32_bf16_bf16_via_registers", "wgmma.m64n64k16"),
       wgmmaOfRegisters<128, false>("wgmma_64x128x16_f32_bf16_bf16_via_registers", "wgmma.m64n128k16"),
+      wgmmaOfRegisters<256, false>("wgmma_64x256x16_f32_bf16_bf16_via_registers", "wgmma.m64n256k16"),
   };
 }
 

@@ -35,33 +35,6 @@ static int64_t bytesOf(Value memref) {
 // Tensor maps
 //===----------------------------------------------------------------------===//
 
-static Value emitTensorMap(OpBuilder &builder, Location loc, Value memref, ArrayRef<int64_t> sizes,
-                           nvgpu::TensorMapSwizzleKind swizzle) {
-  Type element = cast<MemRefType>(memref.getType()).getElementType();
-  auto space = builder.getI64IntegerAttr(static_cast<int64_t>(NVVM::NVVMMemorySpace::Shared));
-  auto type = nvgpu::TensorMapDescriptorType::get(
-      builder.getContext(), MemRefType::get(sizes, element, MemRefLayoutAttrInterface(), space), swizzle,
-      nvgpu::TensorMapL2PromoKind::L2PROMO_256B, nvgpu::TensorMapOOBKind::OOB_ZERO,
-      nvgpu::TensorMapInterleaveKind::INTERLEAVE_NONE);
-  Value whole = memref::CastOp::create(builder, loc, UnrankedMemRefType::get(element, Attribute()), memref);
-  SmallVector<Value> extents;
-  for (int64_t size : sizes)
-    extents.push_back(arith::ConstantIndexOp::create(builder, loc, size));
-  return nvgpu::TmaCreateDescriptorOp::create(builder, loc, type, whole, extents);
-}
-
-/// A map of a dense tensor whose last two dimensions are read or written in boxes, swizzled. All others become one.
-Value TileNest::emitMatrixMap(Value memref, ArrayRef<int64_t> box) {
-  SmallVector<int64_t> sizes(box);
-  if (rank > 2) {
-    SmallVector<ReassociationIndices> groups{llvm::to_vector(llvm::seq<int64_t>(0, rank - 2)), {rank - 2}, {rank - 1}};
-    if (rank > 3)
-      memref = memref::CollapseShapeOp::create(builder, loc, memref, groups);
-    sizes.insert(sizes.begin(), 1);
-  }
-  return emitTensorMap(builder, loc, memref, sizes, nvgpu::TensorMapSwizzleKind::SWIZZLE_128B);
-}
-
 /// A map of the whole panels of a packed right side as [panel, chunk of k, word of its columns], read in slices of a
 /// tile's columns. The sums behind a panel's chunks lie between panels.
 Value TileNest::emitPanelMap() {
@@ -75,8 +48,7 @@ Value TileNest::emitPanelMap() {
   SmallVector<int64_t> strides{wordsOfPanel, wordsOfChunk, 1};
   auto type = MemRefType::get(sizes, builder.getI32Type(), StridedLayoutAttr::get(builder.getContext(), 0, strides));
   Value panels = memref::ReinterpretCastOp::create(builder, loc, type, view, /*offset=*/0, sizes, strides);
-  return emitTensorMap(builder, loc, panels, {1, chunks, tileN * kCopyBytes / 4},
-                       nvgpu::TensorMapSwizzleKind::SWIZZLE_NONE);
+  return emitTensorMap(panels, {1, chunks, tileN * kCopyBytes / 4}, nvgpu::TensorMapSwizzleKind::SWIZZLE_NONE);
 }
 
 /// Where a box begins, innermost first.

@@ -172,7 +172,6 @@ private:
   static bool stagesResults(RecipeAttr recipe, const MultiplyRow &row);
   bool canStageResults();
   static int64_t stagingBytes(RecipeAttr recipe, const MultiplyRow &row);
-  mlir::Value emitMatrixMap(mlir::Value memref, llvm::ArrayRef<int64_t> box);
   mlir::Value emitPanelMap();
   llvm::SmallVector<mlir::Value> mapCoordinates(const OutputTile &block, mlir::Value line, mlir::Value element);
   int64_t columnsStaged();                        ///< at one time

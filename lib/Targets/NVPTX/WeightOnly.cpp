@@ -190,7 +190,7 @@ SmallVector<Value> WeightOnly::emitParameters(Value column, Value block, int64_t
     for (int64_t j = 0; j < perBlock; ++j) {
       Value kIndex = i32.add(i32.mul(i32.add(block, i), Layout::kFragmentK), j * stepsPerScale() * Layout::kStep);
       // A group that begins beyond K scales nothing but zeros.
-      if (k % Layout::kFragmentK && validK == Layout::kFragmentK)
+      if (validK == Layout::kFragmentK && (k % Layout::kFragmentK || k / Layout::kFragmentK % blocks))
         kIndex = i32.min(kIndex, i32.constant(k - 1));
       result.push_back(j < valid ? readAt(kIndex) : result.back());
     }
@@ -212,7 +212,7 @@ SmallVector<Value> WeightOnly::emitZeros(Value column, Value block, int64_t bloc
 Value WeightOnly::emitResult(Value sum, Value token, Value column) {
   if (scalesAtEnd())
     sum = arith::MulFOp::create(builder, loc, sum, emitEndScale(column));
-  if (decoder.factor() != 1)
+  if (decoder.factor() != 1 && recipe.getRescale() != "fold")
     sum = arith::MulFOp::create(builder, loc, sum, f32(decoder.factor()));
   SmallVector<Value> arguments{sum};
   for (unsigned number = 0, e = op.getExtras().size(); number < e; ++number)

@@ -6,7 +6,8 @@
 // law's bound for any scale.
 //
 // Its files: FragmentDecoder.cpp (codes to floats), WeightOnly.cpp (what all schedules share), WeightStream.cpp (few
-// rows: a stream of weights through mma.sync), WeightTiles.cpp (more rows: tiles through wgmma).
+// rows: a stream of weights through mma.sync), WeightTiles.cpp (more rows: tiles through wgmma), WeightProducts.cpp and
+// WeightSums.cpp (their products and results).
 //
 //===----------------------------------------------------------------------===//
 
@@ -28,38 +29,62 @@ public:
   static std::string decline(const Format &format, OperandElement element);
   /// The hop's word in recipes.
   static llvm::StringRef hop(const Format &format, OperandElement element);
-  /// Integer operations that unpack one code.
-  static double aluPerCode(const Format &format, OperandElement element);
+  /// Whether such floats hold all products of codes and scales that are 0 or powers of two from `least` to `most`.
+  static bool canFold(const Format &format, OperandElement element, double least, double most);
+  /// Integer operations that unpack one code, with the table where the way has one.
+  static double aluPerCode(const Format &format, OperandElement element, bool hasTable);
+
+  /// Bytes of shared memory of a table that makes the hop faster: all pairs of codes, a copy for each lane.
+  static int64_t tableBytes(const Format &format, OperandElement element);
 
   /// `zeroFormat`: of zero points, null for none.
   FragmentDecoder(mlir::OpBuilder &builder, mlir::Location loc, const Format &format, const Format *zeroFormat,
                   OperandElement element);
+
+  /// Writes the table, where the way has one; the block's threads (`thread` of `threads`, i32) wait for each other
+  /// before they use it.
+  void emitTable(mlir::Value sharedMemory, mlir::Value thread, int64_t threads, mlir::Value lane);
 
   float factor() const { return unit; }
   /// Words that hold a thread's codes of one step of 16 k.
   int64_t wordsPerStep() const { return format.bits / 4; }
   /// What `emit` takes off the codes of one row of the instruction: two copies of (zero point - least integer) in the
   /// forms it needs. `zero`, i32 in the format's integers, null for none.
+  /// Where there is a multiplier (see below), it has them multiplied, too.
   struct Bias {
-    mlir::Value low, high;
+    mlir::Value low = {}, high = {}, multiplier = {};
   };
-  Bias emitBias(mlir::Value zero);
+  Bias emitBias(mlir::Value zero, mlir::Value multiplier = {});
+  /// The words of a bias that are no constants, and how many these are.
+  llvm::SmallVector<mlir::Value> wordsOf(const Bias &bias);
+  Bias biasOf(llvm::ArrayRef<mlir::Value> words);
+  static int64_t wordsOfBias(const Format &format, OperandElement element, bool hasZero, bool hasMultiplier);
+  /// Two copies of a scale times `factor`: a power of two that keeps all numbers exact, or 0.
+  mlir::Value emitMultiplier(mlir::Value scale);
+  /// Where a multiplier is 1 or 0 this is the 1; the 0 is one.
+  mlir::Value emitOne();
   /// The four registers of a step: row g, row g + 8, and both again 8 k on.
   llvm::SmallVector<mlir::Value> emit(mlir::ValueRange words, const std::array<Bias, 2> &biases);
 
 private:
   enum class Way { Nibble, Byte, Minifloat, Lookup };
   static std::optional<Way> wayOf(const Format &format, OperandElement element);
+  Bias emitSubtrahend(mlir::Value zero);
+  std::optional<int64_t> zeroCode();
+  bool usesZeroCode() { return way == Way::Lookup && zeroCode(); }
+  mlir::Value withoutZeros(mlir::Value word, const std::array<Bias, 2> &biases);
+  mlir::Value lessBias(mlir::Value number, const Bias &bias);
+  llvm::SmallVector<mlir::Value> emitNumbers(mlir::ValueRange words, const std::array<Bias, 2> &biases);
   llvm::SmallVector<mlir::Value> emitNibbles(mlir::Value word, const std::array<Bias, 2> &biases);
   llvm::SmallVector<mlir::Value> emitMinifloats(mlir::ValueRange words);
-  llvm::SmallVector<mlir::Value> emitLookups(mlir::Value word);
+  llvm::SmallVector<mlir::Value> emitLookups(mlir::Value word), emitPermutes(mlir::Value word);
   mlir::Value permute(mlir::Value low, mlir::Value high, mlir::Value selector);
   mlir::Value permute(mlir::Value low, mlir::Value high, int64_t selector);
   mlir::Value bitAnd(mlir::Value a, int64_t mask), bitOr(mlir::Value a, mlir::Value b),
       bitXor(mlir::Value a, mlir::Value b);
   mlir::Value shift(mlir::Value a, int64_t left);                       ///< right where negative
   mlir::Value multiplyAdd(mlir::Value a, mlir::Value b, mlir::Value c); ///< of words of two floats
-  mlir::Value subtract(mlir::Value a, mlir::Value b);
+  mlir::Value subtract(mlir::Value a, mlir::Value b), multiply(mlir::Value a, mlir::Value b);
   mlir::Value splat(double value); ///< as two floats
   mlir::Value splat(mlir::Value value);
 
@@ -72,6 +97,7 @@ private:
   float unit = 1;
   bool hasSmallBiases = false;      ///< zero points less the least integer are from 0 to 63
   std::array<uint16_t, 16> table{}; ///< of Lookup
+  mlir::Value pairsAt, laneByte;    ///< of Lookup: where the table lies, and the lane's byte in an entry
 };
 
 /// What schedules of one kernel share: its sizes, parts of the weight, and the way from sums to the result.
@@ -154,54 +180,122 @@ private:
   llvm::SmallVector<mlir::Value> tokensAt; ///< pointers to the thread's part of its rows
 };
 
-/// More rows: wgmma takes unpacked weights from registers and tokens from shared memory. A block of threads has 64
-/// columns of the weight for each warpgroup of a team; teams, and blocks of a cluster, share K.
+/// What tiles have to know of a weight before there is an op: formats of codes, zero points and plain scales (the last
+/// two may be null), and codes along K under one scale, 0 where all are.
+struct WeightCodes {
+  const Format *format, *zero, *scale;
+  int64_t scaledTogether;
+};
+
+/// More rows: wgmma takes unpacked weights from registers and tokens from shared memory. A warpgroup has some blocks of
+/// 64 columns of the weight; teams of them, and blocks of threads of a cluster, share K. One more warpgroup copies.
 class WeightTiles : public WeightOnly {
 public:
-  WeightTiles(mlir::OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, const MultiplyRow &row);
+  WeightTiles(mlir::OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, const MultiplyRow &row,
+              const Machine &machine);
   void emit();
   /// What is wrong with a recipe's tiles; empty if nothing.
-  static std::string verify(RecipeAttr recipe, const MultiplyRow &row, int64_t codeBits, const Machine &machine);
-  static int64_t sharedBytes(RecipeAttr recipe, int64_t codeBits);
+  static std::string verify(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes,
+                            const Machine &machine);
+  static int64_t sharedBytes(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes);
 
 private:
   using Sums = llvm::SmallVector<mlir::Value>;
-  void prepare(mlir::Value blockNumber);
-  /// Starts copying block number `turn` (i32) of this team into its stage's buffer; nothing where there is none.
-  /// Where a parity is given, once that buffer is free.
-  void emitIssue(mlir::Value turn, mlir::Value stage, mlir::Value phase);
-  void emitArrival(mlir::Value stage);
-  void initBarriers();
+  /// Steps of 16 k that are unpacked and started together, at most.
+  static constexpr int64_t kTogether = 4;
+  /// When sums meet the scales: once; never, since weights already have; each time that the scale changes; or sums of
+  /// one scale's codes are begun anew and then added up.
+  enum class Scaling { End, Fold, Follow, Apart };
+  static Scaling scalingOf(RecipeAttr recipe, const WeightCodes &codes);
+  /// Words in a buffer for each column and scale: what sums and codes meet (see WeightScales.cpp).
+  static int64_t wordsOfScale(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes);
+  static int64_t stageBytesOf(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes);
+  /// A place in the ring of buffers: which, and the parity of its turn. Both i32.
+  struct RingPlace {
+    mlir::Value stage, phase;
+  };
+
+  // WeightTiles.cpp
+  void prepareThread(mlir::gpu::LaunchOp launch);
+  void prepareTile(mlir::Value number);
+  void emitRingSetup();
   mlir::Value barrierOf(mlir::Value stage, bool isFree);
+  void wait(RingPlace place, bool isFree);
   void arrive(mlir::Value stage, bool isFree);
-  void wait(mlir::Value stage, bool isFree, mlir::Value phase);
-  std::pair<mlir::Value, mlir::Value> after(mlir::Value stage, mlir::Value phase);
-  Sums emitLoop();
-  /// One block of the layout, which lies in the buffer of `stage`: the sums with it, biases and the first unpacked
-  /// weights of the next one.
-  void emitBlock(mlir::Value turn, mlir::Value stage, mlir::Value phase, mlir::Value nextStage,
-                 llvm::MutableArrayRef<mlir::Value> biases, llvm::MutableArrayRef<mlir::Value> weights,
+  RingPlace after(RingPlace place);
+  mlir::Value stageBefore(mlir::Value stage);
+  void forEachTile(llvm::function_ref<RingPlace(RingPlace)> body);
+  void emitCopyingWarps();
+  void emitProducer();
+  void emitCopies(mlir::Value turn, mlir::Value stage);
+  std::optional<int64_t> registersToMultiply();
+  mlir::Value blockOf(mlir::Value turn) { return i32.add(i32.mul(slice, blocksOfSlice), turn); }
+  /// Whether each team has a block.
+  bool areAllBusy() const { return (teams * cluster - 1) * blocksOfSlice * Layout::kFragmentK < k; }
+  bool isPersistent() const { return teams * cluster == 1; }
+
+  // WeightScales.cpp
+  void divideK();
+  void emitScaleWarps();
+  /// Of a column, in the order of K; the second empty where there are none.
+  struct ColumnScales {
+    llvm::SmallVector<mlir::Value> scales, zeros;
+  };
+  ColumnScales readScales(mlir::Value column, mlir::Value block);
+  void emitRecords(llvm::ArrayRef<ColumnScales> read, int64_t block, RingPlace at, mlir::Value to,
+                   llvm::MutableArrayRef<mlir::Value> known, mlir::Value isThere);
+  llvm::SmallVector<mlir::Value> emitRecord(mlir::Value scale, mlir::Value zero, mlir::Value &known);
+  mlir::Value placeOfRecord(mlir::Value stage, int64_t number, int64_t word);
+  /// The words of a scale that a warpgroup's thread needs for its two columns of a block.
+  std::array<llvm::SmallVector<mlir::Value>, 2> readRecords(mlir::Value stage, int64_t columnBlock, int64_t number,
+                                                            int64_t first, int64_t count);
+  std::array<FragmentDecoder::Bias, 2> readBiases(mlir::Value stage, int64_t columnBlock, int64_t number);
+  std::array<mlir::Value, 2> readFloats(mlir::Value stage, int64_t columnBlock, int64_t number, int64_t word);
+  int64_t floatsOfScale() const { return scaling == Scaling::Follow ? 2 : scaling == Scaling::Apart ? 1 : 0; }
+
+  // WeightProducts.cpp
+  void emitConsumers();
+  Sums emitLoop(RingPlace &place);
+  llvm::SmallVector<mlir::Value> emitIfTurns(llvm::function_ref<llvm::SmallVector<mlir::Value>(bool)> body);
+  void finish(RingPlace place, llvm::MutableArrayRef<mlir::Value> sums);
+  /// One block of the layout: `weights`, the first unit's unpacked words, become the next block's.
+  void emitBlock(mlir::Value turn, RingPlace place, RingPlace next, llvm::MutableArrayRef<mlir::Value> weights,
                  llvm::MutableArrayRef<mlir::Value> sums);
-  llvm::SmallVector<mlir::Value> readWords(mlir::Value stage, int64_t first, int64_t count);
-  llvm::SmallVector<mlir::Value> emitWeights(llvm::ArrayRef<mlir::Value> words, int64_t first,
-                                             llvm::ArrayRef<mlir::Value> biases);
+  /// Products that are started together: `together` steps from `first` on of a block of columns.
+  struct Unit {
+    int64_t columns, first;
+  };
+  llvm::SmallVector<Unit> unitsOfBlock() const;
+  bool beginsScale(const Unit &unit) const { return unit.first % stepsPerScale() == 0; }
+  bool endsScale(const Unit &unit) const { return (unit.first + together) % stepsPerScale() == 0; }
+  llvm::SmallVector<mlir::Value> readWords(mlir::Value stage, const Unit &unit);
+  llvm::SmallVector<mlir::Value> emitWeights(llvm::ArrayRef<mlir::Value> words, mlir::Value stage, const Unit &unit);
   llvm::SmallVector<mlir::Value> emitProducts(llvm::ArrayRef<mlir::Value> weights, mlir::Value descriptor,
                                               int64_t first, llvm::ArrayRef<mlir::Value> sums);
   llvm::SmallVector<mlir::Value> emitOrdered(llvm::StringRef instruction, llvm::ArrayRef<mlir::Value> values);
-  mlir::Value blockToRead(mlir::Value turn);
-  llvm::SmallVector<mlir::Value> readBiases(mlir::Value turn), readScales(mlir::Value turn);
+  mlir::Value emitDescriptor(mlir::Value stage);
+  void followScale(llvm::MutableArrayRef<mlir::Value> sums, mlir::Value stage, const Unit &unit, mlir::Value stays);
+  void addScaled(llvm::MutableArrayRef<mlir::Value> sums, llvm::ArrayRef<mlir::Value> apart, mlir::Value stage,
+                 const Unit &unit);
+
+  // WeightSums.cpp
   void emitResults(llvm::ArrayRef<mlir::Value> sums);
   void emitReduction(llvm::ArrayRef<mlir::Value> sums);
-  void emitPair(mlir::ValueRange sums, mlir::Value unit);
-  mlir::Value blockOf(mlir::Value turn) { return i32.add(i32.mul(turn, teams * cluster), slice); }
+  void emitPair(mlir::ValueRange sums, mlir::Value unit, int64_t columnBlock);
 
-  int64_t tokens, groups, teams, cluster, stages; ///< groups: warpgroups of a team
-  int64_t tokenBytes, stageBytes, teamThreads;
+  const Machine &machine;
+  Scaling scaling;
+  int64_t tokens, groups, columnBlocks, teams, cluster, stages; ///< groups: warpgroups of a team
+  int64_t together;                                             ///< steps of a unit
+  int64_t blocksOfSlice, blocksRead; ///< blocks of K of a team, and those whose scales are read at a time
+  int64_t scaleWords, tokenBytes, codeBytes, stageBytes, allBytes, tableAt, teamThreads, consumers, threads,
+      tileColumns;
 
-  mlir::Value shared, barriersAt, rank, team, group, inTeam, inGroup, slice, turns; ///< i32 but for the pointer
-  mlir::Value token0;
-  std::array<mlir::Value, 2> columns, readColumns; ///< the second inside the matrix
-  mlir::Value codesFrom, codesTo, tokensFrom, tokensTo, tokensAt, tokenRow, tokenChunk;
+  mlir::Value tokenMap, shared, barriersAt, tileStride, tileCount, firstTile; ///< i32 but for pointers
+  mlir::Value rank, team, group, inTeam, slice, turns, copyingWarp;           ///< i32
+  mlir::Value token0, panel0, codesFrom, teamAt, tokensAt, codesAt;           ///< of the tile; in the ring
+  mlir::Value columnInTile;                                                   ///< i32, the thread's first
+  llvm::SmallVector<std::array<mlir::Value, 2>> columns;
 };
 
 } // namespace qlow

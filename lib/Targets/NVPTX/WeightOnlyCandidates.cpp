@@ -47,9 +47,10 @@ static std::string decline(const MultiplyRow &row, const MatmulProblem &problem,
 namespace {
 /// How a schedule divides a problem; `warps` and `together` are the stream's, the rest the tiles'.
 struct Tiling {
-  int64_t tokens, columns;        ///< of a block of threads
-  int64_t warps, together;        ///< that share K; blocks of the layout that a warp asks for at once
-  int64_t teams, cluster, stages; ///< teams of a block, and blocks, that share K; buffers
+  int64_t tokens = 0, columns;                ///< of a block of threads
+  int64_t ofGroup = 0;                        ///< columns of a warpgroup
+  int64_t warps = 0, together = 0;            ///< that share K; blocks of the layout that a warp asks for at once
+  int64_t teams = 1, cluster = 1, stages = 0; ///< teams of a block, and blocks, that share K; buffers
 };
 } // namespace
 
@@ -69,20 +70,16 @@ static Tiling streamTiling(const MatmulProblem &problem, int64_t tokens) {
   return tiling;
 }
 
-/// Blocks of 64 columns where these do not fill the chip, K shared by teams and by two blocks; else wider ones, which
-/// read tokens less often.
-static Tiling tileTiling(const MultiplyRow &row, const MatmulProblem &problem, const Machine &machine) {
-  double blocks = problem.batch * std::ceil(problem.m / static_cast<double>(row.n)) *
-                  std::ceil(problem.n / static_cast<double>(Layout::kFragmentColumns));
-  double cores = static_cast<double>(machine.cores);
-  Tiling tiling{};
-  tiling.tokens = row.n;
-  tiling.columns = blocks <= cores ? 64 : 128;
-  tiling.teams = blocks <= cores || row.n <= 16 ? 2 : 1;
-  tiling.cluster = 2 * blocks <= cores ? 2 : 1;
-  tiling.stages = 4;
-  return tiling;
-}
+/// Ways to share the work of tiles: wide ones read tokens less often; narrow ones, K shared by teams and by blocks of a
+/// cluster, fill the chip.
+static constexpr Tiling kTileTilings[] = {
+    {.columns = 256, .ofGroup = 128, .teams = 1, .cluster = 1},
+    {.columns = 256, .ofGroup = 64, .teams = 1, .cluster = 1},
+    {.columns = 128, .ofGroup = 64, .teams = 1, .cluster = 1},
+    {.columns = 128, .ofGroup = 64, .teams = 2, .cluster = 1},
+    {.columns = 64, .ofGroup = 64, .teams = 2, .cluster = 1},
+    {.columns = 64, .ofGroup = 64, .teams = 2, .cluster = 2},
+};
 
 static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const MatmulProblem &problem,
                              const Tiling &tiling) {
@@ -101,44 +98,98 @@ static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const
                            {hop("reg", "load")}, {stored, hop("reg", "load128"), decode}, rescale.str(), /*swap=*/true,
                            /*split_k=*/1);
   }
+  const OperandFacts &rhs = problem.rhs;
+  if (rhs.scaledTogether && FragmentDecoder::canFold(*rhs.format, row.lhs, rhs.leastScale, rhs.mostScale))
+    rescale = "fold";
   return RecipeAttr::get(context, row.id.str(),
                          {level("cta", {tiling.tokens, tiling.columns, tiling.teams * kBlockK}),
-                          level("warpgroup", {tiling.tokens, Layout::kFragmentColumns, kBlockK})},
-                         {hop("cta", "cp_async", tiling.stages, 128)},
-                         {stored, hop("cta", "cp_async", tiling.stages), decode}, rescale.str(), /*swap=*/true,
-                         tiling.cluster);
+                          level("warpgroup", {tiling.tokens, tiling.ofGroup, kBlockK})},
+                         {hop("cta", "tma", tiling.stages, 128)}, {stored, hop("cta", "bulk", tiling.stages), decode},
+                         rescale.str(), /*swap=*/true, tiling.cluster);
 }
 
-/// Of a core, the busiest one's: blocks that do not fill the last wave leave others idle. A stream's blocks are so many
-/// that they even out.
-static ResourceVector countUses(const MultiplyRow &row, const MatmulProblem &problem, const Tiling &tiling,
-                                const Machine &machine) {
+/// As many buffers as fit; whether the tiles can be done.
+static bool takeMostStages(MLIRContext *context, const MultiplyRow &row, const MatmulProblem &problem, Tiling &tiling,
+                           const Machine &machine) {
+  const OperandFacts &rhs = problem.rhs;
+  WeightCodes codes{rhs.format, rhs.zeroFormat, rhs.scaleFormat, rhs.scaledTogether};
+  tiling.tokens = row.n;
+  for (tiling.stages = 16; tiling.stages >= 2; --tiling.stages)
+    if (WeightTiles::verify(makeRecipe(context, row, problem, tiling), row, codes, machine).empty())
+      return true;
+  return false;
+}
+
+// Measured on an H100, N x K = 4096 x 4096 and 28672 x 8192, M = 1 to 2048: cycles in which a kernel starts and ends,
+// and in which blocks of a cluster add sums; bytes of memory that a stream gets of those there are; operations for each
+// k of a token that a stream reads. A block of 64 columns x 128 k takes the operations of its codes, those of each
+// token's sums and others; more than its products where these are few. Four warpgroups hide what two do not.
+static constexpr double kStart = 4500, kClusterSums = 1500, kClusterSumsOfToken = 30, kStreamMemory = 0.85,
+                        kStreamLoads = 0.14;
+static constexpr double kOfBlock = 180, kOfCode = 128, kOfToken = 2.5, kTensor = 1.2, kFewGroups = 1.15,
+                        kFewStages = 1.6;
+
+/// Of a core, whose stream's blocks are so many that they even out.
+static ResourceVector countStream(const MultiplyRow &row, const MatmulProblem &problem, const Tiling &tiling,
+                                  double bytes, const Machine &machine) {
   ResourceVector uses{};
   auto add = [&](Resource resource, double value) { uses[static_cast<unsigned>(resource)] += value; };
-  bool isStream = row.scope == MultiplyRow::Scope::Warp;
-  double cores = static_cast<double>(machine.cores), tokens = static_cast<double>(tiling.tokens);
-  double columns = static_cast<double>(tiling.columns), shares = isStream ? 1 : static_cast<double>(tiling.cluster);
-  double blocks = problem.batch * std::ceil(problem.m / tokens) * std::ceil(problem.n / columns) * shares;
-  double perCore = isStream ? blocks / cores : std::ceil(blocks / cores), kOfBlock = problem.k / shares;
-  double bits = problem.rhs.format->bits, lhs = problem.batch * problem.m * problem.k * 2;
-  double codes = columns * kOfBlock, products = codes * tokens / 2048; // of 16 x 8 x 16
-  add(Resource::Memory,
-      (problem.batch * problem.k * problem.n * bits / 8 + lhs + problem.batch * problem.m * problem.n * 2) / cores);
-  // Lines of the same token are read once; with few buffers copies are waited for.
-  double tokenBytes = (isStream ? std::min(problem.m, tokens) : tokens) * kOfBlock * 2;
-  add(Resource::L2,
-      perCore * (codes * bits / 8 + tokenBytes) * (isStream ? 1 : 4.0 / static_cast<double>(tiling.stages)));
-  if (isStream)
-    add(Resource::Load, perCore * tokens * kOfBlock / 2 / 32);
-  add(Resource::Multiply, perCore * products * (isStream ? 1 : 0.5));
-  // Barriers and what a turn waits for, in operations that could have been.
-  constexpr double kTurn = 1600;
-  if (!isStream)
-    add(Resource::Alu, perCore * kOfBlock / static_cast<double>(kBlockK * tiling.teams) * kTurn);
+  double tokens = static_cast<double>(tiling.tokens), columns = static_cast<double>(tiling.columns);
+  double blocks = problem.batch * std::ceil(problem.m / tokens) * std::ceil(problem.n / columns);
+  double perCore = blocks / static_cast<double>(machine.cores), codes = columns * problem.k;
+  double products = codes * tokens / 2048; // of 16 x 8 x 16
+  add(Resource::Memory, bytes / kStreamMemory);
+  add(Resource::L2, perCore * (codes * problem.rhs.format->bits / 8 + std::min(problem.m, tokens) * problem.k * 2));
+  add(Resource::Load, perCore * std::min(problem.m, tokens) * problem.k * kStreamLoads);
+  add(Resource::Multiply, perCore * products);
   int64_t together = problem.rhs.scaledTogether ? std::min<int64_t>(problem.rhs.scaledTogether, kBlockK) : kBlockK;
-  add(Resource::Alu, perCore * (codes * FragmentDecoder::aluPerCode(*problem.rhs.format, row.lhs) / 32 +
-                                products * 4 * static_cast<double>(Layout::kStep) / static_cast<double>(together)));
+  double alu = FragmentDecoder::aluPerCode(*problem.rhs.format, row.lhs, /*hasTable=*/false);
+  add(Resource::Alu,
+      perCore * (codes * alu / 32 + products * 4 * static_cast<double>(Layout::kStep) / static_cast<double>(together)));
   return uses;
+}
+
+/// Of the busiest core: tiles that do not fill the last wave leave others idle.
+static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &problem, const Tiling &tiling,
+                                 double bytes, double waves, const Machine &machine) {
+  ResourceVector uses{};
+  auto add = [&](Resource resource, double value) { uses[static_cast<unsigned>(resource)] += value; };
+  double tokens = static_cast<double>(tiling.tokens), columns = static_cast<double>(tiling.columns);
+  double turns = std::ceil(problem.k / static_cast<double>(kBlockK * tiling.cluster));
+  double blocks = waves * turns * columns / Layout::kFragmentColumns; // of the layout
+  add(Resource::Memory, bytes);
+  add(Resource::L2, waves * turns * kBlockK * (columns * problem.rhs.format->bits / 8 + tokens * 2));
+  if (tiling.stages < 3)
+    blocks *= kFewStages;
+  add(Resource::Multiply, blocks * tokens * 4 * kTensor * 0.5);
+  bool areFew = tiling.columns / tiling.ofGroup * tiling.teams < 4;
+  double alu = kOfBlock + kOfCode * FragmentDecoder::aluPerCode(*problem.rhs.format, row.lhs, /*hasTable=*/true);
+  add(Resource::Alu, blocks * (alu + kOfToken * tokens) * (areFew && tokens <= 64 ? kFewGroups : 1) * 4);
+  return uses;
+}
+
+static void countUses(const MultiplyRow &row, const MatmulProblem &problem, const Tiling &tiling,
+                      const Machine &machine, Candidate &candidate) {
+  double cores = static_cast<double>(machine.cores), overhead = kStart;
+  double bytes =
+      problem.batch *
+      (problem.k * problem.n * problem.rhs.format->bits / 8 + problem.m * problem.k * 2 + problem.m * problem.n * 2) /
+      cores;
+  if (row.scope == MultiplyRow::Scope::Warp) {
+    candidate.uses = countStream(row, problem, tiling, bytes, machine);
+  } else {
+    double tiles = problem.batch * std::ceil(problem.m / static_cast<double>(tiling.tokens)) *
+                   std::ceil(problem.n / static_cast<double>(tiling.columns));
+    double waves = std::ceil(tiles * static_cast<double>(tiling.cluster) / cores);
+    candidate.uses = countTiles(row, problem, tiling, bytes, waves, machine);
+    if (tiling.teams * tiling.cluster > 1) // such blocks take one tile each
+      overhead *= waves;
+    if (tiling.cluster > 1)
+      overhead += kClusterSums + kClusterSumsOfToken * static_cast<double>(tiling.tokens);
+  }
+  score(candidate, machine);
+  candidate.cycles += overhead;
+  candidate.key += overhead;
 }
 
 std::vector<Candidate> qlow::weightOnlyCandidates(MLIRContext *context, const MultiplyRow &row,
@@ -154,8 +205,7 @@ std::vector<Candidate> qlow::weightOnlyCandidates(MLIRContext *context, const Mu
   candidate.layout = "fragments";
   auto take = [&](const Tiling &tiling) {
     candidate.recipe = makeRecipe(context, row, problem, tiling);
-    candidate.uses = countUses(row, problem, tiling, target.machine());
-    score(candidate, target.machine());
+    countUses(row, problem, tiling, target.machine(), candidate);
     result.push_back(candidate);
   };
   if (row.scope == MultiplyRow::Scope::Warp) {
@@ -163,13 +213,8 @@ std::vector<Candidate> qlow::weightOnlyCandidates(MLIRContext *context, const Mu
       take(streamTiling(problem, tokens));
     return result;
   }
-  Tiling tiling = tileTiling(row, problem, target.machine());
-  auto fits = [&] {
-    return WeightTiles::sharedBytes(makeRecipe(context, row, problem, tiling), problem.rhs.format->bits) <=
-           target.machine().levelBytes("cta");
-  };
-  while (!fits() && (tiling.stages > 3 || tiling.teams > 1))
-    tiling.stages > 3 ? --tiling.stages : --tiling.teams;
-  take(tiling);
+  for (Tiling tiling : kTileTilings)
+    if (takeMostStages(context, row, problem, tiling, target.machine()))
+      take(tiling);
   return result;
 }

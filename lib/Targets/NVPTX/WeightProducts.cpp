@@ -1,0 +1,287 @@
+//===- WeightProducts.cpp - unpacked weights multiply tokens ----------------===//
+//
+// What the warpgroups of WeightTiles do that multiply. A block of the layout is done in units: four steps of 16 k, or
+// as many as have one scale, of 64 columns; a warpgroup's blocks of 64 columns take turns. While a unit multiplies, the
+// next one's weights are unpacked.
+//
+//   for each block of 128 k, each unit of it:
+//     start its products
+//     wait for those of the unit before: their weights' registers are free, behind a block's first unit also the buffer
+//       of the block before
+//     unpack the weights of the next unit; where it begins a scale, its sums follow
+//
+// Sums meet scales in four ways (WeightOnly.h). Those that follow are in units of their scale: sum * scale is what they
+// stand for, and where the scale changes they are multiplied by old / new, which costs each of them a rounding or two,
+// as an addition does. A scale of zero is left out: weights become zeros, and sums stay as they are. Where a warpgroup
+// has two blocks of columns, one's sums follow while the other's products run. Sums apart are as large as one scale's
+// codes make them, so that any scale will do; they take as many registers again.
+//
+//===----------------------------------------------------------------------===//
+
+#include "NVPTX/WeightOnly.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+using namespace mlir;
+using namespace qlow;
+
+static constexpr int64_t kBlockK = Layout::kFragmentK, kSteps = kBlockK / Layout::kStep;
+static constexpr int64_t kLineBytes = 128, kSwizzleBytes = 1024;
+static constexpr StringLiteral kWaitAll = "wgmma.wait_group.sync.aligned 0;",
+                               kWaitAllButOne = "wgmma.wait_group.sync.aligned 1;";
+
+void WeightTiles::emitConsumers() {
+  if (std::optional<int64_t> registers = registersToMultiply())
+    NVVM::SetMaxRegisterOp::create(builder, loc, *registers, NVVM::SetMaxRegisterAction::increase);
+  forEachTile([&](RingPlace place) {
+    Sums sums = emitLoop(place);
+    if (isPersistent())
+      emitResults(sums);
+    else
+      emitReduction(sums);
+    return place;
+  });
+}
+
+SmallVector<WeightTiles::Unit> WeightTiles::unitsOfBlock() const {
+  SmallVector<Unit> units;
+  for (int64_t first = 0; first < kSteps; first += together)
+    for (int64_t block = 0; block < columnBlocks; ++block)
+      units.push_back({block, first});
+  return units;
+}
+
+//===----------------------------------------------------------------------===//
+// Building blocks
+//===----------------------------------------------------------------------===//
+
+/// An instruction that takes values and gives them back: nothing else keeps what makes them before it and what uses
+/// them behind it.
+SmallVector<Value> WeightTiles::emitOrdered(StringRef instruction, ArrayRef<Value> values) {
+  SmallVector<Type> types(ValueRange(values).getTypes());
+  std::string outputs, inputs;
+  for (auto [i, type] : llvm::enumerate(types)) {
+    outputs += (i ? "," : "") + std::string(type.isF32() ? "=f" : "=r");
+    inputs += "," + std::to_string(i);
+  }
+  Type result = types.size() == 1 ? types.front() : LLVM::LLVMStructType::getLiteral(builder.getContext(), types);
+  Value given = LLVM::InlineAsmOp::create(builder, loc, TypeRange(result), values, instruction, outputs + inputs,
+                                          /*has_side_effects=*/true, /*is_align_stack=*/false,
+                                          LLVM::tailcallkind::TailCallKind::None, nullptr, nullptr)
+                    .getRes();
+  if (types.size() == 1)
+    return {given};
+  SmallVector<Value> results;
+  for (int64_t i = 0, e = types.size(); i < e; ++i)
+    results.push_back(LLVM::ExtractValueOp::create(builder, loc, given, i));
+  return results;
+}
+
+/// Where matrices of this swizzle lie (PTX ISA 8.0, 9.7.15.5.1): address and distance of eight lines, in 16 bytes.
+Value WeightTiles::emitDescriptor(Value stage) {
+  Value address =
+      arith::AndIOp::create(builder, loc, i32.add(tokensAt, i32.mul(stage, stageBytes)), i32.constant(0x3FFFF));
+  return arith::OrIOp::create(builder, loc, i64.cast(i32.div(address, 16)),
+                              i64.constant(int64_t(1) << 62 | (kSwizzleBytes / 16) << 32 | 1 << 16));
+}
+
+/// Starts the products of steps from `first` on on unpacked weights, four words a step; adds to `sums`, f32s, or where
+/// it is empty begins new ones.
+SmallVector<Value> WeightTiles::emitProducts(ArrayRef<Value> weights, Value descriptor, int64_t first,
+                                             ArrayRef<Value> sums) {
+  SmallVector<Value> fenced(weights);
+  llvm::append_range(fenced, sums);
+  fenced = emitOrdered("wgmma.fence.sync.aligned;", fenced);
+  Value acc;
+  if (!sums.empty()) {
+    acc = LLVM::UndefOp::create(
+        builder, loc,
+        LLVM::LLVMStructType::getLiteral(builder.getContext(), SmallVector<Type>(ValueRange(sums).getTypes())));
+    for (int64_t i = 0, e = sums.size(); i < e; ++i)
+      acc = LLVM::InsertValueOp::create(builder, loc, acc, fenced[weights.size() + i], i);
+  }
+  for (int64_t i = 0, count = weights.size() / 4; i < count; ++i) {
+    int64_t step = first + i, stepsOfPanel = kSteps / 2;
+    int64_t bytes = step / stepsOfPanel * tokens * kLineBytes + step % stepsOfPanel * Layout::kStep * 2;
+    Value matrix = i64.add(descriptor, bytes / 16);
+    acc = row.emit(builder, loc, acc, wordsOf(ArrayRef(fenced).slice(4 * i, 4)), matrix);
+  }
+  NVVM::WgmmaGroupSyncAlignedOp::create(builder, loc);
+  SmallVector<Value> results;
+  for (int64_t i = 0; i < tokens / 2; ++i)
+    results.push_back(LLVM::ExtractValueOp::create(builder, loc, acc, i));
+  return results;
+}
+
+/// This thread's words of a unit of the block in a buffer.
+SmallVector<Value> WeightTiles::readWords(Value stage, const Unit &unit) {
+  auto four = VectorType::get({4}, builder.getI32Type());
+  int64_t perPiece = layout.stepsOfPiece(), perStep = decoder.wordsPerStep();
+  Value from = offset(offset(codesAt, i32.mul(stage, stageBytes)), unit.columns * layout.blockBytes());
+  SmallVector<Value> words;
+  Value piece;
+  for (int64_t step = unit.first; step < unit.first + together; ++step) {
+    if (step == unit.first || step % perPiece == 0)
+      piece = LLVM::LoadOp::create(builder, loc, four,
+                                   offset(from, step / perPiece * Layout::kThreads * Layout::kPieceBytes),
+                                   Layout::kPieceBytes);
+    for (int64_t i = 0; i < perStep; ++i)
+      words.push_back(LLVM::ExtractElementOp::create(builder, loc, piece, i32.constant(step % perPiece * perStep + i)));
+  }
+  return words;
+}
+
+/// Unpacked words of a unit, four registers a step.
+SmallVector<Value> WeightTiles::emitWeights(ArrayRef<Value> words, Value stage, const Unit &unit) {
+  SmallVector<Value> weights;
+  std::array<FragmentDecoder::Bias, 2> biases;
+  int64_t perStep = decoder.wordsPerStep(), known = -1;
+  for (int64_t i = 0; i < together; ++i) {
+    int64_t number = scaleNumber(0, unit.first + i);
+    if (number != known)
+      biases = readBiases(stage, unit.columns, number);
+    known = number;
+    llvm::append_range(weights, decoder.emit(ValueRange(words).slice(i * perStep, perStep), biases));
+  }
+  return weights;
+}
+
+/// Brings sums to the scale that a unit begins, or where `stays`, a condition or null, leaves them.
+void WeightTiles::followScale(MutableArrayRef<Value> sums, Value stage, const Unit &unit, Value stays) {
+  std::array<Value, 2> ratios = readFloats(stage, unit.columns, scaleNumber(0, unit.first), /*word=*/0);
+  if (stays)
+    for (Value &ratio : ratios)
+      ratio = arith::SelectOp::create(builder, loc, stays, f32(1), ratio);
+  for (auto [i, sum] : llvm::enumerate(sums))
+    sum = arith::MulFOp::create(builder, loc, sum, ratios[i / 2 % 2]);
+}
+
+/// Adds the sums of the codes of one scale, which a unit ends, to all.
+void WeightTiles::addScaled(MutableArrayRef<Value> sums, ArrayRef<Value> apart, Value stage, const Unit &unit) {
+  std::array<Value, 2> scales = readFloats(stage, unit.columns, scaleNumber(0, unit.first), /*word=*/0);
+  auto none = LLVM::FastmathFlagsAttr::get(builder.getContext(), LLVM::FastmathFlags::none);
+  for (auto [i, sum] : llvm::enumerate(sums))
+    sum = LLVM::FMAOp::create(builder, loc, sum.getType(), apart[i], scales[i / 2 % 2], sum, none);
+}
+
+//===----------------------------------------------------------------------===//
+// The loop over blocks
+//===----------------------------------------------------------------------===//
+
+/// What `body` gives where the team has a block at all, or where not.
+SmallVector<Value> WeightTiles::emitIfTurns(function_ref<SmallVector<Value>(bool)> body) {
+  if (areAllBusy())
+    return body(true);
+  SmallVector<Value> others = body(false);
+  auto branch = scf::IfOp::create(builder, loc, ValueRange(others).getTypes(), i32.less(i32.constant(0), turns),
+                                  /*addThenBlock=*/true, /*addElseBlock=*/true);
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(&branch.getElseRegion().front());
+  scf::YieldOp::create(builder, loc, others);
+  builder.setInsertionPointToStart(&branch.getThenRegion().front());
+  scf::YieldOp::create(builder, loc, body(true));
+  return SmallVector<Value>(branch.getResults());
+}
+
+/// The sums over all k of a tile, with all scales but the end's; `place` is left behind its blocks. The loop carries
+/// the place in the ring, unpacked weights and sums.
+WeightTiles::Sums WeightTiles::emitLoop(RingPlace &place) {
+  Sums sums(columnBlocks * tokens / 2, f32(0));
+  if (k == 0)
+    return sums;
+  Value zero = i32.constant(0);
+  SmallVector<Value> weights = emitIfTurns([&](bool isThere) {
+    if (!isThere)
+      return SmallVector<Value>(4 * together, zero);
+    wait(place, /*isFree=*/false);
+    return emitWeights(readWords(place.stage, {0, 0}), place.stage, {0, 0});
+  });
+  SmallVector<Value> carried{place.stage, place.phase};
+  llvm::append_range(carried, weights);
+  llvm::append_range(carried, sums);
+  auto loop = scf::ForOp::create(builder, loc, zero, turns, i32.constant(1), carried);
+  {
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPointToStart(loop.getBody());
+    SmallVector<Value> values(loop.getRegionIterArgs());
+    MutableArrayRef<Value> all(values);
+    RingPlace at{values[0], values[1]}, next = after(at);
+    emitBlock(loop.getInductionVar(), at, next, all.slice(2, weights.size()), all.take_back(sums.size()));
+    values[0] = next.stage, values[1] = next.phase;
+    scf::YieldOp::create(builder, loc, values);
+  }
+  place = {loop.getResult(0), loop.getResult(1)};
+  sums = emitOrdered(kWaitAll, Sums(loop.getResults().take_back(sums.size())));
+  finish(place, sums);
+  return sums;
+}
+
+/// Behind the last block: sums that followed become what they stand for, and the last buffer is free.
+void WeightTiles::finish(RingPlace place, MutableArrayRef<Value> sums) {
+  Value last = stageBefore(place.stage), any = i32.less(i32.constant(0), turns);
+  auto scale = [&](bool isThere) {
+    Sums scaled(sums);
+    for (int64_t block = 0; block < columnBlocks && isThere; ++block) {
+      std::array<Value, 2> known = readFloats(last, block, scaleNumber(1, 0) - 1, /*word=*/1);
+      for (auto [i, sum] : llvm::enumerate(MutableArrayRef<Value>(scaled).slice(block * tokens / 2, tokens / 2)))
+        sum = arith::MulFOp::create(builder, loc, sum, known[i / 2 % 2]);
+    }
+    return scaled;
+  };
+  if (scaling == Scaling::Follow)
+    llvm::copy(emitIfTurns(scale), sums.begin());
+  ifThen(any, [&] { arrive(last, /*isFree=*/true); });
+}
+
+void WeightTiles::emitBlock(Value turn, RingPlace place, RingPlace next, MutableArrayRef<Value> weights,
+                            MutableArrayRef<Value> sums) {
+  auto sumsOf = [&](const Unit &unit) { return sums.slice(unit.columns * tokens / 2, tokens / 2); };
+  // Behind the last block there is nothing to read: its own codes are, and not used.
+  Value isLastBlock = i32.equal(i32.add(turn, 1), turns);
+  RingPlace ahead{i32.select(isLastBlock, place.stage, next.stage), i32.select(isLastBlock, place.phase, next.phase)};
+  Value descriptor = emitDescriptor(place.stage);
+  SmallVector<Unit> units = unitsOfBlock();
+  SmallVector<Sums> apartOf(columnBlocks); // of one scale, by block of columns
+  for (auto [number, unit] : llvm::enumerate(units)) {
+    bool isLast = number + 1 == units.size(), isApart = scaling == Scaling::Apart;
+    const Unit &coming = units[(number + 1) % units.size()];
+    Sums &apart = apartOf[unit.columns];
+    ArrayRef<Value> addedTo = isApart ? ArrayRef<Value>(apart) : ArrayRef<Value>(sumsOf(unit));
+    if (isApart && beginsScale(unit))
+      addedTo = {};
+    Sums products = emitProducts(weights, descriptor, unit.first, addedTo);
+    if (isApart)
+      apart = products;
+    else
+      llvm::copy(products, sumsOf(unit).begin());
+    if (isLast)
+      wait(ahead, /*isFree=*/false);
+    Value stage = isLast ? ahead.stage : place.stage;
+    SmallVector<Value> words = readWords(stage, coming);
+    // Products of the unit before are done: their weights' registers may be written, and the sums of another block of
+    // columns. ptxas does not see that across the loop's end, where all must be done.
+    bool follows = scaling == Scaling::Follow && beginsScale(coming), areDone = columnBlocks > 1 && !isLast;
+    int64_t numWords = words.size();
+    if (follows && areDone)
+      llvm::append_range(words, sumsOf(coming));
+    words = emitOrdered(kWaitAllButOne, words);
+    if (follows && areDone)
+      llvm::copy(ArrayRef(words).drop_front(numWords), sumsOf(coming).begin());
+    if (number == 0)
+      ifThen(i32.notEqual(turn, i32.constant(0)), [&] { arrive(stageBefore(place.stage), /*isFree=*/true); });
+    llvm::copy(emitWeights(ArrayRef(words).take_front(numWords), stage, coming), weights.begin());
+    if (follows && !areDone) {
+      MutableArrayRef<Value> done = isLast ? sums : sumsOf(coming);
+      llvm::copy(emitOrdered(kWaitAll, done), done.begin());
+    }
+    if (follows)
+      followScale(sumsOf(coming), stage, coming, isLast ? isLastBlock : Value());
+    if (isApart && endsScale(unit)) {
+      apart = emitOrdered(kWaitAll, apart);
+      addScaled(sumsOf(unit), apart, place.stage, unit);
+    }
+  }
+}
