@@ -110,12 +110,17 @@ class Weight:
         self.codes = numbers.integers(0, self.format.count, TILE) if self.format.is_integer else self.format.encode(
             numbers.normal(0, spread, TILE).astype(np.float32))
         self.scale_shape = self.type.scale_shape((n, k)) if block else ()
-        exponents = numbers.integers(-10, -6, self.scale_shape)
+        few = tuple(min(size, most) for size, most in zip(self.scale_shape, (128, 16)))
+        repeats = tuple(-(-size // part) for size, part in zip(self.scale_shape, few))
+
+        def repeat(draw):
+            return np.tile(draw(few), repeats)[tuple(map(slice, self.scale_shape))] if few else draw(few)
+        exponents = repeat(lambda shape: numbers.integers(-10, -6, shape))
         self.scales = (exponents + 127).astype(np.uint8) if kind.scale == "f8E8M0FNU" else round_to(
-            kind.scale, np.exp2(exponents) * (1 if kind.scale == "f32" else numbers.uniform(1, 2, self.scale_shape)))
+            kind.scale, np.exp2(exponents) * (1 if kind.scale == "f32" else repeat(lambda shape: numbers.uniform(1, 2, shape))))
         self.parts = [("i8", self.format.pack(self.codes), (n, k * self.format.bits // 8)), (kind.scale, self.scales, self.scale_shape)]
         if self.zero:
-            self.zeros = numbers.integers(0, 16, self.scale_shape)
+            self.zeros = repeat(lambda shape: numbers.integers(0, 16, shape))
             packed = self.zero.pack(self.zeros)
             self.parts.append(("i8", packed, packed.shape))
 
@@ -175,7 +180,7 @@ def build(folder, case, recipe, target):
     write_model(model(kind, weight, m, n, k, recipe), source, weight.blobs())
     compile_module(source, target, obj, "m", f"--explain={report}", *kind.flags)
     link(obj)
-    with open(os.path.join(folder, "m.so"), "rb") as plain, lzma.open(os.path.join(folder, "m.so.xz"), "wb", preset=0) as packed:
+    with open(os.path.join(folder, "m.so"), "rb") as plain, lzma.open(os.path.join(folder, "m.so.xz"), "wb", preset=1) as packed:
         while piece := plain.read(1 << 22):
             packed.write(piece)
     for name in ("model.mlirbc", "model.mlirbc.mlir", "m.o", "m.so"):
