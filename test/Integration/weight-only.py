@@ -52,27 +52,33 @@ def draw_weight(f, format, n, k, batch, swapped):
     block = [1] * len(batch) + ([along, across] if swapped else [across, along])
     shape = (*batch, k, n) if swapped else (*batch, n, k)
     scale = r.choice(["f16", "f16", "f32", "bf16", "f8E8M0FNU"])
+    if format.name == "f4E2M1FN" and r.random() < 0.6:
+        scale = "f8E8M0FNU"
     type_ = Type(format, scale, block=canonical_block(shape, block))
     if r.random() < 0.15:
         type_.scale = Type(FORMATS["f8E4M3FN"], "f32")
     if format.is_integer and r.random() < 0.5:
         type_.zero = r.choice([format, format, FORMATS["u8"], FORMATS["i4"]])
-    return draw_tensor(r, f.numbers, type_, shape)
+    weight = draw_tensor(r, f.numbers, type_, shape)
+    if scale == type_.scale != "f8E8M0FNU" and r.random() < 0.3:  # what nothing was quantized to
+        weight.scale = np.where(f.numbers.random(np.shape(weight.scale)) < 0.2, np.zeros_like(weight.scale), weight.scale)
+    return weight
 
 
 HOPS = {"nf4": "lookup16", "bnb_fp4": "lookup16", "iq4nl": "lookup16", "u4": "nibble", "i4": "nibble", "u8": "byte", "i8": "byte"}
 
 
-def draw_tiles(r, format, element, follows, scales):
+def draw_tiles(r, format, element, follows, folds, scales):
     """A recipe of wgmma's tiles."""
     tokens = r.choice([8, 16, 32, 64, 128, 256])
     columns, group, teams = r.choice([(64, 64, 1), (64, 64, 2), (128, 64, 1), (128, 64, 2), (256, 64, 1), (128, 128, 1), (256, 128, 1), (256, 128, 1)])
     stages, cluster = r.choice([2, 3, 4]), r.choice([1, 1, 2, 4])
     if group == 128:
         cluster = 1
-    if tokens == 256 and not follows:
+    is_apart = not follows and not folds
+    if tokens == 256 and is_apart:
         tokens = 64
-    if tokens == 256 or (tokens == 128 and not follows):
+    if tokens == 256 or (tokens == 128 and is_apart):
         columns, group = min(columns, 128), 64
     if format.bits == 8:
         columns, group = min(columns, 128), 64
@@ -83,7 +89,7 @@ def draw_tiles(r, format, element, follows, scales):
             f"tiles = [<cta, [{tokens}, {columns}, {teams * 128}]>, <warpgroup, [{tokens}, {group}, 128]>], "
             f"lhs = [<to = cta, by = tma, stages = {stages}, swizzle = 128>], "
             f"rhs = [<to = memory, by = fragments>, <to = cta, by = bulk, stages = {stages}>, {decode}], "
-            f"rescale = block, swap = true{f', split_k = {cluster}' if cluster > 1 else ''}>]>")
+            f"rescale = {'fold' if folds else 'block'}, swap = true{f', split_k = {cluster}' if cluster > 1 else ''}>]>")
 
 
 def weight_only(f, format, with_tiles):
@@ -101,14 +107,17 @@ def weight_only(f, format, with_tiles):
         how, element = "constant", "f16" if format.bits == 8 or format.name == "f4E2M1FN" else element
         if weight.type.zero and element == "bf16":
             weight.type.zero, weight.zero = None, None
+        along = weight.type.block[-2 if swapped else -1] if weight.type.block else None
+        folds = along is not None and weight.type.scale == "f8E8M0FNU" and format.name == "f4E2M1FN" and r.random() < 0.7
+        if folds:  # what leaves all products exact
+            weight.scale = np.clip(weight.scale, 127 - 23, 127 + 1)
     lhs, rhs = Tokens(f, element, (*batch, m, k), dims), Weight(f, weight, swapped, how)
     given, bias = "", None
     if r.random() < 0.3:
         bias = f.numbers.normal(0, 8, n).astype(F32)
         given = f" bias(%bias : {f.part('bias', Part('bias', bias, 'f32'), r.random() < 0.5)})"
     if with_tiles:
-        along = weight.type.block[-2 if swapped else -1] if weight.type.block else None
-        given += draw_tiles(r, format, element, weight.type.scale in ("f16", "f8E4M3FN"), max(1, 128 // (along or 128)))
+        given += draw_tiles(r, format, element, weight.type.scale in ("f16", "f8E4M3FN"), folds, max(1, 128 // (along or 128)))
     y = tensor_type((*batch, m, n), result, dims)
     words = "" if swapped else "transpose_rhs "
     f.body += f"  %y = qlow.matmul {words}%x, %w{given} : {lhs.type}, {rhs.type} -> {y}\n"

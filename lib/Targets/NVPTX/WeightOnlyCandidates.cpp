@@ -125,7 +125,7 @@ static bool takeMostStages(MLIRContext *context, const MultiplyRow &row, const M
 // k of a token that a stream reads. A block of 64 columns x 128 k takes the operations of its codes, those of each
 // token's sums and others; more than its products where these are few. Four warpgroups hide what two do not.
 static constexpr double kStart = 4500, kClusterSums = 1500, kClusterSumsOfToken = 30, kStreamMemory = 0.85,
-                        kStreamLoads = 0.14;
+                        kStreamLoads = 0.14, kStreamAlu = 2.6;
 static constexpr double kOfBlock = 180, kOfCode = 128, kOfToken = 2.5, kTensor = 1.2, kFewGroups = 1.15,
                         kFewStages = 1.6;
 
@@ -145,7 +145,8 @@ static ResourceVector countStream(const MultiplyRow &row, const MatmulProblem &p
   int64_t together = problem.rhs.scaledTogether ? std::min<int64_t>(problem.rhs.scaledTogether, kBlockK) : kBlockK;
   double alu = FragmentDecoder::aluPerCode(*problem.rhs.format, row.lhs, /*hasTable=*/false);
   add(Resource::Alu,
-      perCore * (codes * alu / 32 + products * 4 * static_cast<double>(Layout::kStep) / static_cast<double>(together)));
+      perCore * kStreamAlu *
+          (codes * alu / 32 + products * 4 * static_cast<double>(Layout::kStep) / static_cast<double>(together)));
   return uses;
 }
 
