@@ -398,8 +398,12 @@ void FragmentDecoder::emitTable(Value sharedMemory, Value thread, int64_t thread
   builder.setInsertionPointToStart(loop.getBody());
   Value pair = emitPermutes(loop.getInductionVar()).front();
   Value four = vector::BroadcastOp::create(builder, loc, VectorType::get({4}, builder.getI32Type()), pair);
-  for (int64_t byte = 0; byte < kEntryBytes; byte += 16)
+  // Lanes begin at different copies: at one time they write to all banks.
+  constexpr int64_t kStores = kEntryBytes / 16;
+  for (int64_t i = 0; i < kStores; ++i) {
+    Value byte = i32.mul(i32.rem(i32.add(lane, i), kStores), 16);
     LLVM::StoreOp::create(builder, loc, four, at(i32.add(i32.mul(loop.getInductionVar(), kEntryBytes), byte)), 16);
+  }
 }
 
 /// The code of zero; none where there is none.
@@ -448,6 +452,7 @@ SmallVector<Value> FragmentDecoder::emit(ValueRange words, const std::array<Bias
 
 SmallVector<Value> FragmentDecoder::emitNumbers(ValueRange words, const std::array<Bias, 2> &biases) {
   SmallVector<Value> registers;
+  Value word;
   switch (way) {
   case Way::Nibble:
     return emitNibbles(words.front(), biases);
@@ -460,7 +465,8 @@ SmallVector<Value> FragmentDecoder::emitNumbers(ValueRange words, const std::arr
   case Way::Minifloat:
     return emitMinifloats(words);
   case Way::Lookup:
-    return pairsAt ? emitLookups(withoutZeros(words.front(), biases)) : emitPermutes(words.front());
+    word = withoutZeros(words.front(), biases);
+    return pairsAt ? emitLookups(word) : emitPermutes(word);
   }
   return registers;
 }

@@ -198,6 +198,8 @@ public:
   static std::string verify(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes,
                             const Machine &machine);
   static int64_t sharedBytes(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes);
+  /// Whether the decoder's table is used.
+  static bool hasTable(const MultiplyRow &row);
 
 private:
   using Sums = llvm::SmallVector<mlir::Value>;

@@ -164,7 +164,8 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
     blocks *= kFewStages;
   add(Resource::Multiply, blocks * tokens * 4 * kTensor * 0.5);
   bool areFew = tiling.columns / tiling.ofGroup * tiling.teams < 4;
-  double alu = kOfBlock + kOfCode * FragmentDecoder::aluPerCode(*problem.rhs.format, row.lhs, /*hasTable=*/true);
+  double alu =
+      kOfBlock + kOfCode * FragmentDecoder::aluPerCode(*problem.rhs.format, row.lhs, WeightTiles::hasTable(row));
   add(Resource::Alu, blocks * (alu + kOfToken * tokens) * (areFew && tokens <= 64 ? kFewGroups : 1) * 4);
   return uses;
 }

@@ -43,12 +43,20 @@ static constexpr int64_t kRegisters = 512, kMostRegisters = 240, kCopyingRegiste
 static constexpr int64_t kMostSums = 128, kMostGroups = 4;
 /// Half of the warps that copy do it for a team each, the others read scales.
 static constexpr int64_t kMostTeams = 2;
+/// More tokens' products take longer than unpacking without a table, and need its room for buffers.
+static constexpr int64_t kMostTokensOfTable = 128;
 /// Nanoseconds that a wait may sleep before it looks again.
 static constexpr int64_t kPatience = 10'000'000;
 
 //===----------------------------------------------------------------------===//
 // Sizes
 //===----------------------------------------------------------------------===//
+
+bool WeightTiles::hasTable(const MultiplyRow &row) { return row.n <= kMostTokensOfTable; }
+
+static int64_t tableBytes(const MultiplyRow &row, const WeightCodes &codes) {
+  return WeightTiles::hasTable(row) ? FragmentDecoder::tableBytes(*codes.format, row.lhs) : 0;
+}
 
 int64_t WeightTiles::stageBytesOf(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes) {
   ArrayRef<int64_t> block = recipe.getTile("cta");
@@ -62,7 +70,7 @@ int64_t WeightTiles::sharedBytes(RecipeAttr recipe, const MultiplyRow &row, cons
   int64_t teams = block[2] / kBlockK, stages = recipe.getLhs().front().getStages();
   int64_t ring = teams * stages * (stageBytesOf(recipe, row, codes) + kPairBytes);
   int64_t sums = teams * recipe.getSplitK() > 1 ? teams * block[0] * block[1] * 4 : 0;
-  return std::max(ring, sums) + kSwizzleBytes + FragmentDecoder::tableBytes(*codes.format, row.lhs);
+  return std::max(ring, sums) + kSwizzleBytes + tableBytes(row, codes);
 }
 
 std::string WeightTiles::verify(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes,
@@ -113,7 +121,7 @@ WeightTiles::WeightTiles(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recip
   scaleWords = wordsOfScale(recipe, row, codes);
   stageBytes = stageBytesOf(recipe, row, codes);
   allBytes = sharedBytes(recipe, row, codes);
-  tableAt = allBytes - kSwizzleBytes - FragmentDecoder::tableBytes(*codes.format, row.lhs);
+  tableAt = allBytes - kSwizzleBytes - tableBytes(row, codes);
   teamThreads = groups * kGroupThreads;
   consumers = teams * teamThreads;
   threads = consumers + kGroupThreads;
@@ -244,7 +252,8 @@ void WeightTiles::emitRingSetup() {
     NVVM::PrefetchOp::create(builder, loc, NVVM::PrefetchCacheLevelAttr(), NVVM::CacheEvictionPriorityAttr(), tokenMap,
                              Value(), builder.getUnitAttr());
   });
-  decoder.emitTable(offset(shared, tableAt), thread, threads, lane);
+  if (hasTable(row))
+    decoder.emitTable(offset(shared, tableAt), thread, threads, lane);
   gpu::BarrierOp::create(builder, loc);
 }
 
