@@ -92,9 +92,10 @@ LogicalResult LayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError, T
   if (isSmall && offset)
     return emitError() << "expected codes of less than a byte as they are, with offset = 0, found " << offset;
   if (!isSmall && !element.isInteger(8) && !element.isInteger(16) && !element.isInteger(32) && !element.isF32() &&
-      !isa<Float8E4M3FNType, Float8E5M2Type>(element))
-    return emitError() << "expected a layout with elements of i1, i4, i8, i16, i32, f8E4M3FN, f8E5M2 or f32, found "
-                       << element;
+      !isa<Float8E4M3FNType, Float8E5M2Type, Float16Type, BFloat16Type>(element))
+    return emitError()
+           << "expected a layout with elements of i1, i4, i8, i16, i32, f8E4M3FN, f8E5M2, f16, bf16 or f32, "
+           << "found " << element;
   if (columns < 1 || panel < columns || panel % columns != 0 || group < 1)
     return emitError() << "expected a panel of whole columns and a group of at least 1, found panel = " << panel
                        << ", columns = " << columns << " and group = " << group;

@@ -387,7 +387,10 @@ LogicalResult PackOp::verify() {
     return emitOpError() << "expected codes of " << getLayout().getElement() << " for its layout, found " << tensor;
   if (isInteger && !getLayout().getFragment() && !(quantized && quantized.getFormat()->integerImage()))
     return emitOpError() << "expected codes with an integer image for a layout of integers, found " << tensor;
-  bool isFloat = getLayout().getElement().isF32();
+  bool isHalf = isa<Float16Type, BFloat16Type>(getLayout().getElement());
+  if (isHalf && tensor.getElementType() != getLayout().getElement())
+    return emitOpError() << "expected elements of " << getLayout().getElement() << " for its layout, found " << tensor;
+  bool isFloat = isHalf || getLayout().getElement().isF32();
   if (!isInteger && !isFloat && !(quantized && isSmallFloat(*quantized.getFormat())))
     return emitOpError() << "expected codes of a float of 8 bits for a layout of them, found " << tensor;
   if (failed(isFloat ? verifyParts(*this, getSource().getTypes(), tensor, /*withCodes=*/true)

@@ -39,7 +39,9 @@ static Type storedType(MLIRContext *context, OperandElement element) {
   case OperandElement::E5M2:
     return Float8E5M2Type::get(context);
   case OperandElement::F16:
+    return Float16Type::get(context);
   case OperandElement::BF16:
+    return BFloat16Type::get(context);
   case OperandElement::F32:
     return Float32Type::get(context);
   default:
@@ -172,10 +174,11 @@ static void packBytes(const Layout &layout, const Source &whole, int64_t panel, 
 static void packFloats(const Layout &layout, const Source &source, int64_t panel, uint8_t *out) {
   int64_t width = layout.width(panel), first = panel * layout.panelWidth;
   int64_t columns = std::min(width, layout.n - first);
+  const int64_t size = layout.elementBytes;
   for (int64_t k = 0; k < layout.k; ++k)
     for (int64_t j = 0; j < columns; ++j)
-      std::memcpy(out + (k * width + j) * 4,
-                  source.data + (k * source.rowStride + (first + j) * source.columnStride) * 4, 4);
+      std::memcpy(out + layout.elementAt(width, j, k),
+                  source.data + (k * source.rowStride + (first + j) * source.columnStride) * size, size);
 }
 
 /// Packs one panel of codes of less than a byte, as they are, and its columns' sums.
@@ -248,7 +251,7 @@ static llvm::Expected<ArrayRef<char>> rawBytes(ElementsAttr attr, bool &isSplat)
 bool qlow::storesWhole(RankedTensorType type, LayoutAttr layout) {
   QType quantized = getQuantizedElement(type);
   if (!quantized)
-    return type.getElementType().isF32() && layout.getElement().isF32();
+    return isa<FloatType>(layout.getElement()) && type.getElementType() == layout.getElement();
   const Format &format = *quantized.getFormat();
   if (layout.getFragment())
     return layout.getElement().isInteger(format.bits);
@@ -292,7 +295,8 @@ llvm::Error qlow::packWeight(WeightOp weight, llvm::function_ref<llvm::Error(Arr
         return error;
     }
     if (!isSplat)
-      source.data += quantized ? matrix[0] * quantized.getFormat()->rowBytes(matrix[1]) : layout.n * layout.k * 4;
+      source.data += quantized ? matrix[0] * quantized.getFormat()->rowBytes(matrix[1])
+                               : layout.n * layout.k * layout.elementBytes;
   }
   return llvm::Error::success();
 }

@@ -127,6 +127,7 @@ static OperandFacts factsOf(Value operand, bool exactSum, bool kIsLast) {
   facts.scaledTogether = codesUnderOneScale(tensor, tensor.getRank() - (kIsLast ? 1 : 2));
   facts.scaleFormat = getScaleFormat(type.getScale());
   measureScales(operand, facts);
+  facts.linesScaledTogether = codesUnderOneScale(tensor, tensor.getRank() - (kIsLast ? 2 : 1));
   facts.bytes = static_cast<double>(format.bytesPerGroup) / format.codesPerGroup;
   facts.isWhole = exactSum && format.kind == DecodeKind::Integer && format.bits == 8;
   if (std::optional<IntegerImage> image = format.integerImage()) {
@@ -247,9 +248,10 @@ static std::string emulationOf(const Candidate &candidate, const MatmulProblem &
 
 /// How the right side gets to the multiply unit, and what the other way would have cost this matmul alone.
 static std::string describeRightSide(const Candidate &chosen, ArrayRef<Candidate> all, size_t numUses) {
-  bool isInMemory = chosen.recipe.getRhs().front().getTo() == "memory";
+  HopAttr first = chosen.recipe.getRhs().front();
+  bool isInMemory = first.getTo() == "memory", readsAsItLies = first.getBy() != "pack" && first.getBy() != "decode";
   std::string text =
-      !isInMemory        ? "packed panel by panel by the tasks that read it"
+      !isInMemory        ? readsAsItLies ? "read as it lies" : "packed panel by panel by the tasks that read it"
       : chosen.packsOnce ? llvm::formatv("packed once into memory, {0:F0} cycles", chosen.packingCycles)
       : storesFragments(chosen.recipe)
           ? llvm::formatv("codes stored as fragments, {0}; scales {1}", chosen.recipe.getRhs().back().getBy(),

@@ -59,7 +59,7 @@
 
 // -----
 
-// expected-error@+1 {{expected a layout with elements of i1, i4, i8, i16, i32, f8E4M3FN, f8E5M2 or f32, found 'i7'}}
+// expected-error@+1 {{expected a layout with elements of i1, i4, i8, i16, i32, f8E4M3FN, f8E5M2, f16, bf16 or f32, found 'i7'}}
 #l = #qlow.layout<element = i7, panel = 16, columns = 16, group = 4>
 
 // -----

@@ -1,6 +1,6 @@
-# Matmuls of floats of 8 bits on matrix units: both formats in all pairs, scales of tensors, rows and columns, all kinds of
-# results, in every schedule, at sizes that tiles do not divide, as device objects in the emulator, whose units keep as few
-# bits as the chips'. All results lie inside the law's bound, which sums that are never promoted would leave.
+# Matmuls of floats of 8 bits on matrix units: both formats in all pairs, scales of tensors, rows, columns and blocks along K,
+# all kinds of results, in every schedule, at sizes that tiles do not divide, as device objects in the emulator, whose units
+# keep as few bits as the chips'. All results lie inside the law's bound, which sums that are never promoted would leave.
 #
 # RUN: python3 %s --targets sm_89,sm_90 --samples 40 --spread --seconds 60 --out %t
 # RUN: python3 %s --targets sm_90 --tilings --samples 10 --seconds 60 --out %t
@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from formats import (F32, FORMATS, STORED, Function, Operand, Part, Quantized, Type, add_run_options, draw_result,
                      float_check, np, of_parts, run_all, tensor_type)
-from quantized import draw_codes, draw_factor
+from quantized import canonical_block, draw_codes, draw_factor
 
 PAIRS = [(a, b) for a in ("f8E4M3FN", "f8E5M2") for b in ("f8E4M3FN", "f8E5M2")]
 NAMES = {"f8E4M3FN": "e4m3", "f8E5M2": "e5m2"}
@@ -24,14 +24,27 @@ M, N, K = [1, 5, 16, 64, 65, 129, 257], [3, 8, 16, 100, 129, 256, 264], [16, 32,
 TILES = [(128, 256, 256, 4), (128, 128, 128, 6), (64, 128, 128, 8), (64, 256, 256, 5), (192, 128, 128, 4)]  # M, N, of a warpgroup, stages
 
 
+def draw_scales(r, rank, k_dim):
+    """A block: of the tensor, of lines, or groups along K of one line or of many."""
+    kind = r.random()
+    if kind < 0.25:
+        return (None,) * rank
+    if kind < 0.5:
+        return tuple(None if dim == k_dim else 1 for dim in range(rank))
+    lines = r.choice([1, 1, 128, 128, 32, None])
+    line_dim = 2 * rank - 3 - k_dim
+    sizes = {k_dim: r.choice([32, 64, 96, 128, 128, 128, 256]), line_dim: lines}
+    return tuple(sizes.get(dim, r.choice([1, None])) for dim in range(rank))
+
+
 class Side(Operand):
-    """Codes under one scale along K."""
+    """Codes under scales that matrix units' sums can be multiplied by."""
 
     def __init__(self, f, name, format, shape, swapped, dims, how, hides):
         r, numbers = f.r, f.numbers
         self.swapped, self.dims, self.k_dim = swapped, dims, len(shape) - (2 if swapped else 1)
-        block = tuple(None if dim == self.k_dim else 1 for dim in range(len(shape))) if r.random() < 0.6 else ()
-        self.tensor_type = Type(format, r.choice(["f32", "f32", "f32", "f16", "bf16"]), None, None, block)
+        block = canonical_block(shape, draw_scales(r, len(shape), self.k_dim), tuple(dims))
+        self.tensor_type = Type(format, r.choice(["f32", "f32", "f32", "f16", "bf16", "f8E8M0FNU"]), None, None, block)
         self.tensor = Quantized(self.tensor_type, draw_codes(r, numbers, format, shape), None)
         if hides:
             at, value = hides
@@ -57,11 +70,28 @@ def hide(formats, k):
     return k, a, b
 
 
-def recipe(formats, tile_m, tile_n, inner, stages):
+def blocks_along_k(side):
+    """K and lines under one scale, or None where all of K is."""
+    if side.tensor_type.is_constant_along(side.k_dim, side.values.shape):
+        return None
+    block = side.tensor_type.block
+    return block[side.k_dim], block[2 * len(block) - 3 - side.k_dim]
+
+
+def recipe(sides, formats, tile_m, tile_n, inner, stages):
+    blocks = [blocks_along_k(side) for side in sides]
+    rescale = "block" if any(blocks) else "end"
+    if any(blocks):
+        # Two products a warpgroup leave no room for scales of each column, or of few k; others for one buffer less.
+        few_k = any(block and block[0] % 128 for block in blocks)
+        few_columns = blocks[1] and (blocks[1][1] or 128) % 128
+        if inner == 256 and (few_k or few_columns):
+            tile_m, tile_n, inner, stages = 128, 128, 128, 5
+        stages = min(stages, 5) if tile_m == 128 else stages
     return (f"recipes <[#qlow.recipe<wgmma_64x128x32_f32_{NAMES[formats[0]]}_{NAMES[formats[1]]},\n"
             f"    tiles = [<cta, [{tile_m}, {tile_n}, 128]>, <warpgroup, [64, {inner}, 32]>],\n"
             f"    lhs = [<to = cta, by = tma, stages = {stages}, swizzle = 128>],\n"
-            f"    rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = {stages}>], rescale = end>]>")
+            f"    rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = {stages}>], rescale = {rescale}>]>")
 
 
 def draw(seed, index, tilings):
@@ -91,7 +121,7 @@ def draw(seed, index, tilings):
         names, types = f.parts("out", parts, False, "constant" if r.random() < 0.5 else "argument")
         given += f" parts({', '.join(names)} : {', '.join(types)})"
     if tilings:
-        given += " " + recipe(formats, *TILES[index % len(TILES)])
+        given += " " + recipe((lhs, rhs), formats, *TILES[index % len(TILES)])
     y = tensor_type(shape, element, out_dims)
     f.body += f"  %y = qlow.matmul {words}%x, %w{given} : {lhs.type}, {rhs.type} -> {y}\n"
     outputs = of_parts("y", Quantized(parts.type, np.zeros(shape, int), parts.scale, parts.zero)) if parts else STORED[result]

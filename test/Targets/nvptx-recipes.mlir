@@ -22,7 +22,7 @@ func.func @depth(%a: tensor<64x60x!q>) -> tensor<64x256xi32> {
   %s = arith.constant dense<1.0> : tensor<f32>
   %c = arith.constant dense<3> : tensor<60x256xi8>
   %w = qlow.compose %c, %s : (tensor<60x256xi8>, tensor<f32>) -> tensor<60x256x!q>
-  // expected-error@+1 {{has a recipe that brings the left side by tensor map, which needs a packed right side and codes of one byte on the left with K last, known and a positive multiple of 16}}
+  // expected-error@+1 {{has a recipe that brings the left side by tensor map, which needs the row's elements on the left with K last, known and a positive multiple of 16}}
   %y = qlow.matmul %a, %w recipes <[#qlow.recipe<wgmma_64x256x32_i32_s8_s8, tiles = [<cta, [64, 256, 128]>, <warpgroup, [64, 256, 32]>],
       lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>], rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = 4>], rescale = end>]>
     : tensor<64x60x!q>, tensor<60x256x!q> -> tensor<64x256xi32>
@@ -138,15 +138,86 @@ func.func @fast(%a: tensor<64x512x!q>) -> tensor<64x256xf32> {
 // -----
 
 !q = !qlow.q<f8E4M3FN : f32>
+!blocks = !qlow.q<f8E4M3FN : f32, block = [48, 1]>
+
+// Scales change between steps, or not at all.
+func.func @scales(%a: tensor<64x512x!q>) -> tensor<64x256xf32> {
+  %s = arith.constant dense<1.0> : tensor<11x256xf32>
+  %c = arith.constant dense<3> : tensor<512x256xi8>
+  %w = qlow.compose %c, %s : (tensor<512x256xi8>, tensor<11x256xf32>) -> tensor<512x256x!blocks>
+  // expected-error@+1 {{takes scales for multiples of 32 along a known K, the right side has one for each 48}}
+  %y = qlow.matmul %a, %w recipes <[#qlow.recipe<wgmma_64x128x32_f32_e4m3_e4m3, tiles = [<cta, [64, 128, 128]>, <warpgroup, [64, 128, 32]>],
+      lhs = [<to = cta, by = cp_async, stages = 3>], rhs = [<to = memory, by = pack>, <to = cta, by = cp_async, stages = 3>], rescale = block>]>
+    : tensor<64x512x!q>, tensor<512x256x!blocks> -> tensor<64x256xf32>
+  return %y : tensor<64x256xf32>
+}
+
+// -----
+
+!q = !qlow.q<f8E4M3FN : f32>
 !blocks = !qlow.q<f8E4M3FN : f32, block = [128, 1]>
 
-func.func @scales(%a: tensor<64x512x!q>) -> tensor<64x256xf32> {
+func.func @rescale(%a: tensor<64x512x!q>) -> tensor<64x256xf32> {
   %s = arith.constant dense<1.0> : tensor<4x256xf32>
   %c = arith.constant dense<3> : tensor<512x256xi8>
   %w = qlow.compose %c, %s : (tensor<512x256xi8>, tensor<4x256xf32>) -> tensor<512x256x!blocks>
-  // expected-error@+1 {{takes one scale along K and no offset, the right side has others}}
+  // expected-error@+1 {{expected rescale = block where scales change along K, and there alone, found #qlow.recipe<wgmma_64x128x32_f32_e4m3_e4m3}}
   %y = qlow.matmul %a, %w recipes <[#qlow.recipe<wgmma_64x128x32_f32_e4m3_e4m3, tiles = [<cta, [64, 128, 128]>, <warpgroup, [64, 128, 32]>],
       lhs = [<to = cta, by = cp_async, stages = 3>], rhs = [<to = memory, by = pack>, <to = cta, by = cp_async, stages = 3>], rescale = end>]>
     : tensor<64x512x!q>, tensor<512x256x!blocks> -> tensor<64x256xf32>
   return %y : tensor<64x256xf32>
+}
+
+// -----
+
+!q = !qlow.q<f8E4M3FN : f32>
+!blocks = !qlow.q<f8E4M3FN : f32, block = [128, 1]>
+
+func.func @room(%a: tensor<64x512x!q>) -> tensor<64x256xf32> {
+  %s = arith.constant dense<1.0> : tensor<4x256xf32>
+  %c = arith.constant dense<3> : tensor<512x256xi8>
+  %w = qlow.compose %c, %s : (tensor<512x256xi8>, tensor<4x256xf32>) -> tensor<512x256x!blocks>
+  // expected-error@+1 {{has a recipe with two products of columns a warpgroup, which leaves no room for scales of each column or of less than a tile's k}}
+  %y = qlow.matmul %a, %w recipes <[#qlow.recipe<wgmma_64x128x32_f32_e4m3_e4m3, tiles = [<cta, [64, 256, 128]>, <warpgroup, [64, 256, 32]>],
+      lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>], rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = 4>], rescale = block>]>
+    : tensor<64x512x!q>, tensor<512x256x!blocks> -> tensor<64x256xf32>
+  return %y : tensor<64x256xf32>
+}
+
+// -----
+
+!q = !qlow.q<f8E4M3FN : f32>
+!blocks = !qlow.q<f8E4M3FN : f32, block = [128, 128]>
+
+func.func @pieces(%a: tensor<64x512x!q>) -> tensor<64x200xf32> {
+  %s = arith.constant dense<1.0> : tensor<4x2xf32>
+  %c = arith.constant dense<3> : tensor<512x200xi8>
+  %w = qlow.compose %c, %s : (tensor<512x200xi8>, tensor<4x2xf32>) -> tensor<512x200x!blocks>
+  // expected-error@+1 {{has a recipe that brings slices of panels in pieces, which leaves no warps for scales that change along K}}
+  %y = qlow.matmul %a, %w recipes <[#qlow.recipe<wgmma_64x128x32_f32_e4m3_e4m3, tiles = [<memory, [64, 256, 128]>, <cta, [64, 128, 128]>, <warpgroup, [64, 128, 32]>],
+      lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>], rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = 4>], rescale = block>]>
+    : tensor<64x512x!q>, tensor<512x200x!blocks> -> tensor<64x200xf32>
+  return %y : tensor<64x200xf32>
+}
+
+// -----
+
+// Columns side by side come by tensor map alone, and to the rows that take them so.
+func.func @columns(%a: tensor<64x64xf16>, %b: tensor<64x128xf16>) -> tensor<64x128xf32> {
+  // expected-error@+1 {{needs a packed right side, or one by tensor map of the row's elements with K last, known and a multiple of 8}}
+  %y = qlow.matmul %a, %b recipes <[#qlow.recipe<wgmma_64x128x16_f32_f16_f16, tiles = [<cta, [64, 128, 64]>, <warpgroup, [64, 128, 16]>],
+      lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>], rhs = [<to = cta, by = tma, stages = 4, swizzle = 128>], rescale = fold>]>
+    : tensor<64x64xf16>, tensor<64x128xf16> -> tensor<64x128xf32>
+  return %y : tensor<64x128xf32>
+}
+
+// -----
+
+func.func @constant_columns(%a: tensor<64x64xf16>) -> tensor<64x128xf32> {
+  %b = arith.constant dense<1.0> : tensor<64x128xf16>
+  // expected-error@+1 {{has a recipe with 'wgmma_64x128x16_f32_f16_f16_via_columns', whose right side comes by tensor map as it lies}}
+  %y = qlow.matmul %a, %b recipes <[#qlow.recipe<wgmma_64x128x16_f32_f16_f16_via_columns, tiles = [<cta, [64, 128, 64]>, <warpgroup, [64, 128, 16]>],
+      lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>], rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = 4>], rescale = fold>]>
+    : tensor<64x64xf16>, tensor<64x128xf16> -> tensor<64x128xf32>
+  return %y : tensor<64x128xf32>
 }

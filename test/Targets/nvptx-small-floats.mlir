@@ -18,7 +18,7 @@
 // WGMMA: nvvm.wgmma.commit.group
 // WGMMA: wgmma.wait_group.sync.aligned 0
 // WGMMA-COUNT-64: arith.addf
-// WGMMA: nvvm.wgmma.fence.aligned
+// WGMMA: wgmma.fence.sync.aligned;
 // WGMMA: nvvm.wgmma.mma_async {{.*}}, D[<f32>, <zero>]
 // WGMMA: wgmma.wait_group.sync.aligned 0
 // WGMMA: nvvm.mbarrier.arrive

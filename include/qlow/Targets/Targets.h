@@ -112,14 +112,16 @@ struct MultiplyRow {
   llvm::StringRef expansion; ///< what it is made of where the machine has not the instruction itself; empty: it has
   /// Of a device: how its assembly spells the instruction, and how its machine code spells what does the work.
   std::string assembly, machineCode;
+  bool lhsInRegisters;                   ///< a warpgroup's left operand is what its threads hold
+  bool rhsByColumns;                     ///< takes a right side whose columns lie side by side, else its k do
   bool isFast;                           ///< keeps fewer bits all along K: within the law's bound of fast sums only
   std::vector<llvm::StringRef> features; ///< all of them needed
   llvm::StringRef lostWith;              ///< a feature of machines that the row is not for any more; empty: none
   unsigned temporaries;                  ///< registers it needs beside accumulators and operands
   ResourceVector uses;                   ///< of one instruction
   /// acc; lhs and rhs as vectors of n * k elements of storedLhs (S16 and S32 rows widen rhs first), a warp's as the
-  /// words each thread holds, a warpgroup's as descriptors of shared memory. Where sums are promoted, a null acc begins
-  /// one.
+  /// words each thread holds, a warpgroup's as descriptors of shared memory. Where a product may be a sum of its own, a
+  /// null acc begins one.
   mlir::Value (*emit)(mlir::OpBuilder &, mlir::Location, mlir::Value acc, mlir::Value lhs, mlir::Value rhs);
 
   int64_t storedGroup() const { return kGroup ? kGroup : k; }
@@ -153,6 +155,7 @@ struct OperandFacts {
   const Format *scaleFormat = nullptr;          ///< of plain scales; null: floats, or quantized scales
   /// Of scales that are known and all powers of two or 0: the least and the greatest of them; else 0.
   double leastScale = 0, mostScale = 0;
+  int64_t linesScaledTogether = 0;              ///< the same along M, or N
 };
 
 /// Whether the row multiplies a side's elements as the model stores them, where it takes `element` on that side: else

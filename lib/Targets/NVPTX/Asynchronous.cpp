@@ -50,27 +50,36 @@ SmallVector<Value> TileNest::emitOrdered(StringRef instruction, ArrayRef<Value> 
   return results;
 }
 
-/// One product after the other, so that the sums of one are in registers beside those they are added to. Meanwhile
-/// other warpgroups' products keep the unit busy.
-void TileNest::emitPromoted(function_ref<Fragments(int64_t step)> fragmentsOf, MutableArrayRef<Value> sums,
+/// One product after the other, so that the sums of one are in registers beside those they are added to: the next one
+/// is made in the same registers, behind their last use. Meanwhile other warpgroups' products keep the unit busy.
+void TileNest::emitPromoted(function_ref<Fragments(int64_t step)> fragmentsOf,
+                            function_ref<Run(int64_t product, int64_t run)> runOf, MutableArrayRef<Value> sums,
                             function_ref<void()> whenRead) {
   SmallVector<Fragments> fragments = llvm::map_to_vector(llvm::seq(steps), fragmentsOf);
-  for (auto [number, sum] : llvm::enumerate(sums)) {
-    size_t columns = fragments.front().rhs.size();
-    NVVM::WgmmaFenceAlignedOp::create(builder, loc);
-    Value own;
-    for (const Fragments &step : fragments)
-      own = row.emit(builder, loc, own, step.lhs[number / columns], step.rhs[number % columns]);
-    NVVM::WgmmaGroupSyncAlignedOp::create(builder, loc);
-    own = emitOrdered("wgmma.wait_group.sync.aligned 0;", own).front();
-    if (number + 1 == sums.size())
-      whenRead();
-    for (int64_t i = 0, e = cast<LLVM::LLVMStructType>(own.getType()).getBody().size(); i < e; ++i) {
-      Value before = LLVM::ExtractValueOp::create(builder, loc, sum, i);
-      Value added = arith::AddFOp::create(builder, loc, before, LLVM::ExtractValueOp::create(builder, loc, own, i));
-      sum = LLVM::InsertValueOp::create(builder, loc, sum, added, i);
+  int64_t columns = fragments.front().rhs.size(), runs = steps / stepsOfRun();
+  Value own, *joined = nullptr;
+  for (auto [product, sum] : llvm::enumerate(sums))
+    for (int64_t run = 0; run < runs; ++run) {
+      if (joined)
+        *joined = emitOrdered("wgmma.fence.sync.aligned;", *joined).front();
+      else
+        NVVM::WgmmaFenceAlignedOp::create(builder, loc);
+      joined = &sum;
+      Value last = std::exchange(own, Value());
+      for (const Fragments &step : ArrayRef(fragments).slice(run * stepsOfRun(), stepsOfRun())) {
+        bool isFirst = !own;
+        own = row.emit(builder, loc, own, step.lhs[product / columns], step.rhs[product % columns]);
+        // What begins a sum reads none, but is made in the registers that it is given.
+        if (isFirst && last)
+          own.getDefiningOp<NVVM::WgmmaMmaAsyncOp>().getInoutsMutable().assign(last);
+      }
+      NVVM::WgmmaGroupSyncAlignedOp::create(builder, loc);
+      Run scales = runOf(static_cast<int64_t>(product), run);
+      own = emitOrdered("wgmma.wait_group.sync.aligned 0;", own).front();
+      if (product + 1 == sums.size() && run + 1 == runs)
+        whenRead();
+      sum = emitJoined(sum, own, scales, static_cast<int64_t>(product));
     }
-  }
 }
 
 SmallVector<Value> TileNest::emitAsynchronousPipeline(const OutputTile &block) {
@@ -98,7 +107,9 @@ SmallVector<Value> TileNest::emitAsynchronousPipeline(const OutputTile &block) {
     ifThen(i32.less(ahead, kTiles), [&] { emitIssue(block, write, ahead); });
     emitCommit();
     if (row.promotion) {
-      emitPromoted([&](int64_t step) { return emitFragments(read, step); }, sums, [] {});
+      SmallVector<Run> runs = emitRuns(block, loop.getInductionVar());
+      auto runOf = [&](int64_t, int64_t run) { return runs[run]; };
+      emitPromoted([&](int64_t step) { return emitFragments(read, step); }, runOf, sums, [] {});
     } else {
       sums = emitOrdered("wgmma.fence.sync.aligned;", sums);
       for (int64_t step = 0; step < steps; ++step)

@@ -12,13 +12,14 @@
 #include "llvm/Support/FormatVariadic.h"
 
 #include <cmath>
+#include <numeric>
 
 using namespace mlir;
 using namespace qlow;
 
 namespace {
-/// Tiles of a block and of a warp or lane, the buffers of the pipeline, and the stored panels that tiles are slices of.
-/// K is in bytes of an operand where elements take a byte at most, else in elements.
+/// Tiles of a block and of a warp or lane, K in bytes of an operand but for a lane's, the buffers of the pipeline, and
+/// the stored panels that tiles are slices of.
 struct Tiling {
   int64_t m, n, k, innerM, innerN, stages;
   int64_t panel = n;
@@ -43,6 +44,11 @@ static constexpr Tiling kSpecializedTilings[] = {
     {64, 64, 128, 64, 64, 13, 256}, {64, 32, 128, 64, 32, 16, 256},   {32, 32, 128, 64, 32, 16, 256},
     {32, 64, 128, 64, 64, 13, 256}, {16, 64, 128, 64, 64, 13, 256},   {16, 32, 128, 64, 32, 16, 256},
 };
+/// Where the right side is not stored for them.
+static constexpr Tiling kComputedTilings[] = {
+    {128, 256, 128, 64, 256, 4}, {128, 128, 128, 64, 128, 6}, {64, 128, 128, 64, 128, 8},
+    {64, 256, 128, 64, 256, 5},  {128, 64, 128, 64, 64, 8},   {64, 64, 128, 64, 64, 13},
+};
 static constexpr Tiling kLaneTiling = {64, 64, 16, 4, 4, 2};
 
 /// How much longer the second-level cache is busy where threads copy than where the copy engine does (H200, M = 16 to
@@ -58,6 +64,20 @@ static constexpr double kDecodeOperations = 35;
 
 /// Cycles in which a kernel of sums starts and ends.
 static constexpr double kSumsCycles = 3000;
+/// Whether scales change along K: sums under one pair of them are short.
+static bool hasBlockScales(const MatmulProblem &problem) {
+  return problem.lhs.scaledTogether || problem.rhs.scaledTogether;
+}
+
+/// Whether each column has scales of its own in every product.
+static bool hasColumnScales(const MultiplyRow &row, const MatmulProblem &problem) {
+  return problem.rhs.scaledTogether && problem.rhs.linesScaledTogether && problem.rhs.linesScaledTogether % row.n;
+}
+
+/// How much longer products take where threads add them to sums, and once more where scales come in between; cycles for
+/// each tile of K of the wait and the additions where no other warpgroup multiplies meanwhile; and of the load unit for
+/// a warp's sums where each column has scales (H100, M = 16 to 8192 at N = K = 4096 or 8192).
+static constexpr double kPromotedAt = 1.4, kScaledAt = 1.1, kLoneCycles = 400, kColumnScaleCycles = 1.9;
 
 /// Codes are multiplied as they are, and their scales with the sums.
 static std::string declineSmallFloats(const MultiplyRow &row, const MatmulProblem &problem) {
@@ -68,9 +88,28 @@ static std::string declineSmallFloats(const MultiplyRow &row, const MatmulProble
                            facts->format ? facts->format->name : "floats");
     if (row.isFast && !problem.fastSums)
       return "keeps fewer bits than the law asks for where fast sums are not asked for";
-    if (facts->hasOffset || facts->scaledTogether)
-      return llvm::formatv("takes one scale along K and no offset, the {0} side has others", side);
+    if (facts->hasOffset)
+      return llvm::formatv("takes no offset, the {0} side has one", side);
+    if (!facts->scaledTogether)
+      continue;
+    if (row.isFast)
+      return llvm::formatv("takes one scale along K, the {0} side has others", side);
+    if (facts->scaledTogether % row.k || !problem.knownK)
+      return llvm::formatv("takes scales for multiples of {0} along a known K, the {1} side has one for each {2}{3}",
+                           row.k, side, facts->scaledTogether, problem.knownK ? "" : " of an open K");
   }
+  return {};
+}
+
+/// Whether a row multiplies floats of 16 bits.
+static bool takesHalves(const MultiplyRow &row) { return row.isFloat && elementBits(row.lhs) == 16; }
+
+/// Both sides as they are.
+static std::string declineHalves(const MultiplyRow &row, const MatmulProblem &problem) {
+  for (auto [side, facts] : {std::pair("left", &problem.lhs), std::pair("right", &problem.rhs)})
+    if (facts->format || facts->element != row.lhs)
+      return llvm::formatv("takes {0}, the {1} side has {2}", elementName(row.lhs), side,
+                           facts->format ? StringRef(facts->format->name) : elementName(facts->element));
   return {};
 }
 
@@ -82,6 +121,8 @@ static std::string decline(const MultiplyRow &row, const MatmulProblem &problem,
                        : "sums integers, the operands are dequantized to f32";
   if (row.takesSmallFloats())
     return declineSmallFloats(row, problem);
+  if (takesHalves(row))
+    return declineHalves(row, problem);
   for (auto [side, facts, element] :
        {std::tuple("left", &problem.lhs, row.lhs), std::tuple("right", &problem.rhs, row.rhs)}) {
     if (element == OperandElement::B1 && (!facts->format || codeElement(*facts->format) != element))
@@ -96,30 +137,45 @@ static std::string decline(const MultiplyRow &row, const MatmulProblem &problem,
 
 /// Whether the elements lie as the row takes them.
 static bool isWhole(OperandElement element, const OperandFacts &facts) {
-  return facts.format && codeElement(*facts.format) == element;
+  return facts.format ? codeElement(*facts.format) == element : facts.element == element;
 }
 
-/// Whether rows of the left side are copied as they lie; see TileNest::canCopyLhs.
-static bool copiesLhs(const MultiplyRow &row, const MatmulProblem &problem) {
-  return row.scope != MultiplyRow::Scope::Lane && isWhole(row.lhs, problem.lhs) && !problem.lhs.isTransposed &&
-         problem.knownK && *problem.knownK * elementBits(row.lhs) % (8 * TileNest::kCopyBytes) == 0;
+static bool hasWholeCopies(int64_t size, OperandElement element) {
+  return size * elementBits(element) % (8 * TileNest::kCopyBytes) == 0;
+}
+
+/// Whether lines of a side that is not packed are copied as they lie; see TileNest::canCopy.
+static bool copiesLines(const MultiplyRow &row, const MatmulProblem &problem, const OperandFacts &facts) {
+  bool isLhs = &facts == &problem.lhs, kIsLast = isLhs != facts.isTransposed;
+  OperandElement element = isLhs ? row.lhs : row.rhs;
+  return row.scope != MultiplyRow::Scope::Lane && isWhole(element, facts) && kIsLast && problem.knownK &&
+         hasWholeCopies(*problem.knownK, element) && (isLhs || elementBits(element) >= 8);
+}
+
+/// The same of rows of columns of the right side, for rows that take them.
+static bool copiesColumns(const MultiplyRow &row, const MatmulProblem &problem) {
+  return row.rhsByColumns && !problem.rhs.isTransposed && problem.knownN && hasWholeCopies(*problem.knownN, row.rhs);
 }
 
 static bool packsRhs(const MultiplyRow &row, const MatmulProblem &problem) {
-  return row.scope != MultiplyRow::Scope::Lane && problem.rhs.isConstant && isWhole(row.rhs, problem.rhs);
+  return row.scope != MultiplyRow::Scope::Lane && problem.rhs.isConstant && isWhole(row.rhs, problem.rhs) &&
+         !row.rhsByColumns;
 }
 
 /// Why no warpgroup that only copies can bring both sides (see TileNest), or an empty string.
 static std::string whyNotSpecialized(const MultiplyRow &row, const MatmulProblem &problem) {
   if (row.scope != MultiplyRow::Scope::Warpgroup)
     return "takes a row of a warpgroup";
-  if (!packsRhs(row, problem))
-    return "takes a constant right side of whole codes";
+  int64_t whole = 8 * TileNest::kCopyBytes / elementBits(row.lhs);
   if (!isWhole(row.lhs, problem.lhs) || problem.lhs.isTransposed)
-    return "takes a left side of codes of one byte along K";
-  if (!copiesLhs(row, problem) || *problem.knownK == 0)
-    return "takes a K that is known and a positive multiple of 16" +
-           (problem.knownK ? ", here " + std::to_string(*problem.knownK) : std::string());
+    return "takes a left side of whole elements along K";
+  if (!copiesLines(row, problem, problem.lhs) || *problem.knownK == 0)
+    return llvm::formatv("takes a K that is known and a positive multiple of {0}{1}", whole,
+                         problem.knownK ? ", here " + std::to_string(*problem.knownK) : std::string());
+  if (row.rhsByColumns && !copiesColumns(row, problem))
+    return llvm::formatv("takes a right side whose last dimension is N, known and a multiple of {0}", whole);
+  if (!row.rhsByColumns && !packsRhs(row, problem) && !copiesLines(row, problem, problem.rhs))
+    return "takes a right side that is constant, or of whole elements along K";
   return {};
 }
 
@@ -133,6 +189,11 @@ static bool mapsRhs(const Tiling &tiling, const MatmulProblem &problem) {
          *problem.knownN % tiling.panel == 0;
 }
 
+/// Whether the warps that would bring scales bring pieces of panels.
+static bool copiesTooMuch(const Tiling &tiling, const MatmulProblem &problem) {
+  return hasBlockScales(problem) && tiling.panel != tiling.n && !mapsRhs(tiling, problem);
+}
+
 static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const MatmulProblem &problem,
                              const Tiling &tiling) {
   bool isLane = row.scope == MultiplyRow::Scope::Lane;
@@ -143,11 +204,13 @@ static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const
   auto toShared = [&](bool copies, OperandElement element, const OperandFacts &facts) {
     return hop("cta", copies ? "cp_async" : !isLane && isWhole(element, facts) ? "load" : "decode", tiling.stages);
   };
-  SmallVector<HopAttr> lhs{toShared(copiesLhs(row, problem), row.lhs, problem.lhs)};
-  SmallVector<HopAttr> rhs{toShared(packsRhs(row, problem), row.rhs, problem.rhs)};
+  SmallVector<HopAttr> lhs{toShared(copiesLines(row, problem, problem.lhs), row.lhs, problem.lhs)};
+  SmallVector<HopAttr> rhs{
+      toShared(packsRhs(row, problem) || copiesLines(row, problem, problem.rhs), row.rhs, problem.rhs)};
   if (isSpecialized(row, problem)) {
     lhs = {hop("cta", "tma", tiling.stages, TileNest::kSwizzleBytes)};
-    rhs = {hop("cta", mapsRhs(tiling, problem) ? "tma" : "bulk", tiling.stages)};
+    rhs = {!packsRhs(row, problem) ? lhs.front()
+                                   : hop("cta", mapsRhs(tiling, problem) ? "tma" : "bulk", tiling.stages)};
   }
   // wgmma reads shared memory itself.
   if (row.scope != MultiplyRow::Scope::Warpgroup)
@@ -159,9 +222,31 @@ static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const
                                 level(TileNest::innerLevel(row), {tiling.innerM, tiling.innerN, row.k})};
   if (tiling.panel != tiling.n)
     levels.insert(levels.begin(), level("memory", {tiling.m, tiling.panel, tiling.k}));
-  return RecipeAttr::get(context, row.id.str(), levels, lhs, rhs,
-                         problem.exactSum || row.takesSmallFloats() ? "end" : "fold", /*swap=*/false,
-                         /*split_k=*/1);
+  StringRef rescale = problem.exactSum          ? "end"
+                      : !row.takesSmallFloats() ? "fold"
+                      : hasBlockScales(problem) ? "block"
+                                                : "end";
+  return RecipeAttr::get(context, row.id.str(), levels, lhs, rhs, rescale, /*swap=*/false, /*split_k=*/1);
+}
+
+/// Of a tile's k, those under one pair of scales.
+static int64_t runLength(const MatmulProblem &problem, const Tiling &tiling) {
+  return std::gcd(tiling.k, std::gcd(problem.lhs.scaledTogether, problem.rhs.scaledTogether));
+}
+
+/// What scales that change along K take: more short sums that join the others, and where each column has scales of its
+/// own, loads and products of scales for each of them.
+static void addBlockScales(ResourceVector &uses, const MultiplyRow &row, const MatmulProblem &problem,
+                           const Tiling &tiling, double tilesOfCore) {
+  double runs = static_cast<double>(tiling.k) / static_cast<double>(runLength(problem, tiling));
+  double joins = static_cast<double>(tiling.m * tiling.n) / 32 * tilesOfCore;
+  double more = row.promotion ? runs - 1 : 0; // mma's join after each instruction anyway
+  if (hasColumnScales(row, problem)) {
+    more += problem.lhs.scaledTogether ? runs : 0;
+    uses[static_cast<unsigned>(Resource::Load)] += joins * runs * kColumnScaleCycles;
+  }
+  uses[static_cast<unsigned>(Resource::Alu)] += joins * more;
+  uses[static_cast<unsigned>(Resource::Multiply)] *= row.promotion ? kScaledAt : 1;
 }
 
 /// Uses of the whole problem, tiles past its edges included, as if spread over all cores: a last wave that leaves some
@@ -190,7 +275,7 @@ static ResourceVector countUses(const MultiplyRow &row, const MatmulProblem &pro
   double tileBytes = (rows + amount(tiling.n)) * tiling.k * kTiles * waves * elementSize;
   add(Resource::L2, tileBytes * (specialized ? 1 : kThreadsCopyAt));
   if (specialized && tiling.panel != tiling.n && !mapsRhs(tiling, problem))
-    add(Resource::Load, kPieceCycles * amount(tiling.k) / TileNest::kCopyBytes * kTiles * waves);
+    add(Resource::Load, kPieceCycles * amount(tiling.k / row.storedGroup()) * kTiles * waves);
   if (specialized)
     add(Resource::Load, kAbsentRowCycles * (amount(tiling.m) - rows) * kTiles * waves);
   // What threads copy takes their way to shared memory, 128 bytes at a time.
@@ -206,20 +291,37 @@ static ResourceVector countUses(const MultiplyRow &row, const MatmulProblem &pro
     add(Resource::Memory, lhs * problem.lhs.bytes / cores);
     add(Resource::Alu, kSumsCycles * machine.capacity[static_cast<unsigned>(Resource::Alu)]);
   }
-  if (!copiesLhs(row, problem))
+  if (!copiesLines(row, problem, problem.lhs))
     add(Resource::Alu, amount(tiling.m) * tiling.k * kTiles * waves * kDecodeOperations / 32);
-  if (!packsRhs(row, problem))
+  if (!packsRhs(row, problem) && !copiesLines(row, problem, problem.rhs) && !row.rhsByColumns)
     add(Resource::Alu, amount(tiling.n) * tiling.k * kTiles * waves * kDecodeOperations / 32);
+  if (row.promotion) {
+    uses[static_cast<unsigned>(Resource::Multiply)] *= kPromotedAt;
+    if (tiling.m <= tiling.innerM && tiling.n == tiling.innerN)
+      add(Resource::Alu, kLoneCycles * machine.capacity[static_cast<unsigned>(Resource::Alu)] * kTiles * waves);
+  }
+  if (row.takesSmallFloats() && hasBlockScales(problem))
+    addBlockScales(uses, row, problem, tiling, kTiles * waves);
   return uses;
 }
 
 static void addCandidate(std::vector<Candidate> &result, MLIRContext *context, const MultiplyRow &row,
                          const MatmulProblem &problem, Tiling tiling, const Target &target) {
-  tiling.k *= std::max<int64_t>(1, 8 / elementBits(row.lhs));
+  if (row.scope != MultiplyRow::Scope::Lane)
+    tiling.k = tiling.k * 8 / elementBits(row.lhs);
   Candidate candidate{};
   candidate.row = &row;
-  candidate.recipe = makeRecipe(context, row, problem, tiling);
-  int64_t shared = TileNest::sharedBytes(candidate.recipe, row), limit = target.machine().levelBytes("cta");
+  int64_t shared = 0, limit = target.machine().levelBytes("cta");
+  auto lay = [&] {
+    candidate.recipe = makeRecipe(context, row, problem, tiling);
+    shared = TileNest::sharedBytes(candidate.recipe, row);
+  };
+  lay();
+  // Scales take room of their own.
+  if (shared > limit && candidate.recipe.getRescale() == "block") {
+    --tiling.stages;
+    lay();
+  }
   candidate.layout = packsRhs(row, problem) ? llvm::formatv("{0}x{1}", tiling.panel, row.storedGroup()).str() : "codes";
   if (shared > limit) {
     candidate.declined = llvm::formatv("a tile needs {0} bytes of shared memory, a block has {1}", shared, limit);
@@ -243,44 +345,62 @@ static void addCandidate(std::vector<Candidate> &result, MLIRContext *context, c
 }
 
 /// Whether the row makes such inner tiles. Sums of an instruction that are added to others are held beside them: the
-/// largest tile of a warp has no room.
-static bool fitsTiling(const MultiplyRow &row, const Tiling &tiling) {
+/// largest tile of a warp has no room, nor that of a warpgroup for scales of each column, or of each few k.
+static bool fitsTiling(const MultiplyRow &row, const MatmulProblem &problem, const Tiling &tiling) {
   if (row.scope == MultiplyRow::Scope::Warp)
     return !row.takesSmallFloats() || tiling.innerM * tiling.innerN < 64 * 64;
   // Promoted, a large tile takes two products after each other.
-  return tiling.innerN == row.n || (row.promotion && row.n == 128 && tiling.innerN == 2 * row.n);
+  bool isTwice = row.promotion && row.n == 128 && tiling.innerN == 2 * row.n;
+  return tiling.innerN == row.n ||
+         (isTwice && !hasColumnScales(row, problem) && runLength(problem, tiling) == tiling.k);
+}
+
+/// The tilings that suit a row's schedule.
+static ArrayRef<Tiling> tilingsOf(const MultiplyRow &row, const MatmulProblem &problem) {
+  if (row.scope == MultiplyRow::Scope::Lane)
+    return kLaneTiling;
+  if (row.scope == MultiplyRow::Scope::Warp)
+    return kWarpTilings;
+  if (!isSpecialized(row, problem))
+    return kWarpgroupTilings;
+  return packsRhs(row, problem) ? ArrayRef<Tiling>(kSpecializedTilings) : ArrayRef<Tiling>(kComputedTilings);
 }
 
 std::vector<Candidate> qlow::nvptxCandidates(MLIRContext *context, const MatmulProblem &problem, const Target &target) {
   std::vector<Candidate> result;
+  auto declineRow = [&](const MultiplyRow *row, const std::string &reason) {
+    Candidate candidate{};
+    candidate.row = row;
+    candidate.declined = reason;
+    result.push_back(std::move(candidate));
+  };
   for (const MultiplyRow *row : target.rows()) {
-    if (row->isFloat && elementBits(row->lhs) == 16) {
+    bool isWarp = row->scope == MultiplyRow::Scope::Warp;
+    if (takesHalves(*row) && (row->lhsInRegisters || (isWarp && problem.rhs.format))) {
       llvm::append_range(result, weightOnlyCandidates(context, *row, problem, target));
       continue;
     }
-    if (std::string reason = decline(*row, problem, target); !reason.empty()) {
-      Candidate candidate{};
-      candidate.row = row;
-      candidate.declined = reason;
-      result.push_back(std::move(candidate));
-    } else if (row->scope == MultiplyRow::Scope::Lane) {
-      addCandidate(result, context, *row, problem, kLaneTiling, target);
-    } else {
-      bool isWarp = row->scope == MultiplyRow::Scope::Warp;
-      ArrayRef<Tiling> tilings = isWarp                         ? ArrayRef<Tiling>(kWarpTilings)
-                                 : isSpecialized(*row, problem) ? ArrayRef<Tiling>(kSpecializedTilings)
-                                                                : ArrayRef<Tiling>(kWarpgroupTilings);
-      for (const Tiling &tiling : tilings)
-        if (fitsTiling(*row, tiling))
-          addCandidate(result, context, *row, problem, tiling, target);
-      // The row's other schedule, by name.
-      if (!isWarp && !isSpecialized(*row, problem)) {
-        Candidate candidate{};
-        candidate.row = row;
-        candidate.declined = "by a warpgroup that copies it " + whyNotSpecialized(*row, problem);
-        result.push_back(std::move(candidate));
-      }
+    std::string reason = decline(*row, problem, target);
+    bool isAlone = row->scope == MultiplyRow::Scope::Warpgroup && !isSpecialized(*row, problem);
+    if (reason.empty() && isAlone && row->rhsByColumns)
+      reason = whyNotSpecialized(*row, problem);
+    if (!reason.empty()) {
+      declineRow(row, reason);
+      continue;
     }
+    size_t before = result.size();
+    for (const Tiling &tiling : tilingsOf(*row, problem)) {
+      bool fits = row->scope == MultiplyRow::Scope::Lane || fitsTiling(*row, problem, tiling);
+      if (fits && !(isSpecialized(*row, problem) && copiesTooMuch(tiling, problem)))
+        addCandidate(result, context, *row, problem, tiling, target);
+    }
+    if (result.size() == before && !isAlone)
+      declineRow(row, hasBlockScales(problem) ? "has no tiles but slices of panels, and no warps to bring their pieces "
+                                                "beside scales that change along K"
+                                              : "has no tiles but slices of stored panels");
+    // The row's other schedule, by name.
+    if (isAlone)
+      declineRow(row, "by a warpgroup that copies it " + whyNotSpecialized(*row, problem));
   }
   return result;
 }

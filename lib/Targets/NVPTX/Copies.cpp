@@ -30,7 +30,7 @@ SmallVector<Value> TileNest::indicesOf(Side side, ValueRange batch, Value line, 
   return indices;
 }
 
-/// The integer image of a code, the code itself, or the dequantized f32; i32 or f32.
+/// The integer image of a code, the code itself, the bits of a float of 16, or the dequantized f32; i32 or f32.
 Value TileNest::emitStoredElement(Side side, ValueRange batch, Value line, Value kIndex) {
   Type type = side == Side::Lhs ? op.getLhsType() : op.getRhsType();
   ValueRange parts = side == Side::Lhs ? op.getLhs() : op.getRhs();
@@ -38,6 +38,8 @@ Value TileNest::emitStoredElement(Side side, ValueRange batch, Value line, Value
   QType quantized = getQuantizedElement(type);
   if (!quantized) {
     Value value = memref::LoadOp::create(builder, loc, parts.front(), indices);
+    if (elementSize == 2)
+      return i32.cast(arith::BitcastOp::create(builder, loc, builder.getI16Type(), value));
     return value.getType().isF32() ? value : arith::ExtFOp::create(builder, loc, builder.getF32Type(), value);
   }
   ElementReader reader(quantized, parts);
@@ -122,19 +124,41 @@ void TileNest::emitDecode(const OutputTile &block, Side side, Value stage, Value
 // Asynchronous copies
 //===----------------------------------------------------------------------===//
 
-bool TileNest::canCopyLhs(MatmulKernelOp op, const MultiplyRow &row) {
-  auto type = cast<RankedTensorType>(op.getLhsType());
-  QType quantized = getQuantizedElement(type);
-  int64_t k = type.getShape().back();
-  return quantized && !op.getTransposeLhs() && codeElement(*quantized.getFormat()) == row.storedLhs &&
-         !ShapedType::isDynamic(k) && k * elementBits(row.storedLhs) % (8 * kCopyBytes) == 0;
+/// Whether a side's elements are what the row multiplies.
+static bool hasElements(MatmulKernelOp op, const MultiplyRow &row, bool isLhs) {
+  Type side = isLhs ? op.getLhsType() : op.getRhsType();
+  OperandElement stored = isLhs ? row.storedLhs : row.storedRhs;
+  if (QType quantized = getQuantizedElement(side))
+    return codeElement(*quantized.getFormat()) == stored;
+  Type element = cast<ShapedType>(side).getElementType();
+  // Floats of 16 bits may stand as their bits here.
+  return (stored == OperandElement::F16 || stored == OperandElement::BF16) && element.getIntOrFloatBitWidth() == 16;
+}
+
+/// Whether a side's last dimension is known and whole copies.
+static bool hasWholeLines(MatmulKernelOp op, const MultiplyRow &row, bool isLhs) {
+  int64_t size = cast<ShapedType>(isLhs ? op.getLhsType() : op.getRhsType()).getShape().back();
+  return !ShapedType::isDynamic(size) && size * elementBits(row.storedLhs) % (8 * TileNest::kCopyBytes) == 0;
+}
+
+/// Whole bytes on the right: nothing else has been asked for.
+bool TileNest::canCopy(MatmulKernelOp op, const MultiplyRow &row, bool isLhs) {
+  bool kIsLast = isLhs ? !op.getTransposeLhs() : op.getTransposeRhs();
+  return hasElements(op, row, isLhs) && kIsLast && hasWholeLines(op, row, isLhs) &&
+         (isLhs || elementBits(row.storedRhs) >= 8);
+}
+
+bool TileNest::canCopyColumns(MatmulKernelOp op, const MultiplyRow &row) {
+  return hasElements(op, row, /*isLhs=*/false) && !op.getTransposeRhs() && hasWholeLines(op, row, /*isLhs=*/false);
 }
 
 void TileNest::prepareCopies(const OutputTile &block) {
   if (copiesLhs)
-    emitLhsCopies(block);
-  if (copiesRhs)
-    emitRhsCopies(block);
+    emitLineCopies(block, Side::Lhs);
+  if (isPacked)
+    emitPanelCopies(block);
+  else if (copiesRhs)
+    emitLineCopies(block, Side::Rhs);
 }
 
 void TileNest::forEachCopy(int64_t total, function_ref<void(Value, Value)> add) {
@@ -150,22 +174,24 @@ Value TileNest::swizzleOf(Value line) {
   return i32.rem(i32.div(line, std::max<int64_t>(8 / chunks, 1)), std::min<int64_t>(chunks, 8));
 }
 
-/// A row's chunks are copied by threads side by side, as they lie in memory.
-void TileNest::emitLhsCopies(const OutputTile &block) {
-  Value base = pointerOf(op.getLhs().front());
-  Value firstRow = i64.mul(i64.cast(block.linearBatch), i64.cast(m));
-  int64_t bits = elementBits(row.storedLhs), rowBytes = *staticK * bits / 8;
-  forEachCopy(tileM * chunks, [&](Value number, Value isTaken) {
+/// A line's chunks are copied by threads side by side, as they lie in memory.
+void TileNest::emitLineCopies(const OutputTile &block, Side side) {
+  bool isLhs = side == Side::Lhs, isSwizzled = isLhs && swizzlesLhs(recipe, row);
+  const Tile &tile = isLhs ? lhsTile : rhsTile;
+  Value base = pointerOf(isLhs ? op.getLhs().front() : op.getRhs().front()), lines = isLhs ? m32 : n32;
+  Value firstLine = i64.mul(i64.cast(block.linearBatch), i64.cast(lines)), last = i32.sub(lines, i32.constant(1));
+  int64_t bits = elementBits(row.storedLhs), lineBytes = *staticK * bits / 8;
+  forEachCopy(tile.rows * chunks, [&](Value number, Value isTaken) {
     Value chunk = i32.rem(number, chunks), inTile = i32.div(number, chunks);
-    Value matrixRow = i32.add(block.row0, inTile), last = i32.sub(m32, i32.constant(1));
-    Value source = i64.add(firstRow, i64.cast(i32.min(matrixRow, last)));
-    source = i64.add(i64.mul(source, i64.constant(rowBytes)), i64.cast(i32.mul(chunk, kCopyBytes)));
+    Value line = i32.add(isLhs ? block.row0 : block.column0, inTile);
+    Value source = i64.mul(i64.add(firstLine, i64.cast(i32.min(line, last))), i64.constant(lineBytes));
+    source = i64.add(source, i64.cast(i32.mul(chunk, kCopyBytes)));
     Value place = chunk;
-    if (swizzlesLhs(recipe, row))
+    if (isSwizzled)
       place = arith::XOrIOp::create(builder, loc, chunk, swizzleOf(inTile));
-    Value target = i32.add(i32.mul(place, lhsTile.chunkPitch), i32.mul(inTile, lhsTile.linePitch));
-    copies.push_back(
-        {offset(base, source), i64.constant(tileK * bits / 8), target, chunk, i32.less(matrixRow, m32), isTaken});
+    Value target = i32.add(i32.mul(place, tile.chunkPitch), i32.mul(inTile, tile.linePitch));
+    copies.push_back({offset(base, source), i64.constant(tileK * bits / 8), i32.add(target, tile.base), chunk,
+                      i32.less(line, lines), isTaken});
   });
 }
 
@@ -189,7 +215,7 @@ TileNest::Panel TileNest::emitPanel(const OutputTile &block) {
 }
 
 /// A panel lies chunk by chunk, as the tile does.
-void TileNest::emitRhsCopies(const OutputTile &block) {
+void TileNest::emitPanelCopies(const OutputTile &block) {
   Panel stored = emitPanel(block);
   Value panel = stored.at, width = stored.width;
   Value tileStep = i64.cast(i32.mul(width, chunks * kCopyBytes));

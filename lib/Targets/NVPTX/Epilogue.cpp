@@ -22,7 +22,7 @@ static constexpr int64_t kColumnsAhead = 16;
 /// The sum of a column's codes, i32.
 Value TileNest::emitColumnSum(const OutputTile &block, Value column) {
   Value address;
-  if (copiesRhs) {
+  if (isPacked) {
     address = offset(columnSumsAt, i64.cast(i32.mul(i32.sub(i32.cast(column), block.column0), 4)));
   } else {
     Value base = pointerOf(op.getScratch());
@@ -72,10 +72,13 @@ bool TileNest::isScaledByLine(Side side) {
   return !type.getBlock().empty() && type.getBlock()[rank - (kIsFirst ? 1 : 2)] != QType::kWhole;
 }
 
-/// The scale of a line, f32.
-Value TileNest::emitScale(Side side, ValueRange batch, Value line) {
+/// Whether a side's scales are applied to finished sums.
+bool TileNest::scalesResults(Side side) { return row.takesSmallFloats() && !isScaledAlongK(side); }
+
+/// The scale of a line at `kIndex`, f32.
+Value TileNest::emitScale(Side side, ValueRange batch, Value line, Value kIndex) {
   QType type = getQuantizedElement(side == Side::Lhs ? op.getLhsType() : op.getRhsType());
-  SmallVector<Value> indices = indicesOf(side, batch, line, index.constant(0));
+  SmallVector<Value> indices = indicesOf(side, batch, line, kIndex);
   return ElementReader(type, side == Side::Lhs ? op.getLhs() : op.getRhs()).emitScale(builder, loc, indices);
 }
 
@@ -84,16 +87,17 @@ SmallVector<TileNest::HeldLine> TileNest::emitRows(const OutputTile &block) {
   bool corrects = row.scope != MultiplyRow::Scope::Lane && !row.isFloat;
   SmallVector<HeldLine> lines;
   Value factor; // of all lines
-  if (row.takesSmallFloats() && !isScaledByLine(Side::Lhs))
-    factor = emitScale(Side::Lhs, block.batch, index.constant(0));
-  if (row.takesSmallFloats() && !isScaledByLine(Side::Rhs)) {
-    Value rhs = emitScale(Side::Rhs, block.batch, index.constant(0));
+  Value zero = index.constant(0);
+  if (scalesResults(Side::Lhs) && !isScaledByLine(Side::Lhs))
+    factor = emitScale(Side::Lhs, block.batch, zero, zero);
+  if (scalesResults(Side::Rhs) && !isScaledByLine(Side::Rhs)) {
+    Value rhs = emitScale(Side::Rhs, block.batch, zero, zero);
     factor = factor ? arith::MulFOp::create(builder, loc, factor, rhs).getResult() : rhs;
   }
   for (Value position : rowsHeld(block)) {
     HeldLine line{position, emitInside(position, m32), factor, {}, {}, {}};
-    if (row.takesSmallFloats() && isScaledByLine(Side::Lhs)) {
-      line.scale = emitScale(Side::Lhs, block.batch, line.index);
+    if (scalesResults(Side::Lhs) && isScaledByLine(Side::Lhs)) {
+      line.scale = emitScale(Side::Lhs, block.batch, line.index, zero);
       if (factor)
         line.scale = arith::MulFOp::create(builder, loc, line.scale, factor);
     }
@@ -120,8 +124,8 @@ SmallVector<TileNest::HeldLine> TileNest::emitRows(const OutputTile &block) {
 TileNest::HeldLine TileNest::emitColumn(const OutputTile &block, Value position) {
   bool allInside = staticN && *staticN % tileN == 0;
   HeldLine line{position, allInside ? index.cast(position) : emitInside(position, n32), {}, {}, {}, {}};
-  if (row.takesSmallFloats() && isScaledByLine(Side::Rhs))
-    line.scale = emitScale(Side::Rhs, block.batch, line.index);
+  if (scalesResults(Side::Rhs) && isScaledByLine(Side::Rhs))
+    line.scale = emitScale(Side::Rhs, block.batch, line.index, index.constant(0));
   if (needsRowSums())
     line.zero = emitZero(Side::Rhs, block.batch, line.index);
   if (needsColumnSums())

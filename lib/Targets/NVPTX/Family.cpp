@@ -66,8 +66,10 @@ Value NvptxFamily::emitSlotBytes(OpBuilder &builder, MatmulKernelOp kernel, cons
 static LogicalResult verifyWeightOnly(MatmulKernelOp kernel, RecipeAttr recipe, const MultiplyRow *row,
                                       const Machine &machine) {
   QType codes = getQuantizedElement(kernel.getRhsType());
-  if (!row || elementBits(row->lhs) != 16 || !row->isFloat || !codes || !kernel.getPackedRhs() ||
-      !kernel.getPackedRhs()->getFragment() || !FragmentDecoder::decline(*codes.getFormat(), row->lhs).empty())
+  bool takesFragments = row && elementBits(row->lhs) == 16 && row->isFloat &&
+                        (row->lhsInRegisters || row->scope == MultiplyRow::Scope::Warp);
+  if (!takesFragments || !codes || !kernel.getPackedRhs() || !kernel.getPackedRhs()->getFragment() ||
+      !FragmentDecoder::decline(*codes.getFormat(), row->lhs).empty())
     return kernel.emitOpError()
            << "has a recipe that unpacks fragments, which needs a row of 16-bit floats and a weight "
            << "stored so, found " << recipe;
@@ -86,17 +88,34 @@ static LogicalResult verifyWeightOnly(MatmulKernelOp kernel, RecipeAttr recipe, 
 /// Whether a warpgroup that copies can bring both sides; says why not.
 static LogicalResult verifySpecialized(MatmulKernelOp kernel, RecipeAttr recipe, const MultiplyRow &row) {
   ArrayRef<int64_t> block = recipe.getTile("cta"), inner = recipe.getTile(TileNest::innerLevel(row));
-  if (row.scope != MultiplyRow::Scope::Warpgroup || block[2] != TileNest::kSwizzleBytes || inner[0] != row.m)
+  if (row.scope != MultiplyRow::Scope::Warpgroup ||
+      block[2] * elementBits(row.storedLhs) != 8 * TileNest::kSwizzleBytes || inner[0] != row.m)
     return kernel.emitOpError() << "has a recipe that brings the left side by tensor map, which needs a row of a "
-                                << "warpgroup, tiles of " << TileNest::kSwizzleBytes
+                                << "warpgroup, tiles of " << 8 * TileNest::kSwizzleBytes / elementBits(row.storedLhs)
                                 << " in K and one product of rows a "
                                 << "warpgroup, found " << recipe;
-  if (!kernel.getPackedRhs() || !TileNest::canCopyLhs(kernel, row) ||
-      cast<ShapedType>(kernel.getLhsType()).getShape().back() == 0)
-    return kernel.emitOpError() << "has a recipe that brings the left side by tensor map, which needs a packed right "
-                                << "side and codes of one byte on the left with K last, known and a positive multiple "
-                                << "of " << TileNest::kCopyBytes;
+  int64_t k = cast<ShapedType>(kernel.getLhsType()).getShape().back();
+  if (!TileNest::canCopy(kernel, row, /*isLhs=*/true) || k == 0)
+    return kernel.emitOpError()
+           << "has a recipe that brings the left side by tensor map, which needs the row's elements on "
+           << "the left with K last, known and a positive multiple of "
+           << 8 * TileNest::kCopyBytes / elementBits(row.storedLhs);
+  if (!kernel.getPackedRhs()) {
+    bool fits =
+        row.rhsByColumns ? TileNest::canCopyColumns(kernel, row) : TileNest::canCopy(kernel, row, /*isLhs=*/false);
+    if (!fits || !TileNest::isMapped(recipe))
+      return kernel.emitOpError() << "has a recipe that brings the left side by tensor map, which needs a packed right "
+                                  << "side, or one by tensor map of the row's elements with "
+                                  << (row.rhsByColumns ? "N" : "K") << " last, known and a multiple of "
+                                  << 8 * TileNest::kCopyBytes / elementBits(row.storedRhs) << ", found " << recipe;
+    return success();
+  }
   int64_t n = cast<ShapedType>(kernel.getOut().getType()).getShape().back();
+  bool isSliced = kernel.getPackedRhs()->getPanel() != block[1];
+  if (recipe.getRescale() == "block" && isSliced && !TileNest::isMapped(recipe))
+    return kernel.emitOpError()
+           << "has a recipe that brings slices of panels in pieces, which leaves no warps for scales "
+           << "that change along K, found " << recipe;
   if (TileNest::isMapped(recipe) && (block[1] > TileNest::kMostMapped || n % kernel.getPackedRhs()->getPanel()))
     return kernel.emitOpError()
            << "has a recipe that brings the right side by tensor map, which needs tiles of at most "
@@ -107,14 +126,39 @@ static LogicalResult verifySpecialized(MatmulKernelOp kernel, RecipeAttr recipe,
 
 /// Whether both sides have the codes that the row multiplies as they are, and scales that go with sums.
 static bool takesCodesOf(MatmulKernelOp kernel, const MultiplyRow &row) {
-  auto fits = [](Type side, bool kIsFirst, OperandElement element) {
-    auto tensor = cast<RankedTensorType>(side);
-    QType type = getQuantizedElement(tensor);
+  auto lhs = cast<RankedTensorType>(kernel.getLhsType());
+  bool knowsK = !lhs.isDynamicDim(lhs.getRank() - (kernel.getTransposeLhs() ? 2 : 1));
+  auto fits = [&](bool isLhs, OperandElement element) {
+    QType type = getQuantizedElement(isLhs ? kernel.getLhsType() : kernel.getRhsType());
+    int64_t together = TileNest::scaledTogether(kernel, isLhs);
     return type && !type.getOffset() && smallFloatOf(*type.getFormat()) == element &&
-           type.isConstantAlong(tensor.getRank() - (kIsFirst ? 2 : 1), tensor.getShape());
+           (together == 0 || (!row.isFast && knowsK && together % row.k == 0));
   };
-  return fits(kernel.getLhsType(), kernel.getTransposeLhs(), row.lhs) &&
-         fits(kernel.getRhsType(), !kernel.getTransposeRhs(), row.rhs);
+  return fits(true, row.lhs) && fits(false, row.rhs);
+}
+
+/// Whether both sides are floats of 16 bits where the row multiplies those.
+static bool takesFloatsOf(MatmulKernelOp kernel, const MultiplyRow &row) {
+  if (!row.isFloat || elementBits(row.lhs) != 16)
+    return true;
+  return llvm::all_of(ArrayRef<Type>{kernel.getLhsType(), kernel.getRhsType()}, [&](Type side) {
+    Type element = cast<ShapedType>(side).getElementType();
+    return row.lhs == OperandElement::F16 ? element.isF16() : element.isBF16();
+  });
+}
+
+/// Whether the recipe says when scales meet sums.
+static LogicalResult verifyBlockScales(MatmulKernelOp kernel, RecipeAttr recipe, const MultiplyRow &row) {
+  bool hasBlocks =
+      TileNest::scaledTogether(kernel, /*isLhs=*/true) || TileNest::scaledTogether(kernel, /*isLhs=*/false);
+  if (hasBlocks != (recipe.getRescale() == "block"))
+    return kernel.emitOpError() << "expected rescale = block where scales change along K, and there alone, found "
+                                << recipe;
+  if (hasBlocks && TileNest::isSpecialized(recipe) && !TileNest::fitsScaleRing(kernel, recipe, row))
+    return kernel.emitOpError()
+           << "has a recipe with two products of columns a warpgroup, which leaves no room for scales "
+           << "of each column or of less than a tile's k, found " << recipe;
+  return success();
 }
 
 static bool takesSigns(MatmulKernelOp kernel) {
@@ -149,6 +193,14 @@ static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, cons
     return kernel.emitOpError() << "expected inner tiles of whole warps and at most 1024 threads, found " << threads
                                 << " by " << recipe;
   bool isSpecialized = TileNest::isSpecialized(recipe);
+  if (row->lhsInRegisters || (row->rhsByColumns && (!isSpecialized || kernel.getPackedRhs())))
+    return kernel.emitOpError() << "has a recipe with '" << row->id << "', whose "
+                                << (row->lhsInRegisters ? "left operand no tile in shared memory gives"
+                                                        : "right side comes by tensor map as it lies")
+                                << ", found " << recipe;
+  if (!takesFloatsOf(kernel, *row))
+    return kernel.emitOpError() << "has a recipe with '" << row->id << "', which multiplies " << elementName(row->lhs)
+                                << ", found " << kernel.getLhsType() << " and " << kernel.getRhsType();
   if (isSpecialized && failed(verifySpecialized(kernel, recipe, *row)))
     return failure();
   if (std::optional<LayoutAttr> packed = kernel.getPackedRhs();
@@ -161,11 +213,16 @@ static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, cons
   if (stages < fewest || stages > 16 || shared > machine.levelBytes("cta"))
     return kernel.emitOpError() << "expected " << fewest << " to 16 stages in " << machine.levelBytes("cta")
                                 << " bytes of shared memory, found " << stages << " in " << shared << " bytes";
-  if (recipe.getLhs().front().getBy() == "cp_async" &&
-      (row->scope == MultiplyRow::Scope::Lane || !TileNest::canCopyLhs(kernel, *row)))
-    return kernel.emitOpError() << "has a recipe that copies the left side as it lies, which needs codes of "
-                                << elementName(row->lhs) << " with K last, known and a multiple of "
-                                << 8 * TileNest::kCopyBytes / elementBits(row->lhs);
+  for (bool isLhs : {true, false}) {
+    if ((isLhs ? recipe.getLhs() : recipe.getRhs()).front().getBy() != "cp_async")
+      continue;
+    if (row->scope == MultiplyRow::Scope::Lane || !TileNest::canCopy(kernel, *row, isLhs))
+      return kernel.emitOpError() << "has a recipe that copies the " << (isLhs ? "left" : "right")
+                                  << " side as it lies, which needs "
+                                  << (row->isFloat && elementBits(row->lhs) == 16 ? "" : "codes of ")
+                                  << elementName(row->lhs) << " with K last, known and a multiple of "
+                                  << 8 * TileNest::kCopyBytes / elementBits(row->lhs);
+  }
   if (row->promotion && block[2] > row->promotion)
     return kernel.emitOpError() << "has a recipe with '" << row->id << "', whose sums are of at most " << row->promotion
                                 << " k, found " << recipe;
@@ -175,8 +232,11 @@ static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, cons
   if (row->takesSmallFloats() && !takesCodesOf(kernel, *row))
     return kernel.emitOpError() << "has a recipe with '" << row->id << "', which multiplies codes of "
                                 << elementName(row->lhs) << " and " << elementName(row->rhs)
-                                << " under one scale along K, found " << kernel.getLhsType() << " and "
-                                << kernel.getRhsType();
+                                << " under one scale along K"
+                                << (row->isFast ? "" : ", or one for each multiple of " + std::to_string(row->k))
+                                << ", found " << kernel.getLhsType() << " and " << kernel.getRhsType();
+  if (row->takesSmallFloats() && failed(verifyBlockScales(kernel, recipe, *row)))
+    return failure();
   if (row->isFloat != kernel.getAccumulatorType().isF32())
     return kernel.emitOpError() << "has a recipe with '" << row->id << "', which does not give sums of "
                                 << kernel.getAccumulatorType();

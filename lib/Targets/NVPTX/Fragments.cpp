@@ -129,13 +129,15 @@ SmallVector<Value> TileNest::emitZeroSums() {
 }
 
 /// Every second row of products runs backwards: its first operand is the last one's.
-void TileNest::emitMultiplies(const Fragments &fragments, MutableArrayRef<Value> sums) {
+void TileNest::emitMultiplies(const Fragments &fragments, MutableArrayRef<Value> sums, const Run &run) {
   int64_t columns = fragments.rhs.size();
   for (auto [i, lhs] : llvm::enumerate(fragments.lhs))
     for (int64_t step = 0; step < columns; ++step) {
       int64_t j = i % 2 ? columns - 1 - step : step;
-      Value &sum = sums[i * columns + j];
-      sum = row.emit(builder, loc, sum, lhs, fragments.rhs[j]);
+      int64_t number = static_cast<int64_t>(i) * columns + j;
+      Value &sum = sums[number], rhs = fragments.rhs[j];
+      sum = run.isScaled() ? emitJoined(sum, row.emit(builder, loc, Value(), lhs, rhs), run, number)
+                           : row.emit(builder, loc, sum, lhs, rhs);
     }
 }
 

@@ -8,6 +8,11 @@
 // them: what an addend has below is cut off (measured on an H200). So no sum in a matrix unit is long, mma's is one
 // instruction, wgmma's is promoted; but in rows `via_long_sums`, which are for fast sums alone.
 //
+// Those of 16-bit floats keep 25 bits, of 16 products at a time, and cut off to f32 (measured on an H100): far within
+// what the law lets f32 sums in any order be off.
+//
+// Rows `via_columns` read a right side whose columns lie side by side, which the unit does for floats of 16 bits alone.
+//
 // `fma` and `mad` rows are one thread's scalar instructions: any chip has them, so they close the list. Uses are of a
 // warp's instruction: a thread's is 1/32.
 //
@@ -79,7 +84,8 @@ static Value emitMma16x8x16(OpBuilder &builder, Location loc, Value acc, Value l
   return vector::FromElementsOp::create(builder, loc, cast<VectorType>(acc.getType()), sums);
 }
 
-/// D = A B + C on fragments: acc 4 x f32. The product is a sum of its own, added to acc by the threads.
+/// D = A B + C on fragments: acc 4 x f32. The product is a sum of its own, added to acc by the threads where there is
+/// one.
 template <OperandElement lhsElement, OperandElement rhsElement>
 static Value emitMmaOfSmallFloats(OpBuilder &builder, Location loc, Value acc, Value lhs, Value rhs) {
   Type f32 = builder.getF32Type();
@@ -94,8 +100,8 @@ static Value emitMmaOfSmallFloats(OpBuilder &builder, Location loc, Value acc, V
   SmallVector<Value> sums;
   for (int64_t i = 0; i < 4; ++i)
     sums.push_back(LLVM::ExtractValueOp::create(builder, loc, mma.getResults(), i));
-  Value product = vector::FromElementsOp::create(builder, loc, cast<VectorType>(acc.getType()), sums);
-  return arith::AddFOp::create(builder, loc, acc, product);
+  Value product = vector::FromElementsOp::create(builder, loc, VectorType::get({4}, f32), sums);
+  return acc ? arith::AddFOp::create(builder, loc, acc, product).getResult() : product;
 }
 
 static ResourceVector usesOf(Resource resource, double amount) {
@@ -154,8 +160,9 @@ static MultiplyRow expandedMmaOfSmallFloats(StringRef id, OperandElement lhs, Op
 
 /// The asynchronous product: acc is a struct of n / 2 words, lhs and rhs are descriptors.
 template <int64_t n, NVVM::WGMMATypes lhsType, NVVM::WGMMATypes rhsType,
-          NVVM::WGMMATypes sumType = NVVM::WGMMATypes::s32>
+          NVVM::WGMMATypes sumType = NVVM::WGMMATypes::s32, NVVM::MMALayout rhsLayout = NVVM::MMALayout::col>
 static Value emitWgmma(OpBuilder &builder, Location loc, Value acc, Value lhs, Value rhs) {
+  constexpr bool isHalf = lhsType == NVVM::WGMMATypes::f16 || lhsType == NVVM::WGMMATypes::bf16;
   MLIRContext *context = builder.getContext();
   auto scaleOut = acc ? NVVM::WGMMAScaleOut::one : NVVM::WGMMAScaleOut::zero;
   if (!acc) {
@@ -164,11 +171,10 @@ static Value emitWgmma(OpBuilder &builder, Location loc, Value acc, Value lhs, V
   }
   auto type = [&](NVVM::WGMMATypes element) { return NVVM::WGMMATypesAttr::get(context, element); };
   auto one = NVVM::WGMMAScaleInAttr::get(context, NVVM::WGMMAScaleIn::one);
-  return NVVM::WgmmaMmaAsyncOp::create(builder, loc, acc.getType(), acc, lhs, rhs,
-                                       NVVM::MMAShapeAttr::get(context, 64, n, 32), type(lhsType), type(rhsType),
-                                       type(sumType), NVVM::WGMMAScaleOutAttr::get(context, scaleOut), one, one,
-                                       NVVM::MMALayoutAttr::get(context, NVVM::MMALayout::row),
-                                       NVVM::MMALayoutAttr::get(context, NVVM::MMALayout::col), nullptr);
+  return NVVM::WgmmaMmaAsyncOp::create(
+      builder, loc, acc.getType(), acc, lhs, rhs, NVVM::MMAShapeAttr::get(context, 64, n, isHalf ? 16 : 32),
+      type(lhsType), type(rhsType), type(sumType), NVVM::WGMMAScaleOutAttr::get(context, scaleOut), one, one,
+      NVVM::MMALayoutAttr::get(context, NVVM::MMALayout::row), NVVM::MMALayoutAttr::get(context, rhsLayout), nullptr);
 }
 
 static MultiplyRow wgmma(StringRef id, StringRef instruction, int64_t n, OperandElement lhs, OperandElement rhs,
@@ -185,6 +191,21 @@ static MultiplyRow wgmma(StringRef id, StringRef instruction, int64_t n, Operand
   row.features = {"sm_90a"};
   row.uses = usesOf(Resource::Multiply, static_cast<double>(n) / 8 * 4 / 2); // in mma.sync of 16 x 8
   row.emit = emit;
+  return row;
+}
+
+/// Of 16-bit floats: twice the bytes in half the k. Their sums are f32's own.
+template <int64_t n, bool isHalf, bool byColumns = false>
+static MultiplyRow wgmmaOfHalves(StringRef id, StringRef instruction) {
+  constexpr auto type = isHalf ? NVVM::WGMMATypes::f16 : NVVM::WGMMATypes::bf16;
+  constexpr auto layout = byColumns ? NVVM::MMALayout::row : NVVM::MMALayout::col;
+  OperandElement element = isHalf ? OperandElement::F16 : OperandElement::BF16;
+  MultiplyRow row =
+      wgmma(id, instruction, n, element, element, emitWgmma<n, type, type, NVVM::WGMMATypes::f32, layout>);
+  row.k = 16;
+  row.kGroup = 8;
+  row.isFloat = true;
+  row.rhsByColumns = byColumns;
   return row;
 }
 
@@ -222,7 +243,7 @@ template <int64_t n, bool isHalf> static MultiplyRow wgmmaOfRegisters(StringRef 
   MultiplyRow row = wgmma(id, instruction, n, element, element, emitWgmmaOfRegisters<n, isHalf>);
   row.k = 16;
   row.kGroup = 8;
-  row.isFloat = true;
+  row.isFloat = row.lhsInRegisters = true;
   return row;
 }
 
@@ -290,7 +311,7 @@ static std::vector<MultiplyRow> integerRows() {
   };
 }
 
-/// Floats of 16 bits, whose weights are unpacked.
+/// Floats of 16 bits, and those whose weights are unpacked to them.
 static std::vector<MultiplyRow> halfRows() {
   using enum OperandElement;
   return {
@@ -308,6 +329,20 @@ static std::vector<MultiplyRow> halfRows() {
       wgmmaOfRegisters<64, false>("wgmma_64x64x16_f32_bf16_bf16_via_registers", "wgmma.m64n64k16"),
       wgmmaOfRegisters<128, false>("wgmma_64x128x16_f32_bf16_bf16_via_registers", "wgmma.m64n128k16"),
       wgmmaOfRegisters<256, false>("wgmma_64x256x16_f32_bf16_bf16_via_registers", "wgmma.m64n256k16"),
+      wgmmaOfHalves<256, true>("wgmma_64x256x16_f32_f16_f16", "wgmma.m64n256k16"),
+      wgmmaOfHalves<128, true>("wgmma_64x128x16_f32_f16_f16", "wgmma.m64n128k16"),
+      wgmmaOfHalves<64, true>("wgmma_64x64x16_f32_f16_f16", "wgmma.m64n64k16"),
+      wgmmaOfHalves<32, true>("wgmma_64x32x16_f32_f16_f16", "wgmma.m64n32k16"),
+      wgmmaOfHalves<256, true, true>("wgmma_64x256x16_f32_f16_f16_via_columns", "wgmma.m64n256k16"),
+      wgmmaOfHalves<128, true, true>("wgmma_64x128x16_f32_f16_f16_via_columns", "wgmma.m64n128k16"),
+      wgmmaOfHalves<64, true, true>("wgmma_64x64x16_f32_f16_f16_via_columns", "wgmma.m64n64k16"),
+      wgmmaOfHalves<256, false>("wgmma_64x256x16_f32_bf16_bf16", "wgmma.m64n256k16"),
+      wgmmaOfHalves<128, false>("wgmma_64x128x16_f32_bf16_bf16", "wgmma.m64n128k16"),
+      wgmmaOfHalves<64, false>("wgmma_64x64x16_f32_bf16_bf16", "wgmma.m64n64k16"),
+      wgmmaOfHalves<32, false>("wgmma_64x32x16_f32_bf16_bf16", "wgmma.m64n32k16"),
+      wgmmaOfHalves<256, false, true>("wgmma_64x256x16_f32_bf16_bf16_via_columns", "wgmma.m64n256k16"),
+      wgmmaOfHalves<128, false, true>("wgmma_64x128x16_f32_bf16_bf16_via_columns", "wgmma.m64n128k16"),
+      wgmmaOfHalves<64, false, true>("wgmma_64x64x16_f32_bf16_bf16_via_columns", "wgmma.m64n64k16"),
   };
 }
 

@@ -39,7 +39,8 @@ static constexpr int64_t kCopyingWarps = 4;
 /// Where a swizzled tile may begin.
 static constexpr int64_t kTileAlignment = 1024;
 /// Registers of a multiprocessor for each thread of one warpgroup, the most that a thread may have, and what is left to
-/// each of a warpgroup that copies: enough for one thread's addresses.
+/// each of a warpgroup that copies. What that one gives up is all that the others get: an increase to more waits
+/// forever.
 static constexpr int64_t kRegisters = 512, kMostRegisters = 240, kCopyingRegisters = 40;
 /// Nanoseconds that a wait may sleep before it looks again.
 static constexpr int64_t kPatience = 10'000'000;
@@ -59,14 +60,18 @@ int64_t TileNest::specializedBytes(RecipeAttr recipe, const MultiplyRow &row) {
   ArrayRef<int64_t> block = recipe.getTile("cta");
   int64_t stages = recipe.getLhs().front().getStages();
   int64_t rows = std::max(block[0], recipe.getTile(innerLevel(row))[0]);
-  return kTileAlignment + stages * ((rows + block[1]) * block[2] + kPairBytes) + stagingBytes(recipe, row);
+  return kTileAlignment + stages * ((rows + block[1]) * kSwizzleBytes + kPairBytes) + stagingBytes(recipe, row) +
+         scaleRingBytes(recipe, row);
 }
 
 void TileNest::emitSpecializedLaunch() {
   Value tiles = index.mul(batchCount, index.mul(index.ceilDiv(m, tileM), index.ceilDiv(n, tileN)));
   OpBuilder::InsertionGuard guard(builder);
   lhsMap = emitMatrixMap(op.getLhs().front(), {tileM, tileK});
-  if (isMapped(recipe))
+  if (!isPacked)
+    rhsMap = emitMatrixMap(op.getRhs().front(), row.rhsByColumns ? ArrayRef<int64_t>{tileK, columnsOfBox()}
+                                                                 : ArrayRef<int64_t>{tileN, tileK});
+  else if (isMapped(recipe))
     rhsMap = emitPanelMap();
   if (canStageResults())
     outMap = emitMatrixMap(op.getOut(), {row.m, columnsStaged()});
@@ -86,6 +91,7 @@ void TileNest::emitSpecializedLaunch() {
   sharedBase = LLVM::IntToPtrOp::create(builder, loc, sharedBase.getType(), i32.alignTo(address, kTileAlignment));
   stagingAt = offset(sharedBase, i32.constant(stages * stageBytes));
   barriersAt = offset(stagingAt, i32.constant(stagingBytes(recipe, row)));
+  scalesAt = offset(barriersAt, i32.constant(stages * kPairBytes));
   auto asPointer = [&](Value map) {
     Type pointer = LLVM::LLVMPointerType::get(builder.getContext());
     return UnrealizedConversionCastOp::create(builder, loc, TypeRange(pointer), map).getResult(0);
@@ -104,8 +110,10 @@ void TileNest::emitSpecializedLaunch() {
   emitConsumers();
 }
 
-/// Whether copies leave parts of buffers as they were.
-bool TileNest::clearsRing() { return *staticK % tileK || *staticN % tileN; }
+/// Whether copies leave parts of buffers as they were. Boxes do not.
+bool TileNest::clearsRing() { return isPacked && (*staticK % tileK || *staticN % tileN); }
+
+int64_t TileNest::columnsOfBox() { return kSwizzleBytes / elementSize; }
 
 /// Barriers, and zeros where copies will never write but products read.
 void TileNest::emitRingSetup() {
@@ -117,6 +125,8 @@ void TileNest::emitRingSetup() {
       NVVM::MBarrierInitOp::create(builder, loc, emptyBarrier(i32.constant(stage)), i32.constant(consumers / 32),
                                    Value());
     }
+    if (hasScaleRing())
+      emitScaleRingSetup();
     NVVM::FenceMbarrierInitOp::create(builder, loc);
     for (Value map : {lhsMap, rhsMap, outMap})
       if (map)
@@ -162,18 +172,18 @@ void TileNest::emitWait(Value barrier, Value phase) {
 TileNest::RingPlace TileNest::placeAfter(RingPlace place) {
   Value next = i32.add(place.stage, 1), wraps = i32.equal(next, i32.constant(stages));
   return {i32.select(wraps, i32.constant(0), next),
-          i32.select(wraps, i32.sub(i32.constant(1), place.phase), place.phase)};
+          i32.select(wraps, i32.sub(i32.constant(1), place.phase), place.phase), turnAfter(place.turn)};
 }
 
 /// The block's output tiles, one after the other; `body` gives the place in the ring behind its tile.
 void TileNest::forEachTile(function_ref<RingPlace(const OutputTile &, RingPlace)> body) {
   Value zero = i32.constant(0);
-  auto loop = scf::ForOp::create(builder, loc, firstTile, tileCount, tileStride, ValueRange{zero, zero});
+  auto loop = scf::ForOp::create(builder, loc, firstTile, tileCount, tileStride, ValueRange{zero, zero, zero});
   OpBuilder::InsertionGuard guard(builder);
   builder.setInsertionPointToStart(loop.getBody());
   OutputTile block = decomposeBlock(loop.getInductionVar());
-  RingPlace behind = body(block, {loop.getRegionIterArg(0), loop.getRegionIterArg(1)});
-  scf::YieldOp::create(builder, loc, ValueRange{behind.stage, behind.phase});
+  RingPlace behind = body(block, {loop.getRegionIterArg(0), loop.getRegionIterArg(1), loop.getRegionIterArg(2)});
+  scf::YieldOp::create(builder, loc, ValueRange{behind.stage, behind.phase, behind.turn});
 }
 
 /// Registers that warpgroups of both kinds may hold, where the kernel has fewer for each thread than sums need.
@@ -198,12 +208,12 @@ void TileNest::emitProducer() {
   Value copies = copiesPieces() ? i32.equal(lane, i32.constant(0)) : i32.equal(thread, i32.constant(consumers));
   ifThen(copies, [&] {
     forEachTile([&](const OutputTile &block, RingPlace place) {
-      Panel panel = emitPanel(block);
+      Panel panel = isPacked ? emitPanel(block) : Panel();
       auto loop = scf::ForOp::create(builder, loc, i32.constant(0), i32.constant(kTiles()), i32.constant(1),
                                      ValueRange{place.stage, place.phase});
       OpBuilder::InsertionGuard guard(builder);
       builder.setInsertionPointToStart(loop.getBody());
-      RingPlace at{loop.getRegionIterArg(0), loop.getRegionIterArg(1)};
+      RingPlace at{loop.getRegionIterArg(0), loop.getRegionIterArg(1), place.turn};
       emitWait(emptyBarrier(at.stage), i32.sub(i32.constant(1), at.phase));
       if (copiesPieces())
         emitSliceCopies(block, panel, at.stage, loop.getInductionVar());
@@ -211,22 +221,31 @@ void TileNest::emitProducer() {
         emitStageCopies(block, panel, at.stage, loop.getInductionVar());
       RingPlace next = placeAfter(at);
       scf::YieldOp::create(builder, loc, ValueRange{next.stage, next.phase});
-      return RingPlace{loop.getResult(0), loop.getResult(1)};
+      return RingPlace{loop.getResult(0), loop.getResult(1), place.turn};
     });
   });
+  if (hasScaleRing())
+    ifThen(i32.less(i32.constant(consumers + 31), thread), [&] { emitScaleReaders(); });
 }
 
 /// Starts the two copies of a stage. A box reaches over the matrix's edges and has all its bytes; a panel's piece has
 /// those that are stored.
 void TileNest::emitStageCopies(const OutputTile &block, const Panel &panel, Value stage, Value kTile) {
-  Value firstChunk = i32.mul(kTile, chunks), bytesOfChunk = i32.mul(panel.width, kCopyBytes);
-  Value chunksStored = i32.constant(chunks), barrier = fullBarrier(stage);
-  if (*staticK % tileK)
-    chunksStored = i32.min(chunksStored, i32.sub(i32.constant(*staticK / kCopyBytes), firstChunk));
-  Value rhsBytes = rhsMap ? i32.constant(tileN * tileK) : i32.mul(chunksStored, bytesOfChunk);
-  NVVM::MBarrierArriveExpectTxOp::create(builder, loc, Type(), barrier, i32.add(rhsBytes, tileM * tileK),
+  Value firstChunk = i32.mul(kTile, chunks), barrier = fullBarrier(stage), rhsBytes, bytesOfChunk;
+  if (rhsMap) {
+    rhsBytes = i32.constant(tileN * kSwizzleBytes);
+  } else {
+    bytesOfChunk = i32.mul(panel.width, kCopyBytes);
+    Value chunksStored = i32.constant(chunks);
+    if (*staticK % tileK)
+      chunksStored = i32.min(chunksStored, i32.sub(i32.constant(*staticK / row.storedGroup()), firstChunk));
+    rhsBytes = i32.mul(chunksStored, bytesOfChunk);
+  }
+  NVVM::MBarrierArriveExpectTxOp::create(builder, loc, Type(), barrier, i32.add(rhsBytes, tileM * kSwizzleBytes),
                                          NVVM::MemScopeKind::CTA, /*relaxed=*/false, Value());
   emitBox(lhsTile, lhsMap, stage, mapCoordinates(block, block.row0, i32.mul(kTile, tileK)));
+  if (!isPacked)
+    return emitRhsBoxes(block, stage, kTile);
   if (rhsMap)
     return emitBox(rhsTile, rhsMap, stage, {i32.mul(panel.first, kCopyBytes / 4), firstChunk, panel.number});
   Value source = offset(panel.at, i64.mul(i64.cast(firstChunk), i64.cast(bytesOfChunk)));
@@ -243,10 +262,10 @@ void TileNest::emitSliceCopies(const OutputTile &block, const Panel &panel, Valu
   Value bytes = i32.mul(panel.columns, kCopyBytes), taken = i32.constant(count);
   Value firstChunk = i32.add(i32.mul(kTile, chunks), first);
   if (*staticK % tileK) {
-    Value stored = i32.constant(*staticK / kCopyBytes);
+    Value stored = i32.constant(*staticK / row.storedGroup());
     taken = i32.min(taken, i32.sub(stored, i32.min(firstChunk, stored)));
   }
-  Value boxBytes = i32.select(isFirst, i32.constant(tileM * tileK), i32.constant(0));
+  Value boxBytes = i32.select(isFirst, i32.constant(tileM * kSwizzleBytes), i32.constant(0));
   NVVM::MBarrierArriveExpectTxOp::create(builder, loc, Type(), barrier, i32.add(boxBytes, i32.mul(taken, bytes)),
                                          NVVM::MemScopeKind::CTA, /*relaxed=*/false, Value());
   ifThen(isFirst, [&] { emitBox(lhsTile, lhsMap, stage, mapCoordinates(block, block.row0, i32.mul(kTile, tileK))); });
@@ -262,6 +281,17 @@ void TileNest::emitSliceCopies(const OutputTile &block, const Panel &panel, Valu
     else
       copy();
   }
+}
+
+/// The copies of a right side that is not stored for them: of columns along K, or of rows of columns, so many as a
+/// pattern of the swizzle has.
+void TileNest::emitRhsBoxes(const OutputTile &block, Value stage, Value kTile) {
+  Value firstK = i32.mul(kTile, tileK);
+  if (!row.rhsByColumns)
+    return emitBox(rhsTile, rhsMap, stage, mapCoordinates(block, block.column0, firstK));
+  Tile box = rhsTile;
+  for (int64_t column = 0; column < tileN; column += columnsOfBox(), box.base += tileK * kSwizzleBytes)
+    emitBox(box, rhsMap, stage, mapCoordinates(block, firstK, i32.add(block.column0, column)));
 }
 
 /// One copy by tensor map, of a whole tile.
@@ -304,23 +334,34 @@ void TileNest::emitRelease(Value stage) {
 
 /// The sums over all k, and the place behind them.
 SmallVector<Value> TileNest::emitConsumption(const OutputTile &block, RingPlace &place) {
-  Panel panel = emitPanel(block);
-  Value pitch = isSliced() ? i32.constant(tileN) : panel.width;
+  Panel panel = isPacked ? emitPanel(block) : Panel();
+  Value pitch = isSliced() || !isPacked ? i32.constant(tileN) : panel.width;
   auto stageBefore = [&](Value stage) {
     return i32.select(i32.equal(stage, i32.constant(0)), i32.constant(stages - 1), i32.sub(stage, i32.constant(1)));
   };
-  SmallVector<Value> carried{place.stage, place.phase};
+  SmallVector<Value> carried{place.stage, place.phase, place.turn};
   llvm::append_range(carried, emitZeroSums());
   auto loop = scf::ForOp::create(builder, loc, i32.constant(0), i32.constant(kTiles()), i32.constant(1), carried);
   {
     OpBuilder::InsertionGuard guard(builder);
     builder.setInsertionPointToStart(loop.getBody());
-    RingPlace at{loop.getRegionIterArg(0), loop.getRegionIterArg(1)};
-    SmallVector<Value> sums(loop.getRegionIterArgs().drop_front(2));
+    RingPlace at{loop.getRegionIterArg(0), loop.getRegionIterArg(1), loop.getRegionIterArg(2)};
+    SmallVector<Value> sums(loop.getRegionIterArgs().drop_front(3));
     emitWait(fullBarrier(at.stage), at.phase);
     auto descriptors = [&](int64_t step) { return emitDescriptors(at.stage, pitch, step); };
     if (row.promotion) {
-      emitPromoted(descriptors, sums, [&] { emitRelease(at.stage); });
+      auto runOf = [&](int64_t product, int64_t run) {
+        if (!hasScaleRing())
+          return Run();
+        if (product == 0 && run == 0)
+          emitWait(scaleBarrier(at.turn, true), i32.div(at.turn, 2));
+        return emitScalesOfProduct(at.turn, product, run);
+      };
+      emitPromoted(descriptors, runOf, sums, [&] {
+        emitRelease(at.stage);
+        if (hasScaleRing())
+          emitScaleRelease(at.turn);
+      });
     } else {
       sums = emitOrdered("wgmma.fence.sync.aligned;", sums);
       for (int64_t step = 0; step < steps; ++step)
@@ -330,12 +371,12 @@ SmallVector<Value> TileNest::emitConsumption(const OutputTile &block, RingPlace 
       ifThen(i32.notEqual(loop.getInductionVar(), i32.constant(0)), [&] { emitRelease(stageBefore(at.stage)); });
     }
     RingPlace next = placeAfter(at);
-    SmallVector<Value> yielded{next.stage, next.phase};
+    SmallVector<Value> yielded{next.stage, next.phase, next.turn};
     llvm::append_range(yielded, sums);
     scf::YieldOp::create(builder, loc, yielded);
   }
-  place = {loop.getResult(0), loop.getResult(1)};
-  SmallVector<Value> sums(loop.getResults().drop_front(2));
+  place = {loop.getResult(0), loop.getResult(1), loop.getResult(2)};
+  SmallVector<Value> sums(loop.getResults().drop_front(3));
   if (row.promotion)
     return sums;
   sums = emitOrdered("wgmma.wait_group.sync.aligned 0;", sums);
@@ -343,25 +384,43 @@ SmallVector<Value> TileNest::emitConsumption(const OutputTile &block, RingPlace 
   return sums;
 }
 
+/// Of lines of 128 bytes of K, swizzled.
+Value TileNest::emitLineDescriptor(Value address) {
+  return arith::OrIOp::create(builder, loc, inUnits(address), i64.constant(kSwizzle128 | kSwizzledDistances));
+}
+/// An address in shared memory as descriptors have it.
+Value TileNest::inUnits(Value address) {
+  return i64.cast(i32.div(arith::AndIOp::create(builder, loc, address, i32.constant(0x3FFFF)), 16));
+}
+
 /// What the warpgroup multiplies in step `step` of a stage. Panels that are narrower than the tile have their core
 /// matrices closer together, and the products' last columns are made of what lies behind.
 TileNest::Fragments TileNest::emitDescriptors(Value stage, Value width, int64_t step) {
-  int64_t gridN = tileN / innerN;
+  int64_t gridN = tileN / innerN, stepBytes = row.k * elementSize;
   Value base = LLVM::PtrToIntOp::create(builder, loc, builder.getI32Type(), sharedBase);
-  Value begin = i32.add(base, i32.mul(stage, stageBytes));
-  auto inUnits = [&](Value address) {
-    return i64.cast(i32.div(arith::AndIOp::create(builder, loc, address, i32.constant(0x3FFFF)), 16));
-  };
-  auto combine = [&](Value a, Value b) -> Value { return arith::OrIOp::create(builder, loc, a, b); };
-  Value lhs = i32.add(begin, i32.mul(i32.div(warpgroup, gridN), innerM * kSwizzleBytes));
-  lhs = combine(inUnits(lhs), i64.constant(kSwizzle128 | kSwizzledDistances));
-  Value rhs = i32.add(i32.add(begin, rhsTile.base), i32.mul(i32.rem(warpgroup, gridN), innerN * kCopyBytes));
-  rhs = combine(inUnits(rhs), i64.add(i64.mul(i64.cast(width), 1 << 16), (kCoreBytes / 16) << 32));
-  Value rhsStep = i64.mul(i64.cast(width), step * (row.k / kCopyBytes));
+  Value begin = i32.add(base, i32.mul(stage, stageBytes)), rhsBegin = i32.add(begin, rhsTile.base);
+  Value lhs = emitLineDescriptor(i32.add(begin, i32.mul(i32.div(warpgroup, gridN), innerM * kSwizzleBytes)));
   Fragments fragments;
   for (int64_t line = 0; line < innerM; line += row.m)
-    fragments.lhs.push_back(i64.add(lhs, (line * kSwizzleBytes + step * row.k) / 16));
+    fragments.lhs.push_back(i64.add(lhs, (line * kSwizzleBytes + step * stepBytes) / 16));
+  // Columns lie one behind the other but for boxes of rows of them: there K is walked by rows, and columns by boxes.
+  int64_t columnBytes = isPacked ? kCopyBytes : kSwizzleBytes, rhsStep = stepBytes;
+  if (row.rhsByColumns)
+    columnBytes = tileK * kSwizzleBytes / columnsOfBox(), rhsStep = row.k * kSwizzleBytes;
+  Value first = i32.add(rhsBegin, i32.mul(i32.rem(warpgroup, gridN), innerN * columnBytes)), rhs;
+  if (isPacked) {
+    Value distances = i64.add(i64.mul(i64.cast(width), 1 << 16), (kCoreBytes / 16) << 32);
+    rhs = arith::OrIOp::create(builder, loc, inUnits(first), distances);
+    rhs = i64.add(rhs, i64.mul(i64.cast(width), step * stepBytes / kCopyBytes));
+  } else if (row.rhsByColumns) {
+    int64_t distances = int64_t(8 * kSwizzleBytes / 16) << 32 | (tileK * kSwizzleBytes / 16) << 16;
+    rhs = arith::OrIOp::create(builder, loc, inUnits(first), i64.constant(kSwizzle128 | distances));
+  } else {
+    rhs = emitLineDescriptor(first);
+  }
+  if (!isPacked)
+    rhs = i64.add(rhs, step * rhsStep / 16);
   for (int64_t line = 0; line < innerN; line += row.n)
-    fragments.rhs.push_back(i64.add(i64.add(rhs, rhsStep), line));
+    fragments.rhs.push_back(i64.add(rhs, line * columnBytes / 16));
   return fragments;
 }

@@ -68,7 +68,7 @@ static int64_t chunkPitch(const MultiplyRow &row, OperandElement element, int64_
   return (lines + (isPacked ? 0 : paddingRows(chunkBytes, chunks))) * chunkBytes;
 }
 
-static bool isPacked(RecipeAttr recipe) { return recipe.getRhs().front().getTo() == "memory"; }
+static bool packsRhs(RecipeAttr recipe) { return recipe.getRhs().front().getTo() == "memory"; }
 
 //===----------------------------------------------------------------------===//
 // Sizes
@@ -105,7 +105,7 @@ int64_t TileNest::sharedBytes(RecipeAttr recipe, const MultiplyRow &row) {
   int64_t chunks = block[2] / row.storedGroup(), lhs = chunkPitch(row, row.storedLhs, block[0], chunks, false) * chunks;
   if (swizzlesLhs(recipe, row))
     lhs = block[0] * bytesOf(block[2], row.storedLhs);
-  int64_t rhs = chunkPitch(row, row.storedRhs, block[1], chunks, isPacked(recipe)) * chunks;
+  int64_t rhs = chunkPitch(row, row.storedRhs, block[1], chunks, packsRhs(recipe)) * chunks;
   int64_t bytes = llvm::alignTo(lhs, kCopyBytes) + llvm::alignTo(rhs, kCopyBytes);
   return bytes * recipe.getLhs().front().getStages();
 }
@@ -120,8 +120,10 @@ TileNest::TileNest(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, con
   stages = recipe.getLhs().front().getStages();
   steps = tileK / row.k;
   chunks = tileK / row.storedGroup();
+  elementSize = elementBits(row.storedLhs) / 8;
   copiesLhs = recipe.getLhs().front().getBy() == "cp_async";
-  copiesRhs = op.getPackedRhs().has_value();
+  isPacked = op.getPackedRhs().has_value();
+  copiesRhs = isPacked || recipe.getRhs().front().getBy() == "cp_async";
   auto tileOf = [&](int64_t lines, OperandElement element, int64_t base, bool isPacked) {
     return Tile{lines, chunkPitch(row, element, lines, chunks, isPacked), bytesOf(row.storedGroup(), element), base};
   };
@@ -131,16 +133,16 @@ TileNest::TileNest(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, con
     lhsTile = {tileM, kCopyBytes, bytesOf(tileK, row.storedLhs), 0};
     lhsBytes = tileM * lhsTile.linePitch;
   }
-  rhsTile = tileOf(tileN, row.storedRhs, llvm::alignTo(lhsBytes, kCopyBytes), isPacked(recipe));
+  rhsTile = tileOf(tileN, row.storedRhs, llvm::alignTo(lhsBytes, kCopyBytes), packsRhs(recipe));
   stageBytes = rhsTile.base + llvm::alignTo(chunks * rhsTile.chunkPitch, kCopyBytes);
   if (isSpecialized(recipe)) {
     consumers = threads - threadsTogether(row);
     int64_t rows = std::max(tileM, innerM);
     lhsTile = {rows, 0, 0, 0};
-    rhsTile = {tileN, 0, 0, rows * tileK};
-    stageBytes = (rows + tileN) * tileK;
+    rhsTile = {tileN, 0, 0, rows * kSwizzleBytes};
+    stageBytes = (rows + tileN) * kSwizzleBytes;
   }
-  panelWidth = copiesRhs ? op.getPackedRhs()->getPanel() : tileN;
+  panelWidth = isPacked ? op.getPackedRhs()->getPanel() : tileN;
 
   n = index.dim(op.getOut(), rank - 1);
   k = op.emitK(builder);
@@ -164,7 +166,7 @@ Value TileNest::emitSlotBytes() {
   Value bytes = index.constant(0);
   if (needsRowSums())
     bytes = index.alignTo(index.mul(index.mul(batchCount, m), 4), 64);
-  if (needsColumnSums() && !copiesRhs)
+  if (needsColumnSums() && !isPacked)
     bytes = index.add(bytes, index.alignTo(index.mul(index.mul(batchCount, n), 4), 64));
   return bytes;
 }
@@ -208,7 +210,7 @@ gpu::LaunchOp TileNest::startLaunch(Value blocks, int64_t threads, int64_t share
 void TileNest::emit() {
   if (needsRowSums())
     emitSumsLaunch(Side::Lhs);
-  if (needsColumnSums() && !copiesRhs)
+  if (needsColumnSums() && !isPacked)
     emitSumsLaunch(Side::Rhs);
   if (isSpecialized(recipe))
     emitSpecializedLaunch();
@@ -386,6 +388,7 @@ SmallVector<Value> TileNest::emitPipeline(const OutputTile &block) {
   Fragments fragments{llvm::to_vector(arguments.slice(2, numLhs)),
                       llvm::to_vector(arguments.slice(2 + numLhs, numFragments - numLhs))};
   sums = SmallVector<Value>(arguments.drop_front(2 + numFragments));
+  SmallVector<Run> runs = emitRuns(block, kTile);
   for (int64_t step = 0; step < steps; ++step) {
     bool isLast = step + 1 == steps;
     // Of one step, the turn's own copies begin only behind it.
@@ -397,7 +400,7 @@ SmallVector<Value> TileNest::emitPipeline(const OutputTile &block) {
       ifThen(i32.less(ahead, kTiles), [&] { emitIssue(block, write, ahead); });
       emitCommit();
     }
-    emitMultiplies(fragments, sums);
+    emitMultiplies(fragments, sums, runs[step / stepsOfRun()]);
     fragments = next;
   }
   SmallVector<Value> yielded{nextRead, stageAfter(write)};

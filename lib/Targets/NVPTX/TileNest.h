@@ -21,8 +21,8 @@
 // memory, and a tile may have fewer rows than a product or a slice of a stored panel's columns: see Specialized.cpp.
 //
 // Its files: TileNest.cpp (tiles and the pipeline), Asynchronous.cpp (the pipeline of wgmma), Specialized.cpp (the same
-// with a warpgroup that copies), Copies.cpp (hops), Fragments.cpp (who holds what), Epilogue.cpp, Staging.cpp (results
-// on their way out).
+// with a warpgroup that copies), BlockScales.cpp and ScaleRing.cpp (scales that change along K), Copies.cpp (hops),
+// Fragments.cpp (who holds what), Epilogue.cpp, Staging.cpp (results on their way out).
 //
 //===----------------------------------------------------------------------===//
 
@@ -37,10 +37,15 @@ class TileNest : KernelBuilder {
 public:
   /// Bytes of an asynchronous copy, and what its addresses are multiples of.
   static constexpr int64_t kCopyBytes = 16;
-  /// Whether the kernel's left side can be copied as it lies: whole codes in K order, rows of whole copies.
-  static bool canCopyLhs(MatmulKernelOp op, const MultiplyRow &row);
+  /// Whether a side can be copied as it lies: the row's elements in K order, lines of whole copies.
+  static bool canCopy(MatmulKernelOp op, const MultiplyRow &row, bool isLhs);
+  /// Whether boxes of columns can bring the right side to a row that takes them: N is known, and lines are whole
+  /// copies.
+  static bool canCopyColumns(MatmulKernelOp op, const MultiplyRow &row);
   /// Whether the left side's tile is swizzled rows.
   static bool swizzlesLhs(RecipeAttr recipe, const MultiplyRow &row);
+  /// Codes of a side along K under one scale; 0: all of them.
+  static int64_t scaledTogether(MatmulKernelOp op, bool isLhs);
   /// Whether a recipe has a warpgroup that only copies.
   static bool isSpecialized(RecipeAttr recipe) { return recipe.getLhs().front().getBy() == "tma"; }
   /// Rows of a warpgroup's product that one of its warps holds.
@@ -48,7 +53,7 @@ public:
   /// Whether tensor maps bring the right side, too, and most columns of such a tile.
   static bool isMapped(RecipeAttr recipe) { return recipe.getRhs().back().getBy() == "tma"; }
   static constexpr int64_t kMostMapped = 64;
-  /// Bytes of K in a tile that tensor maps bring: a line is one pattern of their swizzle.
+  /// Bytes of K in a tile that tensor maps bring, or of a row of columns: a line is one pattern of their swizzle.
   static constexpr int64_t kSwizzleBytes = 128;
 
   TileNest(mlir::OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, const MultiplyRow &row,
@@ -56,6 +61,8 @@ public:
 
   /// Bytes of scratch: sums over k of the rows and of the columns that are not packed, where zero points need them.
   mlir::Value emitSlotBytes();
+  /// Whether a recipe with a warpgroup that copies has room for the kernel's scales.
+  static bool fitsScaleRing(MatmulKernelOp op, RecipeAttr recipe, const MultiplyRow &row);
   /// The launches.
   void emit();
   /// Shared memory of a block that a recipe asks for, and its threads.
@@ -112,12 +119,18 @@ private:
     mlir::Value sum;                       ///< i32, of its codes; of a row less K times its zero point
     llvm::SmallVector<mlir::Value> extras; ///< those that belong to it alone; null: others
   };
+  /// Scales of some steps of K, f32, see BlockScales.cpp. A side whose scales do not change along K has none here.
+  struct Run {
+    llvm::SmallVector<mlir::Value> rows;    ///< of the rows held
+    llvm::SmallVector<mlir::Value> columns; ///< of the columns held, or of groups of them
+    bool isScaled() const { return !rows.empty() || !columns.empty(); }
+  };
   /// Whether tiles take a part of their panel's columns, in pieces, not by tensor map.
   bool copiesPieces() const { return panelWidth != tileN && !isMapped(recipe); }
   bool isSliced() const { return panelWidth != tileN; }
-  /// A place in the ring of buffers: which, and the parity of its turn. Both i32.
+  /// A place in the ring of buffers: which, and the parity of its turn; and the turn of the buffers of scales. All i32.
   struct RingPlace {
-    mlir::Value stage, phase;
+    mlir::Value stage, phase, turn;
   };
 
   // TileNest.cpp
@@ -142,9 +155,35 @@ private:
   mlir::Value emitDescriptor(mlir::Value address, const Tile &tile);
   /// An instruction between what writes the sums and what reads them; the sums as they come out of it.
   llvm::SmallVector<mlir::Value> emitOrdered(llvm::StringRef instruction, llvm::ArrayRef<mlir::Value> sums);
-  /// Products of one tile of K, whose sums are added to `sums` in f32; `whenRead`: behind the last product's reads.
-  void emitPromoted(llvm::function_ref<Fragments(int64_t step)> fragmentsOf, llvm::MutableArrayRef<mlir::Value> sums,
-                    llvm::function_ref<void()> whenRead);
+  /// Products of one tile of K, whose sums join `sums` in f32. `runOf`: its scales, asked for while the product runs;
+  /// `whenRead`: behind the last one's reads.
+  void emitPromoted(llvm::function_ref<Fragments(int64_t step)> fragmentsOf,
+                    llvm::function_ref<Run(int64_t product, int64_t run)> runOf,
+                    llvm::MutableArrayRef<mlir::Value> sums, llvm::function_ref<void()> whenRead);
+
+  // BlockScales.cpp
+  bool isScaledAlongK(Side side);
+  static int64_t runLength(MatmulKernelOp op, int64_t tileK);
+  static int64_t linesTogether(MatmulKernelOp op, int64_t innerN, const MultiplyRow &row);
+  int64_t stepsOfRun();
+  int64_t columnsTogether(), heldTogether();
+  llvm::SmallVector<Run> emitRuns(const OutputTile &block, mlir::Value kTile);
+  mlir::Value emitBlockScale(const OutputTile &block, Side side, mlir::Value line, mlir::Value kTile, mlir::Value run);
+  mlir::Value emitScaleOf(const Run &run, int64_t heldRow, int64_t heldColumn);
+  mlir::Value emitJoined(mlir::Value sum, mlir::Value product, const Run &run, int64_t number);
+
+  // ScaleRing.cpp
+  static int64_t scaleRingBytes(RecipeAttr recipe, const MultiplyRow &row);
+  bool hasScaleRing();
+  int64_t scalesOfRun(Side side);
+  mlir::Value scaleAt(Side side, int64_t run, mlir::Value number);
+  mlir::Value scaleBuffer(mlir::Value turn), scaleBarrier(mlir::Value turn, bool isFull), turnAfter(mlir::Value turn);
+  void emitScaleRingSetup();
+  void forEachScale(llvm::function_ref<void(Side side, int64_t run, mlir::Value number, mlir::Value isThere)> visit);
+  llvm::SmallVector<mlir::Value> emitScaleReads(const OutputTile &block, mlir::Value kTile);
+  void emitScaleReaders();
+  Run emitScalesOfProduct(mlir::Value turn, int64_t product, int64_t run);
+  void emitScaleRelease(mlir::Value turn);
 
   // Specialized.cpp
   static int64_t specializedBytes(RecipeAttr recipe, const MultiplyRow &row);
@@ -156,12 +195,15 @@ private:
   void emitProducer();
   void emitStageCopies(const OutputTile &block, const Panel &panel, mlir::Value stage, mlir::Value kTile);
   void emitSliceCopies(const OutputTile &block, const Panel &panel, mlir::Value stage, mlir::Value kTile);
+  void emitRhsBoxes(const OutputTile &block, mlir::Value stage, mlir::Value kTile);
   void emitBox(const Tile &tile, mlir::Value map, mlir::Value stage, llvm::ArrayRef<mlir::Value> coordinates);
   mlir::Value copyTarget(const Tile &tile, mlir::Value stage, mlir::Value bytes);
   void emitConsumers();
   llvm::SmallVector<mlir::Value> emitConsumption(const OutputTile &block, RingPlace &place);
   void forEachTile(llvm::function_ref<RingPlace(const OutputTile &, RingPlace)> body);
   Fragments emitDescriptors(mlir::Value stage, mlir::Value width, int64_t step);
+  mlir::Value emitLineDescriptor(mlir::Value address), inUnits(mlir::Value address);
+  int64_t columnsOfBox();
   std::optional<int64_t> registersToMultiply();
   RingPlace placeAfter(RingPlace place);
   mlir::Value fullBarrier(mlir::Value stage), emptyBarrier(mlir::Value stage);
@@ -187,9 +229,9 @@ private:
   void prepareCopies(const OutputTile &block);
   /// Calls `add` with the number of each copy of this thread, of `total` in the tile, and whether there is one.
   void forEachCopy(int64_t total, llvm::function_ref<void(mlir::Value number, mlir::Value isTaken)> add);
-  void emitLhsCopies(const OutputTile &block);
+  void emitLineCopies(const OutputTile &block, Side side);
   mlir::Value swizzleOf(mlir::Value line); ///< of the left side: what a chunk's number is xor-ed with
-  void emitRhsCopies(const OutputTile &block);
+  void emitPanelCopies(const OutputTile &block);
   /// Brings the operand tiles number `kTile` into the buffer of `stage`, both i32.
   void emitIssue(const OutputTile &block, mlir::Value stage, mlir::Value kTile);
   void emitDecode(const OutputTile &block, Side side, mlir::Value stage, mlir::Value kTile);
@@ -201,7 +243,7 @@ private:
   // Fragments.cpp
   void prepareFragments();
   Fragments emitFragments(mlir::Value stage, int64_t step);
-  void emitMultiplies(const Fragments &fragments, llvm::MutableArrayRef<mlir::Value> sums);
+  void emitMultiplies(const Fragments &fragments, llvm::MutableArrayRef<mlir::Value> sums, const Run &run = {});
   llvm::SmallVector<mlir::Value> emitZeroSums();
   /// Rows and columns of the tile that this thread holds sums of, i32; the sum of (row, column) is `sumAt`.
   llvm::SmallVector<mlir::Value> rowsHeld(const OutputTile &block), columnsHeld(const OutputTile &block);
@@ -214,7 +256,8 @@ private:
   bool extraDependsOn(unsigned number, unsigned dim);
   llvm::SmallVector<HeldLine> emitRows(const OutputTile &block);
   HeldLine emitColumn(const OutputTile &block, mlir::Value position);
-  mlir::Value emitScale(Side side, mlir::ValueRange batch, mlir::Value line);
+  mlir::Value emitScale(Side side, mlir::ValueRange batch, mlir::Value line, mlir::Value kIndex);
+  bool scalesResults(Side side);
   bool isScaledByLine(Side side);
   mlir::Value emitResult(const OutputTile &block, mlir::Value sum, const HeldLine &held, const HeldLine &column);
   mlir::Value emitRegionOf(const OutputTile &block, mlir::Value sum, const HeldLine &held, const HeldLine &column);
@@ -234,7 +277,8 @@ private:
   int64_t tileM, tileN, tileK, innerM, innerN; ///< of a block, of a warp or thread
   int64_t panelWidth;                          ///< of the packed right side, else of the tile
   int64_t threads, stages, steps, chunks;      ///< steps: of the row, in a tile of K
-  bool copiesLhs, copiesRhs;
+  int64_t elementSize;                         ///< bytes, of what the row multiplies
+  bool copiesLhs, copiesRhs, isPacked;         ///< sides by asynchronous copies; whether the right one is stored so
   Tile lhsTile, rhsTile;
   int64_t stageBytes;
   mlir::Value n, k; ///< index
@@ -252,7 +296,7 @@ private:
   int64_t consumers = 0; ///< threads that multiply
   mlir::Value lhsMap, rhsMap, outMap;
   mlir::Value warpgroup, firstTile, tileCount, tileStride; ///< i32
-  mlir::Value barriersAt, stagingAt;                       ///< pointers
+  mlir::Value barriersAt, stagingAt, scalesAt;             ///< pointers
   mlir::Value stagedRow, stagedSwizzle, isLeader, groupBarrier;
 };
 
