@@ -29,11 +29,18 @@ class Row:
         self.unit, sizes, self.sum, self.lhs, self.rhs = re.match(r"([a-z]+)_([0-9x]+)_(\w+?)_(\w+?)_(\w+?)(?:_|$)", id).groups()
         self.m, self.n, self.k = map(int, sizes.split("x"))
         self.is_half = self.lhs in ("f16", "bf16")
+        # Of floats on both sides: by wgmma, whose left operand stands in shared memory.
+        self.takes_floats = self.is_half and self.unit == "wgmma" and not id.endswith("_via_registers")
+        self.by_columns = id.endswith("_via_columns")
 
     def recipe(self):
         if self.unit in ("mad", "fma"):
             side = "[<to = cta, by = decode, stages = 2>, <to = reg, by = load>]"
             return f"tiles = [<cta, [64, 64, 16]>, <lane, [4, 4, 1]>], lhs = {side}, rhs = {side}, rescale = {'fold' if self.unit == 'fma' else 'end'}"
+        if self.takes_floats:
+            rhs = "<to = cta, by = tma, stages = 4, swizzle = 128>" if self.by_columns else "<to = memory, by = pack>, <to = cta, by = bulk, stages = 4>"
+            return (f"tiles = [<cta, [64, {self.n}, 64]>, <warpgroup, [64, {self.n}, 16]>], lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>],\n"
+                    f"      rhs = [{rhs}], rescale = fold")
         if self.is_half and self.unit == "mma":
             return (f"tiles = [<cta, [8, 16, 4096]>, <warp, [8, 16, 512]>], lhs = [<to = reg, by = load>],\n"
                     f"      rhs = [<to = memory, by = fragments>, <to = reg, by = load128>, <to = reg, by = decode_nibble>], rescale = end, swap = true")
@@ -47,6 +54,11 @@ class Row:
                 f"      rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = 4>], rescale = end")
 
     def matmul(self, name):
+        if self.takes_floats:
+            given, made = (f", %w: tensor<{K}x{N}x{self.rhs}>", "") if self.by_columns else ("", f"  %w = arith.constant dense<1.0> : tensor<{K}x{N}x{self.rhs}>\n")
+            return (f"func.func @{name}(%x: tensor<{M}x{K}x{self.lhs}>{given}) -> tensor<{M}x{N}xf32> {{\n{made}"
+                    f"  %y = qlow.matmul %x, %w recipes <[#qlow.recipe<{self.id}, {self.recipe()}>]>\n"
+                    f"    : tensor<{M}x{K}x{self.lhs}>, tensor<{K}x{N}x{self.rhs}> -> tensor<{M}x{N}xf32>\n  return %y : tensor<{M}x{N}xf32>\n}}\n")
         x = self.lhs if self.is_half or self.unit == "fma" else f"!qlow.q<{FORMATS[self.lhs]} : f32>"
         format = "u4" if self.is_half or self.unit == "fma" else FORMATS[self.rhs]
         w, y = f"!qlow.q<{format} : f32>", "i32" if self.sum == "i32" else "f32"
