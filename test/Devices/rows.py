@@ -45,8 +45,8 @@ class Row:
             return (f"tiles = [<cta, [8, 16, 4096]>, <warp, [8, 16, 512]>], lhs = [<to = reg, by = load>],\n"
                     f"      rhs = [<to = memory, by = fragments>, <to = reg, by = load128>, <to = reg, by = decode_nibble>], rescale = end, swap = true")
         if self.is_half:
-            return (f"tiles = [<cta, [{self.n}, 64, 128]>, <warpgroup, [{self.n}, 64, 128]>], lhs = [<to = cta, by = cp_async, stages = 4, swizzle = 128>],\n"
-                    f"      rhs = [<to = memory, by = fragments>, <to = cta, by = cp_async, stages = 4>, <to = reg, by = decode_nibble>], rescale = end, swap = true")
+            return (f"tiles = [<cta, [{self.n}, 64, 128]>, <warpgroup, [{self.n}, 64, 128]>], lhs = [<to = cta, by = tma, stages = 2, swizzle = 128>],\n"
+                    f"      rhs = [<to = memory, by = fragments>, <to = cta, by = bulk, stages = 2>, <to = reg, by = decode_nibble>], rescale = end, swap = true")
         if self.unit == "mma":
             return (f"tiles = [<cta, [64, 128, {2 * self.k}]>, <warp, [32, 32, {self.k}]>], lhs = [<to = cta, by = cp_async, stages = 4>, <to = reg, by = ldmatrix>],\n"
                     f"      rhs = [<to = memory, by = pack>, <to = cta, by = cp_async, stages = 4>, <to = reg, by = ldmatrix>], rescale = end")
