@@ -155,7 +155,7 @@ struct OperandFacts {
   const Format *scaleFormat = nullptr;          ///< of plain scales; null: floats, or quantized scales
   /// Of scales that are known and all powers of two or 0: the least and the greatest of them; else 0.
   double leastScale = 0, mostScale = 0;
-  int64_t linesScaledTogether = 0;              ///< the same along M, or N
+  int64_t linesScaledTogether = 0; ///< the same along M, or N
 };
 
 /// Whether the row multiplies a side's elements as the model stores them, where it takes `element` on that side: else

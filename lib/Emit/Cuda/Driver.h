@@ -87,8 +87,8 @@ void buildLoadFunctions(mlir::ImplicitLocOpBuilder &b, const AbiModule &abi);
 /// The name of `ptr image(i32 capability, i32 n)`: the n-th best image for a device, null if there are no more. Load
 /// calls it; the code generator, which makes the images, defines it.
 std::string imageFunctionName(llvm::StringRef prefix);
-/// The name of `i1 portable(ptr image)`: whether that image is the one for later devices. Where there is one, load calls
-/// it, and the code generator defines it.
+/// The name of `i1 portable(ptr image)`: whether that image is the one for later devices. Where there is one, load
+/// calls it, and the code generator defines it.
 std::string portableFunctionName(llvm::StringRef prefix);
 /// The address in an initialized state.
 std::string identityName(llvm::StringRef prefix);
