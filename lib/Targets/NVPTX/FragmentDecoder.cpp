@@ -78,7 +78,7 @@ StringRef FragmentDecoder::hop(const Format &format, OperandElement element) {
 }
 
 bool FragmentDecoder::canFold(const Format &format, OperandElement element, double least, double most) {
-  if (!(0 < least && least <= most))
+  if (least <= 0 || most < least)
     return false;
   auto liesWithin = [&](int lowest, int highest) {
     return std::ldexp(1.0, lowest) <= least && most <= std::ldexp(1.0, highest);

@@ -330,7 +330,7 @@ void WeightTiles::emitCopies(Value turn, Value stage) {
   Value k0 = i32.mul(blockOf(turn), kBlockK);
   for (int64_t half = 0; half < 2; ++half) {
     SmallVector<Value> coordinates{i32.add(k0, half * kBlockK / 2), token0};
-    if (batchSizes.size())
+    if (!batchSizes.empty())
       coordinates.push_back(i32.cast(linearBatch));
     NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
         builder, loc, target(half * tokens * kLineBytes), tokenMap, coordinates, barrier, ValueRange(), Value(),
