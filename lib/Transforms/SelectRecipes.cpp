@@ -48,7 +48,8 @@ private:
   LogicalResult choose(ArrayRef<Choice *> uses, const Machine &machine);
   LogicalResult choosePortable(ArrayRef<MatmulOp> matmuls, const Target &target);
 
-  llvm::DenseMap<Operation *, Attribute> entries; ///< of the report
+  llvm::DenseMap<Operation *, MatmulProblem> problems; ///< made once: scales of weights are read for it
+  llvm::DenseMap<Operation *, Attribute> entries;      ///< of the report
 };
 } // namespace
 
@@ -164,9 +165,8 @@ static MatmulProblem problemOf(MatmulOp op, bool fastSums) {
   return problem;
 }
 
-static Choice enumerate(MatmulOp op, bool fastSums, const Target &target) {
+static Choice enumerate(MatmulOp op, MatmulProblem problem, const Target &target) {
   Choice choice{op, {}, {}};
-  MatmulProblem problem = problemOf(op, fastSums);
   auto add = [&] { choice.ranges.push_back(target.family().candidates(op.getContext(), problem, target)); };
   MatmulProblem open = problem;
   if (!open.knownM)
@@ -292,9 +292,8 @@ static ArrayAttr describeOthers(const Candidate &chosen, ArrayRef<Candidate> all
 
 /// One entry of the module's report: what computes the op where M is large, at what cost, and why each other row was
 /// not taken. `numUses` matmuls read its right side.
-static DictionaryAttr describe(MatmulOp op, const Candidate &last, ArrayRef<Candidate> all, size_t numUses,
-                               double typicalM, const Machine &machine) {
-  MatmulProblem problem = problemOf(op, /*fastSums=*/false);
+static DictionaryAttr describe(MatmulOp op, const MatmulProblem &problem, const Candidate &last,
+                               ArrayRef<Candidate> all, size_t numUses, double typicalM, const Machine &machine) {
   double cycles = last.cycles + (last.packsOnce ? 0 : last.packingCycles);
   Builder builder(op.getContext());
   SmallVector<NamedAttribute> entry;
@@ -347,8 +346,8 @@ static auto storedAs(const Candidate &candidate) {
 
 /// A recipe that stands in the input is kept, where its row is one of the machine's and its result is the law's. Gives
 /// the entry of the report.
-static FailureOr<Attribute> checkKept(MatmulOp op, bool fastSums, const Target &target) {
-  std::vector<Candidate> all = target.family().candidates(op.getContext(), problemOf(op, fastSums), target);
+static FailureOr<Attribute> checkKept(MatmulOp op, const MatmulProblem &problem, const Target &target) {
+  std::vector<Candidate> all = target.family().candidates(op.getContext(), problem, target);
   std::vector<Candidate> kept;
   for (RecipeAttr recipe : op.getRecipes()->getRecipes()) {
     auto isNamed = [&](const Candidate &candidate) { return candidate.row->id == recipe.getUnit(); };
@@ -379,7 +378,7 @@ static FailureOr<Attribute> checkKept(MatmulOp op, bool fastSums, const Target &
       return op.emitOpError() << "has recipes that store the right side in two ways, but it is stored once: " << recipe
                               << " beside " << kept.front().recipe;
   }
-  return Attribute(describe(op, kept.back(), all, /*numUses=*/1, problemOf(op, fastSums).m, target.machine()));
+  return Attribute(describe(op, problem, kept.back(), all, /*numUses=*/1, problem.m, target.machine()));
 }
 
 /// Gives each of the ops, which share a right side, its recipes, and writes their entries.
@@ -405,8 +404,9 @@ LogicalResult SelectRecipes::choose(ArrayRef<Choice *> uses, const Machine &mach
     }
     use->op.setRecipesAttr(RecipesAttr::get(&getContext(), bounds, recipes));
     ++numSelected;
-    numEmulated += !emulationOf(*last, problemOf(use->op, fastSums)).empty();
-    entries[use->op] = describe(use->op, *last, use->ranges.back(), uses.size(), use->typicalM, machine);
+    numEmulated += !emulationOf(*last, problems.at(use->op)).empty();
+    entries[use->op] =
+        describe(use->op, problems.at(use->op), *last, use->ranges.back(), uses.size(), use->typicalM, machine);
   }
   return success();
 }
@@ -422,11 +422,12 @@ static bool readAlike(const Candidate &a, const Candidate &b) {
 }
 
 /// Gives the op recipes of a second machine that read its right side as it is stored; none where that machine can not.
-static RecipesAttr choosePortable(MatmulOp op, bool fastSums, const Target &target, const Target &portable) {
+static RecipesAttr choosePortable(MatmulOp op, const MatmulProblem &problem, const Target &target,
+                                  const Target &portable) {
   Candidate stored{};
   stored.recipe = op.getRecipes()->getRecipes().front();
   stored.row = target.findRow(stored.recipe.getUnit());
-  Choice choice = enumerate(op, fastSums, portable);
+  Choice choice = enumerate(op, problem, portable);
   SmallVector<RecipeAttr> recipes;
   SmallVector<int64_t> bounds;
   for (auto [number, range] : llvm::enumerate(choice.ranges)) {
@@ -459,7 +460,7 @@ LogicalResult SelectRecipes::choosePortable(ArrayRef<MatmulOp> matmuls, const Ta
   Builder builder(&getContext());
   bool isComplete = true;
   for (MatmulOp op : matmuls) {
-    RecipesAttr recipes = ::choosePortable(op, fastSums, target, portable);
+    RecipesAttr recipes = ::choosePortable(op, problems.at(op), target, portable);
     op.setPortableRecipesAttr(recipes);
     isComplete &= bool(recipes);
     NamedAttrList entry(cast<DictionaryAttr>(entries[op]));
@@ -482,15 +483,19 @@ void SelectRecipes::runOnOperation() {
     return signalPassFailure();
   const Target &machine = **found;
   entries.clear();
+  problems.clear();
   SmallVector<MatmulOp> matmuls;
-  getOperation().walk([&](MatmulOp op) { matmuls.push_back(op); });
+  getOperation().walk([&](MatmulOp op) {
+    matmuls.push_back(op);
+    problems.try_emplace(op, problemOf(op, fastSums));
+  });
   std::vector<Choice> choices;
   for (MatmulOp op : matmuls) {
     if (!op.getRecipes()) {
-      choices.push_back(enumerate(op, fastSums, machine));
+      choices.push_back(enumerate(op, problems.at(op), machine));
       continue;
     }
-    FailureOr<Attribute> entry = checkKept(op, fastSums, machine);
+    FailureOr<Attribute> entry = checkKept(op, problems.at(op), machine);
     if (failed(entry))
       return signalPassFailure();
     entries[op] = *entry;

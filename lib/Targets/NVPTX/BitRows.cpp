@@ -13,7 +13,6 @@
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
-#include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 using namespace mlir;
 using namespace qlow;
@@ -22,23 +21,15 @@ using namespace qlow;
 template <int64_t k, NVVM::MMATypes lhsType, NVVM::MMATypes rhsType, NVVM::MMAB1Op ofSigns = NVVM::MMAB1Op::none>
 static Value emitMmaOfBits(OpBuilder &builder, Location loc, Value acc, Value lhs, Value rhs) {
   constexpr bool isSign = ofSigns != NVVM::MMAB1Op::none;
-  auto elementsOf = [&](Value vector) {
-    SmallVector<Value> elements;
-    for (int64_t i = 0, e = cast<VectorType>(vector.getType()).getNumElements(); i < e; ++i)
-      elements.push_back(vector::ExtractOp::create(builder, loc, vector, i));
-    return elements;
-  };
   SmallVector<Type> words(4, builder.getI32Type());
-  auto mma = NVVM::MmaOp::create(builder, loc, LLVM::LLVMStructType::getLiteral(builder.getContext(), words),
-                                 elementsOf(lhs), elementsOf(rhs), elementsOf(acc), ArrayRef<int64_t>{16, 8, k},
-                                 isSign ? std::optional(ofSigns) : std::nullopt,
-                                 isSign ? std::nullopt : std::optional(NVVM::MMAIntOverflow::wrapped),
-                                 std::array<NVVM::MMATypes, 2>{lhsType, rhsType},
-                                 std::array<NVVM::MMALayout, 2>{NVVM::MMALayout::row, NVVM::MMALayout::col});
-  SmallVector<Value> sums;
-  for (int64_t i = 0; i < 4; ++i)
-    sums.push_back(LLVM::ExtractValueOp::create(builder, loc, mma.getRes(), i));
-  return vector::FromElementsOp::create(builder, loc, cast<VectorType>(acc.getType()), sums);
+  auto mma =
+      NVVM::MmaOp::create(builder, loc, LLVM::LLVMStructType::getLiteral(builder.getContext(), words),
+                          elementsOf(builder, loc, lhs), elementsOf(builder, loc, rhs), elementsOf(builder, loc, acc),
+                          ArrayRef<int64_t>{16, 8, k}, isSign ? std::optional(ofSigns) : std::nullopt,
+                          isSign ? std::nullopt : std::optional(NVVM::MMAIntOverflow::wrapped),
+                          std::array<NVVM::MMATypes, 2>{lhsType, rhsType},
+                          std::array<NVVM::MMALayout, 2>{NVVM::MMALayout::row, NVVM::MMALayout::col});
+  return fragmentOf(builder, loc, mma.getRes());
 }
 
 static MultiplyRow mmaOfBits(StringRef id, StringRef instruction, int64_t k, OperandElement lhs, OperandElement rhs,

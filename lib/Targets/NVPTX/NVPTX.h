@@ -12,6 +12,10 @@ llvm::ArrayRef<MultiplyRow> nvptxRows();
 std::vector<MultiplyRow> bitRows();
 const MultiplyRow *findNvptxRow(llvm::StringRef id);
 
+/// A fragment's words, and the four sums of a product as one.
+llvm::SmallVector<mlir::Value> elementsOf(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value vector);
+mlir::Value fragmentOf(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value sums);
+
 /// All rows as candidates; see Family::candidates.
 std::vector<Candidate> nvptxCandidates(mlir::MLIRContext *context, const MatmulProblem &problem, const Target &target);
 

@@ -38,11 +38,20 @@ static Value emitMad(OpBuilder &builder, Location loc, Value acc, Value lhs, Val
   return arith::AddIOp::create(builder, loc, acc, arith::MulIOp::create(builder, loc, lhs, rhs));
 }
 
-static SmallVector<Value> elementsOf(OpBuilder &builder, Location loc, Value vector) {
+SmallVector<Value> qlow::elementsOf(OpBuilder &builder, Location loc, Value vector) {
   SmallVector<Value> elements;
   for (int64_t i = 0, e = cast<VectorType>(vector.getType()).getNumElements(); i < e; ++i)
     elements.push_back(vector::ExtractOp::create(builder, loc, vector, i));
   return elements;
+}
+
+Value qlow::fragmentOf(OpBuilder &builder, Location loc, Value sums) {
+  auto type = cast<LLVM::LLVMStructType>(sums.getType());
+  SmallVector<Value> elements;
+  for (int64_t i = 0, e = type.getBody().size(); i < e; ++i)
+    elements.push_back(LLVM::ExtractValueOp::create(builder, loc, sums, i));
+  auto vector = VectorType::get({static_cast<int64_t>(elements.size())}, type.getBody().front());
+  return vector::FromElementsOp::create(builder, loc, vector, elements);
 }
 
 /// D = A B + C on fragments: acc 4 x i32, lhs 4 x i32 of four bytes each, rhs 2 x i32. Sums wrap mod 2^32.
@@ -54,10 +63,7 @@ static Value emitMma16x8x32(OpBuilder &builder, Location loc, Value acc, Value l
                                  elementsOf(builder, loc, acc), ArrayRef<int64_t>{16, 8, 32}, std::nullopt,
                                  NVVM::MMAIntOverflow::wrapped, std::array<NVVM::MMATypes, 2>{lhsType, rhsType},
                                  std::array<NVVM::MMALayout, 2>{NVVM::MMALayout::row, NVVM::MMALayout::col});
-  SmallVector<Value> sums;
-  for (int64_t i = 0; i < 4; ++i)
-    sums.push_back(LLVM::ExtractValueOp::create(builder, loc, mma.getRes(), i));
-  return vector::FromElementsOp::create(builder, loc, cast<VectorType>(acc.getType()), sums);
+  return fragmentOf(builder, loc, mma.getRes());
 }
 
 /// D = A B + C on fragments: acc 4 x f32, lhs 4 and rhs 2 words of two 16-bit floats each. Products are exact in f32.
@@ -78,10 +84,7 @@ static Value emitMma16x8x16(OpBuilder &builder, Location loc, Value acc, Value l
                                  ArrayRef<int64_t>{16, 8, 16}, std::nullopt, std::nullopt,
                                  std::array<NVVM::MMATypes, 2>{type, type},
                                  std::array<NVVM::MMALayout, 2>{NVVM::MMALayout::row, NVVM::MMALayout::col});
-  SmallVector<Value> sums;
-  for (int64_t i = 0; i < 4; ++i)
-    sums.push_back(LLVM::ExtractValueOp::create(builder, loc, mma.getRes(), i));
-  return vector::FromElementsOp::create(builder, loc, cast<VectorType>(acc.getType()), sums);
+  return fragmentOf(builder, loc, mma.getRes());
 }
 
 /// D = A B + C on fragments: acc 4 x f32. The product is a sum of its own, added to acc by the threads where there is
@@ -97,10 +100,7 @@ static Value emitMmaOfSmallFloats(OpBuilder &builder, Location loc, Value acc, V
   std::string name =
       ("llvm.nvvm.mma.m16n8k32.row.col.f32." + elementName(lhsElement) + "." + elementName(rhsElement) + ".f32").str();
   auto mma = LLVM::CallIntrinsicOp::create(builder, loc, result, builder.getStringAttr(name), operands);
-  SmallVector<Value> sums;
-  for (int64_t i = 0; i < 4; ++i)
-    sums.push_back(LLVM::ExtractValueOp::create(builder, loc, mma.getResults(), i));
-  Value product = vector::FromElementsOp::create(builder, loc, VectorType::get({4}, f32), sums);
+  Value product = fragmentOf(builder, loc, mma.getResults());
   return acc ? arith::AddFOp::create(builder, loc, acc, product).getResult() : product;
 }
 
