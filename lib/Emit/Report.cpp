@@ -159,6 +159,14 @@ static llvm::json::Object kernelJson(DictionaryAttr kernel) {
   return object;
 }
 
+/// Rows that one reason declines. The JSON has each by its name.
+static std::string namesText(ArrayRef<StringRef> rows) {
+  constexpr size_t kMost = 4;
+  if (rows.size() <= kMost)
+    return llvm::join(rows, ", ");
+  return llvm::formatv("{0} and {1} more", llvm::join(rows.take_front(kMost - 1), ", "), rows.size() - (kMost - 1));
+}
+
 static std::string sizeText(int64_t size) { return ShapedType::isDynamic(size) ? "?" : std::to_string(size); }
 
 FailureOr<std::string> qlow::writeReport(ModuleOp module) {
@@ -193,7 +201,7 @@ FailureOr<std::string> qlow::writeReport(ModuleOp module) {
       reasons[reason].push_back(row);
     }
     for (auto &[reason, rows] : reasons)
-      os << "  not taken    " << llvm::join(rows, ", ") << ": " << reason << "\n";
+      os << "  not taken    " << namesText(rows) << ": " << reason << "\n";
   }
   return text;
 }

@@ -30,6 +30,8 @@ struct StoreFloatsAsBits : qlow::impl::StoreFloatsAsBitsBase<StoreFloatsAsBits> 
       return signalPassFailure();
     bool hasHalf = (*found)->family().hasNative(FloatUnit::Half, (*found)->machine());
     AttrTypeReplacer replacer = makeReplacer(hasHalf);
+    // What the report says of operands stays what the model had.
+    Attribute report = getOperation()->removeAttr("qlow.report");
     SmallVector<arith::BitcastOp> casts;
     getOperation()->walk([&](Operation *op) {
       if (isa<WeightOp>(op))
@@ -43,6 +45,8 @@ struct StoreFloatsAsBits : qlow::impl::StoreFloatsAsBitsBase<StoreFloatsAsBits> 
         cast.replaceAllUsesWith(cast.getIn());
         cast.erase();
       }
+    if (report)
+      getOperation()->setAttr("qlow.report", report);
   }
 
   static AttrTypeReplacer makeReplacer(bool hasHalf) {
