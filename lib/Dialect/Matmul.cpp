@@ -383,7 +383,10 @@ LogicalResult PackOp::verify() {
   auto quantized = dyn_cast<QType>(tensor.getElementType());
   bool isInteger = getLayout().getElement().isInteger();
   bool isCode = getLayout().getFragment() || (isInteger && getLayout().getElement().getIntOrFloatBitWidth() < 8);
-  if (isCode && (!quantized || !getLayout().getElement().isInteger(quantized.getFormat()->bits)))
+  const Format *stored = !quantized                  ? nullptr
+                         : getLayout().getFragment() ? alignedFormat(*quantized.getFormat())
+                                                     : quantized.getFormat();
+  if (isCode && (!stored || !getLayout().getElement().isInteger(stored->bits)))
     return emitOpError() << "expected codes of " << getLayout().getElement() << " for its layout, found " << tensor;
   if (isInteger && !getLayout().getFragment() && !(quantized && quantized.getFormat()->integerImage()))
     return emitOpError() << "expected codes with an integer image for a layout of integers, found " << tensor;

@@ -221,6 +221,26 @@ std::optional<IntegerImage> Format::integerImage() const {
 
 int32_t Format::integer(uint32_t code) const { return int32_t(decode(code) / imageStep(*this)); }
 
+static bool holdsValuesOf(const Format &image, const Format &format) {
+  for (uint32_t code = 0, e = static_cast<uint32_t>(format.numCodes()); code < e; ++code)
+    if (float value = format.decode(code); image.decode(image.encode(value)) != value)
+      return false;
+  return true;
+}
+
+const Format *alignedFormat(const Format &format) {
+  if (format.bits == 4 || format.bits == 8)
+    return &format;
+  if (format.bits > 8)
+    return nullptr;
+  for (DecodeKind kind : {DecodeKind::Integer, DecodeKind::Minifloat})
+    for (unsigned bits : {4, 8})
+      for (const Format &image : codeFormats())
+        if (image.kind == kind && image.bits == bits && holdsValuesOf(image, format))
+          return &image;
+  return nullptr;
+}
+
 //===----------------------------------------------------------------------===//
 // Search
 //===----------------------------------------------------------------------===//

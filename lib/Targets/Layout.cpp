@@ -61,7 +61,8 @@ bool qlow::storesFragments(RecipeAttr recipe) {
 
 /// Integers become unsigned, their least value 0. A pair stands 16 bits apart where arithmetic on both halves of a word
 /// unpacks it, side by side where it is looked up.
-LayoutAttr qlow::fragmentLayout(MLIRContext *context, const Format &format) {
+LayoutAttr qlow::fragmentLayout(MLIRContext *context, const Format &codes) {
+  const Format &format = *alignedFormat(codes);
   bool isInteger = format.kind == DecodeKind::Integer, isLookedUp = format.kind == DecodeKind::Codebook;
   int64_t offset = isInteger && format.isSigned ? -(int64_t(1) << (format.bits - 1)) : 0;
   return LayoutAttr::get(context, IntegerType::get(context, format.bits), Layout::kFragmentColumns,
@@ -207,27 +208,45 @@ static void packSmallCodes(const Layout &layout, const Format &format, const uin
   std::memcpy(out + layout.sumsAt(width), sums.data(), width * 4);
 }
 
+/// What fragments store for each code: the number's code in their format, less the offset.
+static SmallVector<uint8_t> storedCodes(const Format &format, int32_t offset) {
+  const Format &image = *alignedFormat(format);
+  uint32_t mask = static_cast<uint32_t>(image.numCodes()) - 1;
+  SmallVector<uint8_t> codes;
+  for (uint32_t code = 0, e = static_cast<uint32_t>(format.numCodes()); code < e; ++code) {
+    uint32_t stored = &image == &format ? code : image.encode(format.decode(code));
+    codes.push_back(static_cast<uint8_t>(stored - offset & mask));
+  }
+  return codes;
+}
+
 /// Packs one panel of codes as fragments. The place of a code is that of its column and that of its k, added.
 static void packFragments(const Layout &layout, const Format &format, const uint8_t *data, bool isSplat,
                           bool transposed, int64_t panel, int32_t offset, MutableArrayRef<uint8_t> out) {
   int64_t first = panel * layout.panelWidth, columns = std::min(layout.panelWidth, layout.n - first);
   int64_t lines = transposed ? columns : layout.k, codes = transposed ? layout.k : columns;
   int64_t lineBytes = isSplat ? 0 : format.rowBytes(transposed ? layout.k : layout.n);
-  uint32_t mask = static_cast<uint32_t>(format.numCodes()) - 1, bits = format.bits;
   std::array<int64_t, Layout::kFragmentColumns> columnBits;
   for (int64_t j = 0; j < layout.panelWidth; ++j)
     columnBits[j] = layout.fragmentBit(j, 0);
   std::vector<int64_t> kBits(layout.k);
   for (int64_t k = 0; k < layout.k; ++k)
     kBits[k] = layout.fragmentBit(0, k);
+  SmallVector<uint8_t> stored = storedCodes(format, offset);
+  SmallVector<uint8_t> group(isSplat ? format.bytesPerGroup : 0, *data);
+  bool isWhole = format.bits && 8 % format.bits == 0; // no code reaches over two bytes
+  uint32_t mask = static_cast<uint32_t>(stored.size()) - 1;
+  auto codeOf = [&](const uint8_t *row, int64_t i) -> uint32_t {
+    if (isSplat)
+      return format.extract(group.data(), i % format.codesPerGroup);
+    int64_t bit = i * format.bits;
+    return isWhole ? row[bit / 8] >> (bit % 8) & mask : format.extract(row, i);
+  };
   for (int64_t line = 0; line < lines; ++line) {
     const uint8_t *row = data + (transposed ? first + line : line) * lineBytes;
-    int64_t firstBit = transposed ? 0 : first * bits;
     for (int64_t i = 0; i < codes; ++i) {
-      int64_t from = firstBit + i * bits;
-      uint32_t code = row[isSplat ? 0 : from / 8] >> (from % 8) & mask;
       int64_t to = transposed ? columnBits[line] + kBits[i] : columnBits[i] + kBits[line];
-      out[to / 8] |= static_cast<uint8_t>((code - offset & mask) << (to % 8));
+      out[to / 8] |= static_cast<uint8_t>(stored[codeOf(row, (transposed ? 0 : first) + i)] << (to % 8));
     }
   }
 }
@@ -254,7 +273,7 @@ bool qlow::storesWhole(RankedTensorType type, LayoutAttr layout) {
     return isa<FloatType>(layout.getElement()) && type.getElementType() == layout.getElement();
   const Format &format = *quantized.getFormat();
   if (layout.getFragment())
-    return layout.getElement().isInteger(format.bits);
+    return alignedFormat(format) && layout.getElement().isInteger(alignedFormat(format)->bits);
   std::optional<OperandElement> element = codeElement(format);
   return element && layout.getElement() == storedType(type.getContext(), *element);
 }

@@ -247,18 +247,22 @@ static std::string emulationOf(const Candidate &candidate, const MatmulProblem &
 }
 
 /// How the right side gets to the multiply unit, and what the other way would have cost this matmul alone.
-static std::string describeRightSide(const Candidate &chosen, ArrayRef<Candidate> all, size_t numUses) {
+static std::string describeRightSide(const Candidate &chosen, const MatmulProblem &problem, ArrayRef<Candidate> all,
+                                     size_t numUses) {
   HopAttr first = chosen.recipe.getRhs().front();
   bool isInMemory = first.getTo() == "memory", readsAsItLies = first.getBy() != "pack" && first.getBy() != "decode";
-  std::string text =
-      !isInMemory        ? readsAsItLies ? "read as it lies" : "packed panel by panel by the tasks that read it"
-      : chosen.packsOnce ? llvm::formatv("packed once into memory, {0:F0} cycles", chosen.packingCycles)
-      : storesFragments(chosen.recipe)
-          ? llvm::formatv("codes stored as fragments, {0}; scales {1}", chosen.recipe.getRhs().back().getBy(),
-                          chosen.recipe.getRescale() == "end"    ? "meet the result"
-                          : chosen.recipe.getRescale() == "fold" ? "meet the codes"
-                                                                 : "meet the sums of their codes")
-          : std::string("stored packed");
+  std::string text = !isInMemory ? readsAsItLies ? "read as it lies" : "packed panel by panel by the tasks that read it"
+                     : chosen.packsOnce ? llvm::formatv("packed once into memory, {0:F0} cycles", chosen.packingCycles)
+                     : storesFragments(chosen.recipe)
+                         ? llvm::formatv("codes stored as fragments{0}, {1}; scales {2}",
+                                         alignedFormat(*problem.rhs.format) == problem.rhs.format
+                                             ? ""
+                                             : llvm::formatv(" of {0}", alignedFormat(*problem.rhs.format)->name).str(),
+                                         chosen.recipe.getRhs().back().getBy(),
+                                         chosen.recipe.getRescale() == "end"    ? "meet the result"
+                                         : chosen.recipe.getRescale() == "fold" ? "meet the codes"
+                                                                                : "meet the sums of their codes")
+                         : std::string("stored packed");
   if (chosen.packsOnce && numUses > 1)
     text += llvm::formatv(" shared by {0} matmuls", numUses);
   for (const Candidate &other : all)
@@ -312,7 +316,7 @@ static DictionaryAttr describe(MatmulOp op, const MatmulProblem &problem, const 
   for (auto [name, number] : last.figures)
     figures.push_back(builder.getNamedAttr(name, builder.getF64FloatAttr(number)));
   add("figures", builder.getDictionaryAttr(figures));
-  add("right_side", builder.getStringAttr(describeRightSide(last, all, numUses)));
+  add("right_side", builder.getStringAttr(describeRightSide(last, problem, all, numUses)));
   add("typical_m", builder.getF64FloatAttr(typicalM));
   add("limit", builder.getStringAttr(resourceName(last.limit)));
   add("cycles", builder.getF64FloatAttr(cycles));

@@ -57,8 +57,7 @@ static FailureOr<LayoutAttr> layoutInMemory(MatmulOp op, const Target &target) {
     const MultiplyRow *row = target.findRow(recipe.getUnit());
     int64_t panelWidth = packedPanelWidth(recipe);
     QType codes = getQuantizedElement(op.getRhs().getType());
-    bool isFragments =
-        storesFragments(recipe) && codes && (codes.getFormat()->bits == 4 || codes.getFormat()->bits == 8);
+    bool isFragments = storesFragments(recipe) && codes && alignedFormat(*codes.getFormat());
     bool fits = storesFragments(recipe) ? isFragments : row && panelWidth % row->n == 0 && panelWidth <= kWidestPanel;
     if (!row || panelWidth == 0 || !fits)
       return op.emitOpError() << "has a recipe that is none of " << target.machine().name << ": " << recipe;

@@ -25,6 +25,9 @@ TOKENS = [1, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65, 127, 130]
 COLUMNS = [1, 2, 15, 16, 17, 63, 64, 65, 80, 129, 200]
 DEPTHS = [8, 16, 24, 120, 128, 136, 256, 264, 384, 512, 520, 1024, 1160, 4096, 4232]
 NAMES = ["u4", "i4", "u4", "i4", "u8", "i8", "nf4", "bnb_fp4", "iq4nl", "f4E2M1FN", "f4E2M1FN", "f8E4M3FN", "f8E5M2"]
+# Formats of other sizes, and those whose codes are stored in their place.
+IMAGES = {"binary": "i4", "ternary": "i4", "trit": "i4", "i2": "i4", "u2": "i4", "i3": "i4", "u3": "i4", "i5": "i8", "u5": "i8",
+          "i6": "i8", "u6": "i8", "u7": "i8", "f6E2M3FN": "f8E4M3FN", "f6E3M2FN": "f8E4M3FN"}
 
 
 class Tokens:
@@ -70,6 +73,7 @@ HOPS = {"nf4": "lookup16", "bnb_fp4": "lookup16", "iq4nl": "lookup16", "u4": "ni
 
 def draw_tiles(r, format, element, follows, folds, scales):
     """A recipe of wgmma's tiles."""
+    format = FORMATS[IMAGES.get(format.name, format.name)]
     tokens = r.choice([8, 16, 32, 64, 128, 256])
     columns, group, teams = r.choice([(64, 64, 1), (64, 64, 2), (128, 64, 1), (128, 64, 2), (256, 64, 1), (128, 128, 1), (256, 128, 1), (256, 128, 1)])
     stages, cluster = r.choice([2, 3, 4]), r.choice([1, 1, 2, 4])
@@ -104,7 +108,7 @@ def weight_only(f, format, with_tiles):
     how = r.choice(["constant", "constant", "constant", "mixed"])
     weight = draw_weight(f, format, n, k, batch, swapped)
     if with_tiles:
-        how, element = "constant", "f16" if format.bits == 8 or format.name == "f4E2M1FN" else element
+        how, element = "constant", "f16" if format.name == "f8E5M2" else element
         if weight.type.zero and element == "bf16":
             weight.type.zero, weight.zero = None, None
         along = weight.type.block[-2 if swapped else -1] if weight.type.block else None
@@ -133,8 +137,9 @@ def main():
     options = parser.parse_args()
 
     def draw(index):
-        deck = rng_of(options.seed, "deck", index // len(NAMES)).sample(NAMES, len(NAMES))
-        return weight_only(Function(f"s{index}", options.seed), FORMATS[deck[index % len(NAMES)]], options.tiles)
+        names = NAMES + list(IMAGES)
+        deck = rng_of(options.seed, "deck", index // len(names)).sample(names, len(names))
+        return weight_only(Function(f"s{index}", options.seed), FORMATS[deck[index % len(names)]], options.tiles)
 
     return run_all(options, "Integration/weight-only.py", draw)
 

@@ -8,6 +8,7 @@
 !nf4 = !qlow.q<nf4 : f16, block = [1, 64]>
 !mx = !qlow.q<f4E2M1FN : f8E8M0FNU, block = [1, 32]>
 !i5 = !qlow.q<i5 : f16, block = [1, 128]>
+!fnuz = !qlow.q<f8E5M2FNUZ : f16, block = [1, 128]>
 
 // Integers are stored unsigned, the two codes of a pair 16 bits apart; codes of a table side by side.
 // PACK-DAG: #qlow.layout<element = i4, panel = 64, columns = 64, group = 128, fragment = 4>
@@ -70,14 +71,26 @@ func.func @open(%x: tensor<?x4096xf16>) -> tensor<?x4096xf16> {
   return %y : tensor<?x4096xf16>
 }
 
+// Codes that are not 4 or 8 bits are stored as those of a format that has all of their numbers.
+// PACK-DAG: #qlow.layout<element = i8, panel = 64, columns = 64, group = 128, offset = -128, fragment = 1>
+// CHECK-LABEL: func @small
+// CHECK: nvvm.mma.sync {{.*}}<bf16>
+func.func @small(%x: tensor<16x512xbf16>) -> tensor<16x192xf16> {
+  %c = arith.constant dense<3> : tensor<192x320xi8>
+  %s = arith.constant dense<2.0> : tensor<192x4xf16>
+  %w = qlow.compose %c, %s : (tensor<192x320xi8>, tensor<192x4xf16>) -> tensor<192x512x!i5>
+  %y = qlow.matmul transpose_rhs %x, %w : tensor<16x512xbf16>, tensor<192x512x!i5> -> tensor<16x192xf16>
+  return %y : tensor<16x192xf16>
+}
+
 // Codes without a hop are decoded one by one.
 // CHECK-LABEL: func @other
 // CHECK-NOT: nvvm.mma.sync
 // CHECK: math.fma
 func.func @other(%x: tensor<16x512xf16>) -> tensor<16x192xf16> {
-  %c = arith.constant dense<3> : tensor<192x320xi8>
+  %c = arith.constant dense<3> : tensor<192x512xi8>
   %s = arith.constant dense<2.0> : tensor<192x4xf16>
-  %w = qlow.compose %c, %s : (tensor<192x320xi8>, tensor<192x4xf16>) -> tensor<192x512x!i5>
-  %y = qlow.matmul transpose_rhs %x, %w : tensor<16x512xf16>, tensor<192x512x!i5> -> tensor<16x192xf16>
+  %w = qlow.compose %c, %s : (tensor<192x512xi8>, tensor<192x4xf16>) -> tensor<192x512x!fnuz>
+  %y = qlow.matmul transpose_rhs %x, %w : tensor<16x512xf16>, tensor<192x512x!fnuz> -> tensor<16x192xf16>
   return %y : tensor<16x192xf16>
 }

@@ -262,6 +262,31 @@ static void testSearch(const Format &format) {
     check(std::bit_cast<float>(uint32_t(bits)));
 }
 
+// Each number of a format has a code in the one that stands in for it.
+static void testAligned() {
+  auto nameOf = [](const char *name) {
+    const Format *aligned = alignedFormat(*findCodeFormat(name));
+    return aligned ? std::string(aligned->name) : std::string("none");
+  };
+  for (auto [name, expected] : {std::pair("nf4", "nf4"),
+                                {"f8E5M2", "f8E5M2"},
+                                {"binary", "i4"},
+                                {"trit", "i4"},
+                                {"ternary", "i4"},
+                                {"u3", "i4"},
+                                {"i5", "i8"},
+                                {"u7", "i8"},
+                                {"f6E2M3FN", "f8E4M3FN"},
+                                {"f6E3M2FN", "f8E4M3FN"},
+                                {"i16", "none"}})
+    EXPECT_INT(std::string(name) + " stands as " + nameOf(name), nameOf(name) == expected, true);
+  for (const Format &format : codeFormats())
+    if (const Format *aligned = alignedFormat(format); aligned && aligned != &format)
+      for (uint32_t code = 0; code < format.numCodes(); ++code)
+        EXPECT_INT(named(format, "in its place"),
+                   aligned->decode(aligned->encode(format.decode(code))) == format.decode(code), true);
+}
+
 int main(int argc, char **argv) {
   if (argc != 2) {
     printf("usage: FormatsTest GOLDEN_DIR\n");
@@ -273,6 +298,7 @@ int main(int argc, char **argv) {
   testPackingOrder();
   testKnownImages();
   testKnownAnswers();
+  testAligned();
   for (const Format &format : codeFormats()) {
     testPacking(format);
     testIntegerImage(format);

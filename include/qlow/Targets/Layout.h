@@ -111,8 +111,8 @@ using Layout = LayoutOf<int64_t>;
 /// What `row` reads in tiles of `panelWidth` columns. Where N is open, the last panel is as wide as the others.
 LayoutAttr layoutOf(mlir::MLIRContext *context, const MultiplyRow &row, int64_t panelWidth, bool isOpenN);
 
-/// The word of the hop into memory that stores fragments, and their layout: what 4- and 8-bit codes of `format` are
-/// unpacked from in registers.
+/// The word of the hop into memory that stores fragments, and their layout: what codes of `format` are unpacked from in
+/// registers. Of a format that has an alignedFormat() alone, whose codes they are.
 inline constexpr llvm::StringLiteral kFragmentsHop = "fragments";
 LayoutAttr fragmentLayout(mlir::MLIRContext *context, const Format &format);
 bool storesFragments(RecipeAttr recipe);

@@ -76,7 +76,7 @@ static LogicalResult verifyWeightOnly(MatmulKernelOp kernel, RecipeAttr recipe, 
   auto tensor = cast<RankedTensorType>(kernel.getRhsType());
   ArrayRef<int64_t> block = codes.getBlock();
   int64_t together = block.empty() ? QType::kWhole : block[tensor.getRank() - (kernel.getTransposeRhs() ? 1 : 2)];
-  WeightCodes facts{codes.getFormat(), codes.getZero(), getScaleFormat(codes.getScale()),
+  WeightCodes facts{alignedFormat(*codes.getFormat()), codes.getZero(), getScaleFormat(codes.getScale()),
                     together == QType::kWhole ? 0 : together};
   bool isStream = row->scope == MultiplyRow::Scope::Warp;
   if (std::string wrong = isStream ? WeightStream::verify(recipe) : WeightTiles::verify(recipe, *row, facts, machine);

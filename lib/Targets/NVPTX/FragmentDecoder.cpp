@@ -5,9 +5,9 @@
 //
 //   nibble     the codes' bits become mantissa bits of a float of known exponent, which is subtracted again with the
 //              zero point: 0x6400 | q is the f16 1024 + q, 0x4300 | q the bf16 128 + q. All steps are exact.
-//   byte       the same for codes of 8 bits.
+//   byte       the same for codes of 8 bits; of bf16 the difference of two such floats.
 //   minifloat  sign, exponent and mantissa move to their places in f16, whose bias is another: a power of two that
-//              the sum is multiplied by. Subnormals are subnormals there too.
+//              the sum is multiplied by. Subnormals are subnormals there too. In bf16 the codes are multiplied by it.
 //   lookup16   two codes are the number of a pair of values in a table in shared memory. Each lane has a copy of its
 //              own, in a bank of its own. Who makes the table looks four codes up at once by byte permutes, low and
 //              high bytes of the values apart: two and a half times the operations.
@@ -43,21 +43,21 @@ std::optional<FragmentDecoder::Way> FragmentDecoder::wayOf(const Format &format,
   bool isHalf = element == OperandElement::F16;
   if (format.kind == DecodeKind::Integer && format.bits == 4)
     return Way::Nibble;
-  if (format.kind == DecodeKind::Integer && format.bits == 8 && isHalf)
+  if (format.kind == DecodeKind::Integer && format.bits == 8)
     return Way::Byte;
   if (format.kind == DecodeKind::Codebook && format.bits == 4)
     return Way::Lookup;
   const MinifloatLayout &layout = format.layout;
-  // An exponent of all ones is an infinity in f16, so it must be one here.
-  bool fitsHalf = layout.isSigned && layout.hasZero && layout.mantissaBits <= 3 &&
-                  (layout.exponentBits < 5 || (layout.exponentBits == 5 && layout.hasInfinity));
-  if (format.kind == DecodeKind::Minifloat && (format.bits == 4 || format.bits == 8) && isHalf && fitsHalf)
+  // An exponent of all ones is an infinity in f16, so it must be one here; in bf16 it becomes an ordinary one.
+  bool fits = layout.isSigned && layout.hasZero && layout.mantissaBits <= 3 &&
+              (layout.exponentBits < 5 || (isHalf && layout.exponentBits == 5 && layout.hasInfinity));
+  if (format.kind == DecodeKind::Minifloat && (format.bits == 4 || format.bits == 8) && fits)
     return Way::Minifloat;
   return std::nullopt;
 }
 
 std::string FragmentDecoder::decline(const Format &format, OperandElement element) {
-  if (wayOf(format, element))
+  if (const Format *stored = alignedFormat(format); stored && wayOf(*stored, element))
     return {};
   return llvm::formatv("has no decode hop from {0} to {1} in registers", format.name,
                        element == OperandElement::F16 ? "f16" : "bf16");
@@ -89,7 +89,10 @@ bool FragmentDecoder::canFold(const Format &format, OperandElement element, doub
   case Way::Nibble:
   case Way::Byte: // a sixteenth of the scale, and the scale times 1024 and two codes
     return element == OperandElement::F16 ? liesWithin(lowestOfF16 + 4, highestOfF16 - 12) : liesWithin(-100, 100);
-  case Way::Minifloat: // the scale times the unit of what is decoded; the least code and the greatest
+  case Way::Minifloat:
+    if (element == OperandElement::BF16)
+      return liesWithin(-100, 100);
+    // The scale times the unit of what is decoded; the least code and the greatest.
     return liesWithin(lowestOfF16 - (15 - layout.bias), highestOfF16 - (15 - layout.bias)) &&
            liesWithin(lowestOfF16 + layout.bias + static_cast<int>(layout.mantissaBits) - 1, 40) &&
            most * format.maxValue() < std::ldexp(1.0, highestOfF16 + 1) - 16;
@@ -104,9 +107,9 @@ double FragmentDecoder::aluPerCode(const Format &format, OperandElement element,
   case Way::Nibble:
     return 10.0 / 8;
   case Way::Byte:
-    return 8.0 / 8;
+    return (element == OperandElement::F16 ? 8.0 : 16.0) / 8;
   case Way::Minifloat:
-    return 12.0 / 8;
+    return (element == OperandElement::F16 ? 12.0 : 16.0) / 8;
   case Way::Lookup:
     return (hasTable ? 15.0 : 21.0) / 8;
   }
@@ -154,7 +157,7 @@ FragmentDecoder::FragmentDecoder(OpBuilder &builder, Location loc, const Format 
     hasSmallBiases = least >= 0 && most < 64;
   }
   if (way == Way::Minifloat) {
-    unit = std::ldexp(1.0f, 15 - format.layout.bias);
+    unit = this->element.isF16() ? std::ldexp(1.0f, 15 - format.layout.bias) : 1;
   } else if (way == Way::Lookup) {
     int multiple = multipleThatFits(format.codebook, this->element);
     unit = 1.0f / static_cast<float>(multiple);
@@ -291,6 +294,8 @@ Value FragmentDecoder::emitMultiplier(Value scale) {
 
 FragmentDecoder::Bias FragmentDecoder::emitSubtrahend(Value zero) {
   int64_t least = format.isSigned ? int64_t(1) << (format.bits - 1) : 0;
+  if (way == Way::Byte && !element.isF16()) // of what is 128 less than the code as it is stored
+    return {zero ? splat(i32.sub(i32.constant(128 - least), zero)) : splat(128 - double(least)), {}};
   if (!zero && element.isF16())
     return {splat(1024 + double(least)), splat(-(64 + double(least)))};
   if (!zero)
@@ -329,10 +334,22 @@ SmallVector<Value> FragmentDecoder::emitNibbles(Value word, const std::array<Bia
   return registers;
 }
 
-/// A code s e m of 4 bits is at bits 4 r of its half; one of 8 bits is brought to the upper byte of its half first.
+/// Two codes of 8 bits, in halves of a word, less the bias. A bf16 holds seven bits q as 128 + q; the eighth makes the
+/// other term, 128 or 256.
+Value FragmentDecoder::emitByte(Value pair, const Bias &bias) {
+  Value magic = i32.constant(0x43004300), low = bitOr(bitAnd(pair, 0x007F007F), magic);
+  Value high = bitOr(bitXor(bitAnd(pair, 0x00800080), i32.constant(0x00800080)), magic);
+  Value number = multiplyAdd(high, splat(-1.0), low);
+  if (matchPattern(bias.low, m_Zero()))
+    return number;
+  return multiplyAdd(number, bias.multiplier ? bias.multiplier : splat(1.0), bias.low);
+}
+
+/// A code s e m of 4 bits is at bits 4 r of its half; one of 8 bits is brought to the upper byte of its half first. In
+/// bf16 the exponent's own place makes the number too small by a power of two, that the sum could not be multiplied by.
 SmallVector<Value> FragmentDecoder::emitMinifloats(ValueRange words) {
   int64_t mantissa = format.layout.mantissaBits, magnitudeBits = mantissa + format.layout.exponentBits;
-  int64_t mask = ((int64_t(1) << magnitudeBits) - 1) << (10 - mantissa);
+  int64_t whole = element.isF16() ? 10 : 7, mask = ((int64_t(1) << magnitudeBits) - 1) << (whole - mantissa);
   SmallVector<Value> registers;
   for (int64_t r = 0; r < 4; ++r) {
     int64_t first = 4 * r; // bit of the code in its half
@@ -340,14 +357,15 @@ SmallVector<Value> FragmentDecoder::emitMinifloats(ValueRange words) {
     if (format.bits == 8) {
       word = permute(words[r / 2], i32.constant(0), r % 2 ? 0x3424 : 0x1404);
       first = 8;
-      if (mantissa == 2) {
+      if (mantissa == 2 && element.isF16()) {
         registers.push_back(word);
         continue;
       }
     }
     Value sign = bitAnd(shift(word, 15 - (first + format.bits - 1)), 0x8000 * kBothHalves);
-    Value magnitude = bitAnd(shift(word, 10 - mantissa - first), mask * kBothHalves);
-    registers.push_back(bitOr(sign, magnitude));
+    Value magnitude = bitAnd(shift(word, whole - mantissa - first), mask * kBothHalves);
+    Value number = bitOr(sign, magnitude);
+    registers.push_back(element.isF16() ? number : multiply(number, splat(std::ldexp(1.0, 127 - format.layout.bias))));
   }
   return registers;
 }
@@ -458,8 +476,9 @@ SmallVector<Value> FragmentDecoder::emitNumbers(ValueRange words, const std::arr
     return emitNibbles(words.front(), biases);
   case Way::Byte:
     for (int64_t r = 0; r < 4; ++r) {
-      Value number = permute(words[r / 2], i32.constant(0x64646464), r % 2 ? 0x4342 : 0x4140);
-      registers.push_back(lessBias(number, biases[r % 2]));
+      Value high = i32.constant(element.isF16() ? 0x64646464 : 0);
+      Value number = permute(words[r / 2], high, r % 2 ? 0x4342 : 0x4140);
+      registers.push_back(element.isF16() ? lessBias(number, biases[r % 2]) : emitByte(number, biases[r % 2]));
     }
     return registers;
   case Way::Minifloat:

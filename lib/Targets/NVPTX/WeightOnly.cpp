@@ -33,7 +33,7 @@ static int64_t codesUnderOneScale(MatmulKernelOp op) {
 WeightOnly::WeightOnly(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, const MultiplyRow &row)
     : KernelBuilder(builder, op), recipe(recipe), row(row), type(getQuantizedElement(op.getRhsType())),
       layout(*op.getPackedRhs(), sizeOf(op, false), sizeOf(op, true)),
-      decoder(builder, loc, *type.getFormat(), type.getZero(), row.lhs), n(layout.n), k(layout.k),
+      decoder(builder, loc, *alignedFormat(*type.getFormat()), type.getZero(), row.lhs), n(layout.n), k(layout.k),
       scaledTogether(codesUnderOneScale(op)) {}
 
 //===----------------------------------------------------------------------===//

@@ -76,6 +76,7 @@ private:
   mlir::Value lessBias(mlir::Value number, const Bias &bias);
   llvm::SmallVector<mlir::Value> emitNumbers(mlir::ValueRange words, const std::array<Bias, 2> &biases);
   llvm::SmallVector<mlir::Value> emitNibbles(mlir::Value word, const std::array<Bias, 2> &biases);
+  mlir::Value emitByte(mlir::Value pair, const Bias &bias);
   llvm::SmallVector<mlir::Value> emitMinifloats(mlir::ValueRange words);
   llvm::SmallVector<mlir::Value> emitLookups(mlir::Value word), emitPermutes(mlir::Value word);
   mlir::Value permute(mlir::Value low, mlir::Value high, mlir::Value selector);

@@ -33,7 +33,8 @@ static std::string decline(const MultiplyRow &row, const MatmulProblem &problem,
   if (rhs.hasOffset)
     return "has scales and zero points, the right side has offsets";
   // Differences of codes and zero points are floats of the row: integers up to 2048 or 256, constants added.
-  if (unsigned most = row.lhs == OperandElement::F16 ? 8 : 6; rhs.zeroFormat && rhs.zeroFormat->bits > most)
+  bool isByte = alignedFormat(*rhs.format)->bits == 8;
+  if (unsigned most = row.lhs == OperandElement::F16 || isByte ? 8 : 6; rhs.zeroFormat && rhs.zeroFormat->bits > most)
     return llvm::formatv("takes zero points of up to {0} bits, the right side has {1}", most, rhs.zeroFormat->name);
   if (lhs.isTransposed || !problem.knownK || *problem.knownK % 8)
     return "reads the left side 16 bytes at a time, K must lie last, be known and a multiple of 8";
@@ -195,15 +196,17 @@ static void countUses(const MultiplyRow &row, const MatmulProblem &problem, cons
 }
 
 std::vector<Candidate> qlow::weightOnlyCandidates(MLIRContext *context, const MultiplyRow &row,
-                                                  const MatmulProblem &problem, const Target &target) {
+                                                  const MatmulProblem &asked, const Target &target) {
   std::vector<Candidate> result;
   Candidate candidate{};
   candidate.row = &row;
-  candidate.declined = decline(row, problem, target);
+  candidate.declined = decline(row, asked, target);
   if (!candidate.declined.empty()) {
     result.push_back(candidate);
     return result;
   }
+  MatmulProblem problem = asked; // with the codes that are stored
+  problem.rhs.format = alignedFormat(*asked.rhs.format);
   candidate.layout = "fragments";
   auto take = [&](const Tiling &tiling) {
     candidate.recipe = makeRecipe(context, row, problem, tiling);

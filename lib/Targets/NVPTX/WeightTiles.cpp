@@ -116,7 +116,7 @@ WeightTiles::WeightTiles(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recip
   tokenBytes = tokens * kBlockK * 2;
   codeBytes = groups * columnBlocks * layout.blockBytes();
   tileColumns = groups * columnBlocks * kColumns;
-  WeightCodes codes{type.getFormat(), type.getZero(), getScaleFormat(type.getScale()), scaledTogether};
+  WeightCodes codes{alignedFormat(*type.getFormat()), type.getZero(), getScaleFormat(type.getScale()), scaledTogether};
   scaling = scalingOf(recipe, codes);
   scaleWords = wordsOfScale(recipe, row, codes);
   stageBytes = stageBytesOf(recipe, row, codes);
