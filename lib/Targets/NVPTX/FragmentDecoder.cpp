@@ -181,6 +181,14 @@ Value FragmentDecoder::bitAnd(Value a, int64_t mask) {
   return builder.createOrFold<arith::AndIOp>(loc, a, i32.constant(static_cast<int32_t>(mask)));
 }
 Value FragmentDecoder::bitOr(Value a, Value b) { return builder.createOrFold<arith::OrIOp>(loc, a, b); }
+/// a & mask | bits in one operation, which ptxas does not make of two constants by itself.
+Value FragmentDecoder::maskOr(Value a, int64_t mask, int64_t bits) {
+  auto word = [&](int64_t value) { return i32.constant(static_cast<int32_t>(value)); };
+  return LLVM::InlineAsmOp::create(builder, loc, TypeRange(builder.getI32Type()), ValueRange{a, word(mask), word(bits)},
+                                   "lop3.b32 $0, $1, $2, $3, 0xEA;", "=r,r,r,r", /*has_side_effects=*/false,
+                                   /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None, nullptr, nullptr)
+      .getRes();
+}
 Value FragmentDecoder::bitXor(Value a, Value b) { return builder.createOrFold<arith::XOrIOp>(loc, a, b); }
 Value FragmentDecoder::shift(Value a, int64_t left) {
   if (left == 0)
@@ -317,19 +325,20 @@ SmallVector<Value> FragmentDecoder::emitNibbles(Value word, const std::array<Bia
   SmallVector<Value> registers;
   if (!element.isF16()) {
     for (int64_t r = 0; r < 4; ++r) {
-      Value number = bitOr(bitAnd(shift(word, -4 * r), 0x000F000F), i32.constant(0x43004300));
+      Value number = maskOr(shift(word, -4 * r), 0x000F000F, 0x43004300);
       Value one = biases[r % 2].multiplier ? biases[r % 2].multiplier : splat(1.0);
       registers.push_back(multiplyAdd(number, one, biases[r % 2].low));
     }
     return registers;
   }
-  Value sixteenth = splat(1.0 / 16), magic = i32.constant(0x64006400);
+  constexpr int64_t kMagic = 0x64006400;
+  Value sixteenth = splat(1.0 / 16);
   if (biases[1].multiplier)
     sixteenth = multiply(biases[1].multiplier, sixteenth);
   for (int64_t byte = 0; byte < 2; ++byte) {
     Value two = shift(word, -8 * byte);
-    registers.push_back(lessBias(bitOr(bitAnd(two, 0x000F000F), magic), biases[0]));
-    registers.push_back(multiplyAdd(bitOr(bitAnd(two, 0x00F000F0), magic), sixteenth, biases[1].high));
+    registers.push_back(lessBias(maskOr(two, 0x000F000F, kMagic), biases[0]));
+    registers.push_back(multiplyAdd(maskOr(two, 0x00F000F0, kMagic), sixteenth, biases[1].high));
   }
   return registers;
 }

@@ -83,6 +83,7 @@ private:
   mlir::Value permute(mlir::Value low, mlir::Value high, int64_t selector);
   mlir::Value bitAnd(mlir::Value a, int64_t mask), bitOr(mlir::Value a, mlir::Value b),
       bitXor(mlir::Value a, mlir::Value b);
+  mlir::Value maskOr(mlir::Value a, int64_t mask, int64_t bits);
   mlir::Value shift(mlir::Value a, int64_t left);                       ///< right where negative
   mlir::Value multiplyAdd(mlir::Value a, mlir::Value b, mlir::Value c); ///< of words of two floats
   mlir::Value subtract(mlir::Value a, mlir::Value b), multiply(mlir::Value a, mlir::Value b);
@@ -261,6 +262,8 @@ private:
   Sums emitLoop(RingPlace &place);
   llvm::SmallVector<mlir::Value> emitIfTurns(llvm::function_ref<llvm::SmallVector<mlir::Value>(bool)> body);
   void finish(RingPlace place, llvm::MutableArrayRef<mlir::Value> sums);
+  llvm::SmallVector<mlir::Value> emitAhead(mlir::Value isLastBlock, RingPlace next, bool hasRatios,
+                                           llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value)> read);
   /// One block of the layout: `weights`, the first unit's unpacked words, become the next block's.
   void emitBlock(mlir::Value turn, RingPlace place, RingPlace next, llvm::MutableArrayRef<mlir::Value> weights,
                  llvm::MutableArrayRef<mlir::Value> sums);
@@ -277,7 +280,7 @@ private:
                                               int64_t first, llvm::ArrayRef<mlir::Value> sums);
   llvm::SmallVector<mlir::Value> emitOrdered(llvm::StringRef instruction, llvm::ArrayRef<mlir::Value> values);
   mlir::Value emitDescriptor(mlir::Value stage);
-  void followScale(llvm::MutableArrayRef<mlir::Value> sums, mlir::Value stage, const Unit &unit, mlir::Value stays);
+  void followScale(llvm::MutableArrayRef<mlir::Value> sums, llvm::ArrayRef<mlir::Value> ratios);
   void addScaled(llvm::MutableArrayRef<mlir::Value> sums, llvm::ArrayRef<mlir::Value> apart, mlir::Value stage,
                  const Unit &unit);
 

@@ -149,12 +149,8 @@ SmallVector<Value> WeightTiles::emitWeights(ArrayRef<Value> words, Value stage, 
   return weights;
 }
 
-/// Brings sums to the scale that a unit begins, or where `stays`, a condition or null, leaves them.
-void WeightTiles::followScale(MutableArrayRef<Value> sums, Value stage, const Unit &unit, Value stays) {
-  std::array<Value, 2> ratios = readFloats(stage, unit.columns, scaleNumber(0, unit.first), /*word=*/0);
-  if (stays)
-    for (Value &ratio : ratios)
-      ratio = arith::SelectOp::create(builder, loc, stays, f32(1), ratio);
+/// Brings sums to the scale that a unit begins.
+void WeightTiles::followScale(MutableArrayRef<Value> sums, ArrayRef<Value> ratios) {
   for (auto [i, sum] : llvm::enumerate(sums))
     sum = arith::MulFOp::create(builder, loc, sum, ratios[i / 2 % 2]);
 }
@@ -236,12 +232,28 @@ void WeightTiles::finish(RingPlace place, MutableArrayRef<Value> sums) {
   ifThen(any, [&] { arrive(last, /*isFree=*/true); });
 }
 
+/// What `read` gives of the next block, weights and ratios of scales. Behind the last block there is none: sums stay.
+/// A branch of its own keeps ptxas from unpacking where all products must be done, so that matrix units would wait.
+SmallVector<Value> WeightTiles::emitAhead(Value isLastBlock, RingPlace next, bool hasRatios,
+                                          function_ref<SmallVector<Value>(Value)> read) {
+  SmallVector<Value> none(4 * together, LLVM::UndefOp::create(builder, loc, builder.getI32Type()));
+  if (hasRatios)
+    none.append(2, f32(1));
+  auto branch = scf::IfOp::create(builder, loc, ValueRange(none).getTypes(), isLastBlock, /*addThenBlock=*/true,
+                                  /*addElseBlock=*/true);
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(&branch.getThenRegion().front());
+  scf::YieldOp::create(builder, loc, none);
+  builder.setInsertionPointToStart(&branch.getElseRegion().front());
+  wait(next, /*isFree=*/false);
+  scf::YieldOp::create(builder, loc, read(next.stage));
+  return SmallVector<Value>(branch.getResults());
+}
+
 void WeightTiles::emitBlock(Value turn, RingPlace place, RingPlace next, MutableArrayRef<Value> weights,
                             MutableArrayRef<Value> sums) {
   auto sumsOf = [&](const Unit &unit) { return sums.slice(unit.columns * tokens / 2, tokens / 2); };
-  // Behind the last block there is nothing to read: its own codes are, and not used.
   Value isLastBlock = i32.equal(i32.add(turn, 1), turns);
-  RingPlace ahead{i32.select(isLastBlock, place.stage, next.stage), i32.select(isLastBlock, place.phase, next.phase)};
   Value descriptor = emitDescriptor(place.stage);
   SmallVector<Unit> units = unitsOfBlock();
   SmallVector<Sums> apartOf(columnBlocks); // of one scale, by block of columns
@@ -257,28 +269,32 @@ void WeightTiles::emitBlock(Value turn, RingPlace place, RingPlace next, Mutable
       apart = products;
     else
       llvm::copy(products, sumsOf(unit).begin());
-    if (isLast)
-      wait(ahead, /*isFree=*/false);
-    Value stage = isLast ? ahead.stage : place.stage;
-    SmallVector<Value> words = readWords(stage, coming);
     // Products of the unit before are done: their weights' registers may be written, and the sums of another block of
     // columns. ptxas does not see that across the loop's end, where all must be done.
     bool follows = scaling == Scaling::Follow && beginsScale(coming), areDone = columnBlocks > 1 && !isLast;
-    int64_t numWords = words.size();
-    if (follows && areDone)
-      llvm::append_range(words, sumsOf(coming));
-    words = emitOrdered(kWaitAllButOne, words);
-    if (follows && areDone)
-      llvm::copy(ArrayRef(words).drop_front(numWords), sumsOf(coming).begin());
-    if (number == 0)
-      ifThen(i32.notEqual(turn, i32.constant(0)), [&] { arrive(stageBefore(place.stage), /*isFree=*/true); });
-    llvm::copy(emitWeights(ArrayRef(words).take_front(numWords), stage, coming), weights.begin());
+    auto read = [&](Value stage) {
+      SmallVector<Value> words = readWords(stage, coming);
+      int64_t numWords = words.size();
+      if (follows && areDone)
+        llvm::append_range(words, sumsOf(coming));
+      words = emitOrdered(kWaitAllButOne, words);
+      if (follows && areDone)
+        llvm::copy(ArrayRef(words).drop_front(numWords), sumsOf(coming).begin());
+      if (number == 0)
+        ifThen(i32.notEqual(turn, i32.constant(0)), [&] { arrive(stageBefore(place.stage), /*isFree=*/true); });
+      SmallVector<Value> values = emitWeights(ArrayRef(words).take_front(numWords), stage, coming);
+      if (follows)
+        llvm::append_range(values, readFloats(stage, coming.columns, scaleNumber(0, coming.first), /*word=*/0));
+      return values;
+    };
+    SmallVector<Value> ahead = isLast ? emitAhead(isLastBlock, next, follows, read) : read(place.stage);
+    llvm::copy(ArrayRef(ahead).take_front(weights.size()), weights.begin());
     if (follows && !areDone) {
       MutableArrayRef<Value> done = isLast ? sums : sumsOf(coming);
       llvm::copy(emitOrdered(kWaitAll, done), done.begin());
     }
     if (follows)
-      followScale(sumsOf(coming), stage, coming, isLast ? isLastBlock : Value());
+      followScale(sumsOf(coming), ArrayRef(ahead).drop_front(weights.size()));
     if (isApart && endsScale(unit)) {
       apart = emitOrdered(kWaitAll, apart);
       addScaled(sumsOf(unit), apart, place.stage, unit);
