@@ -81,9 +81,9 @@ LogicalResult LayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError, T
                                  int64_t columns, int64_t group, int64_t offset, int64_t fragment) {
   if (fragment) {
     bool isCode = element.isInteger(4) || element.isInteger(8);
-    if (!isCode || panel != 64 || columns != 64 || group != 128 || (fragment != 1 && fragment != 4))
+    if (!isCode || panel != 64 || columns != 64 || group != 128 || (fragment != 1 && fragment != 2 && fragment != 4))
       return emitError() << "expected a layout of fragments with elements of i4 or i8, panel = columns = 64, group = "
-                            "128 and fragment = 1 or 4";
+                            "128 and fragment = 1, 2 or 4";
     return success();
   }
   bool isSmall = element.isInteger(1) || element.isInteger(4);

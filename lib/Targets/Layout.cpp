@@ -59,14 +59,17 @@ bool qlow::storesFragments(RecipeAttr recipe) {
   return first.getTo() == "memory" && first.getBy() == kFragmentsHop;
 }
 
-/// Integers become unsigned, their least value 0. A pair stands 16 bits apart where arithmetic on both halves of a word
-/// unpacks it, side by side where it is looked up.
-LayoutAttr qlow::fragmentLayout(MLIRContext *context, const Format &codes) {
+/// Integers become unsigned, their least value 0, but for bytes. A pair stands 16 bits apart where arithmetic on both
+/// halves of a word unpacks it, side by side where it is looked up; of bytes each has a code of its register, and one of
+/// the next.
+LayoutAttr qlow::fragmentLayout(MLIRContext *context, const Format &codes, OperandElement element) {
   const Format &format = *alignedFormat(codes);
   bool isInteger = format.kind == DecodeKind::Integer, isLookedUp = format.kind == DecodeKind::Codebook;
-  int64_t offset = isInteger && format.isSigned ? -(int64_t(1) << (format.bits - 1)) : 0;
+  bool areBytes = elementBits(element) == 8;
+  int64_t offset = isInteger && format.isSigned && !areBytes ? -(int64_t(1) << (format.bits - 1)) : 0;
+  int64_t fragment = areBytes ? 2 : format.bits == 4 && !isLookedUp ? 4 : 1;
   return LayoutAttr::get(context, IntegerType::get(context, format.bits), Layout::kFragmentColumns,
-                         Layout::kFragmentColumns, Layout::kFragmentK, offset, format.bits == 4 && !isLookedUp ? 4 : 1);
+                         Layout::kFragmentColumns, Layout::kFragmentK, offset, fragment);
 }
 
 /// `shape` has a batch of any rank before its matrix.

@@ -63,7 +63,7 @@ static FailureOr<LayoutAttr> layoutInMemory(MatmulOp op, const Target &target) {
       return op.emitOpError() << "has a recipe that is none of " << target.machine().name << ": " << recipe;
     auto rhs = cast<RankedTensorType>(op.getRhs().getType());
     bool isOpenN = rhs.isDynamicDim(rhs.getRank() - (op.getTransposeRhs() ? 2 : 1));
-    LayoutAttr wanted = isFragments ? fragmentLayout(op.getContext(), *codes.getFormat())
+    LayoutAttr wanted = isFragments ? fragmentLayout(op.getContext(), *codes.getFormat(), row->lhs)
                                     : layoutOf(op.getContext(), *row, panelWidth, isOpenN);
     if (layout && wanted != layout)
       return op.emitOpError() << "has recipes that store the right side in " << layout << " and in " << wanted

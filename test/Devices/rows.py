@@ -30,7 +30,9 @@ class Row:
         self.m, self.n, self.k = map(int, sizes.split("x"))
         self.is_half = self.lhs in ("f16", "bf16")
         # Of floats on both sides: by wgmma, whose left operand stands in shared memory.
-        self.takes_floats = self.is_half and self.unit == "wgmma" and not id.endswith("_via_registers")
+        # Of a right side that is unpacked in registers.
+        self.unpacks = id.endswith("_via_registers") or self.is_half and self.unit == "mma"
+        self.takes_floats = self.is_half and not self.unpacks
         self.by_columns = id.endswith("_via_columns")
 
     def recipe(self):
@@ -41,10 +43,10 @@ class Row:
             rhs = "<to = cta, by = tma, stages = 4, swizzle = 128>" if self.by_columns else "<to = memory, by = pack>, <to = cta, by = bulk, stages = 4>"
             return (f"tiles = [<cta, [64, {self.n}, 64]>, <warpgroup, [64, {self.n}, 16]>], lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>],\n"
                     f"      rhs = [{rhs}], rescale = fold")
-        if self.is_half and self.unit == "mma":
+        if self.unpacks and self.unit == "mma":
             return (f"tiles = [<cta, [8, 16, 4096]>, <warp, [8, 16, 512]>], lhs = [<to = reg, by = load>],\n"
                     f"      rhs = [<to = memory, by = fragments>, <to = reg, by = load128>, <to = reg, by = decode_nibble>], rescale = end, swap = true")
-        if self.is_half:
+        if self.unpacks:
             return (f"tiles = [<cta, [{self.n}, 64, 128]>, <warpgroup, [{self.n}, 64, 128]>], lhs = [<to = cta, by = tma, stages = 2, swizzle = 128>],\n"
                     f"      rhs = [<to = memory, by = fragments>, <to = cta, by = bulk, stages = 2>, <to = reg, by = decode_nibble>], rescale = end, swap = true")
         if self.unit == "mma":
@@ -60,7 +62,7 @@ class Row:
                     f"  %y = qlow.matmul %x, %w recipes <[#qlow.recipe<{self.id}, {self.recipe()}>]>\n"
                     f"    : tensor<{M}x{K}x{self.lhs}>, tensor<{K}x{N}x{self.rhs}> -> tensor<{M}x{N}xf32>\n  return %y : tensor<{M}x{N}xf32>\n}}\n")
         x = self.lhs if self.is_half or self.unit == "fma" else f"!qlow.q<{FORMATS[self.lhs]} : f32>"
-        format = "u4" if self.is_half or self.unit == "fma" else FORMATS[self.rhs]
+        format = "u4" if self.unpacks or self.unit == "fma" else FORMATS[self.rhs]
         w, y = f"!qlow.q<{format} : f32>", "i32" if self.sum == "i32" else "f32"
         bytes_ = K * {"i4": 4, "u4": 4, "binary": 1}.get(format, 8) // 8
         return (f"func.func @{name}(%x: tensor<{M}x{K}x{x}>) -> tensor<{M}x{N}x{y}> {{\n"

@@ -1,5 +1,5 @@
-# Matmuls of 16-bit floats and constant weights of small codes, under scales and zero points of all kinds of blocks along K,
-# against what numpy computes from the law. Device targets unpack such weights in registers.
+# Matmuls of 16-bit floats, or of codes of 8 bits, and constant weights of small codes, under scales and zero points of all
+# kinds of blocks along K, against what numpy computes from the law. Device targets unpack such weights in registers.
 #
 # RUN: python3 %s --samples 20 --spread --seconds 30 --out %t
 #
@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "Inp
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import numpy as np
-from formats import Function, Operand, float_check
+from formats import Function, Operand, exact_check, float_check
 from quantized import FORMATS, STORED, Part, Quantized, Type, canonical_block, draw_tensor, round_to, tensor_type, to_f32
 from samples import add_run_options, rng_of, run_all
 
@@ -42,9 +42,23 @@ class Tokens:
         return x
 
 
+class Bytes(Operand):
+    """The left side: codes of i8, under a scale of each token or of all; sometimes as no schedule for them takes it."""
+
+    def __init__(self, f, shape, dims, is_odd):
+        self.swapped, self.dims, self.k_dim = False, dims, len(shape) - 1
+        block = [None] * len(shape) if f.r.random() < 0.3 else [1] * (len(shape) - 1) + [128 if is_odd else None]
+        block = canonical_block(shape, block, tuple(dims))
+        type_ = Type(FORMATS["i8"], f.r.choice(["f32", "f32", "f16", "bf16"]), block=block)
+        if is_odd and f.r.random() < 0.5:
+            type_.zero = FORMATS["i8"]
+        self.tensor = draw_tensor(f.r, f.numbers, type_, shape)
+        self.values, self.type = self.tensor.values(), f.quantized("x", self.tensor, dims, "argument")
+
+
 class Weight(Operand):
     def __init__(self, f, tensor, swapped, how):
-        self.swapped, self.tensor, self.dims = swapped, tensor, {}
+        self.swapped, self.tensor, self.dims, self.k_dim = swapped, tensor, {}, tensor.codes.ndim - (2 if swapped else 1)
         self.values, self.type = tensor.values(), f.quantized("w", tensor, {}, how)
 
 
@@ -72,28 +86,33 @@ HOPS = {"nf4": "lookup16", "bnb_fp4": "lookup16", "iq4nl": "lookup16", "u4": "ni
 
 
 def draw_tiles(r, format, element, follows, folds, scales):
-    """A recipe of wgmma's tiles."""
+    """A recipe of wgmma's tiles. `scales`: in a block of 128 k, 0 where there is one for all of K."""
     format = FORMATS[IMAGES.get(format.name, format.name)]
-    tokens = r.choice([8, 16, 32, 64, 128, 256])
+    tokens = product = r.choice([8, 16, 32, 64, 128, 256])
     columns, group, teams = r.choice([(64, 64, 1), (64, 64, 2), (128, 64, 1), (128, 64, 2), (256, 64, 1), (128, 128, 1), (256, 128, 1), (256, 128, 1)])
     stages, cluster = r.choice([2, 3, 4]), r.choice([1, 1, 2, 4])
     if group == 128:
         cluster = 1
-    is_apart = not follows and not folds
+    is_bytes = element == "s8"
+    is_apart = scales and (is_bytes or not follows and not folds)
     if tokens == 256 and is_apart:
         tokens = 64
     if tokens == 256 or (tokens == 128 and is_apart):
         columns, group = min(columns, 128), 64
     if format.bits == 8:
         columns, group = min(columns, 128), 64
+    if is_bytes and (is_apart or tokens == 256) and columns // group * teams == 4:
+        tokens = min(tokens, 32)
+    product = tokens // 2 if is_apart and tokens >= 16 and r.random() < 0.4 else tokens
     while teams * stages * (tokens * 256 + columns * (16 * format.bits + 24 * scales)) > 220_000 and stages * teams > 2:
         stages, teams = (stages - 1, teams) if stages > 2 else (stages, 1)
     decode = f"<to = reg, by = decode_{HOPS.get(format.name, 'minifloat')}>"
-    return (f" recipes <[#qlow.recipe<wgmma_64x{tokens}x16_f32_{element}_{element}_via_registers, "
+    row = f"{product}x32_i32" if is_bytes else f"{product}x16_f32"
+    return (f" recipes <[#qlow.recipe<wgmma_64x{row}_{element}_{element}_via_registers, "
             f"tiles = [<cta, [{tokens}, {columns}, {teams * 128}]>, <warpgroup, [{tokens}, {group}, 128]>], "
             f"lhs = [<to = cta, by = tma, stages = {stages}, swizzle = 128>], "
             f"rhs = [<to = memory, by = fragments>, <to = cta, by = bulk, stages = {stages}>, {decode}], "
-            f"rescale = {'fold' if folds else 'block'}, swap = true{f', split_k = {cluster}' if cluster > 1 else ''}>]>")
+            f"rescale = {'fold' if folds else 'block' if scales else 'end'}, swap = true{f', split_k = {cluster}' if cluster > 1 else ''}>]>")
 
 
 def weight_only(f, format, with_tiles):
@@ -107,26 +126,35 @@ def weight_only(f, format, with_tiles):
     element, result = r.choice(["f16", "f16", "f16", "bf16"]), r.choice(["f16", "f16", "f32", "bf16"])
     how = r.choice(["constant", "constant", "constant", "mixed"])
     weight = draw_weight(f, format, n, k, batch, swapped)
-    if with_tiles:
+    along = weight.type.block[-2 if swapped else -1] if weight.type.block else None
+    aligned = FORMATS[IMAGES.get(format.name, format.name)]
+    is_bytes = aligned.bits == 4 and aligned.is_integer and r.random() < 0.5 and not (with_tiles and (k % 16 or along == 16))
+    if is_bytes and with_tiles:
+        how, element, folds = "constant", "s8", False
+        if weight.type.zero and weight.type.zero.name == "u8":
+            weight.type.zero, weight.zero = None, None
+    elif with_tiles:
         how, element = "constant", "f16" if format.name == "f8E5M2" else element
         if weight.type.zero and element == "bf16":
             weight.type.zero, weight.zero = None, None
-        along = weight.type.block[-2 if swapped else -1] if weight.type.block else None
         folds = along is not None and weight.type.scale == "f8E8M0FNU" and format.name == "f4E2M1FN" and r.random() < 0.7
         if folds:  # what leaves all products exact
             weight.scale = np.clip(weight.scale, 127 - 23, 127 + 1)
-    lhs, rhs = Tokens(f, element, (*batch, m, k), dims), Weight(f, weight, swapped, how)
+    shape = (*batch, m, k)
+    lhs = Bytes(f, shape, dims, not with_tiles and r.random() < 0.1) if is_bytes else Tokens(f, element, shape, dims)
+    rhs = Weight(f, weight, swapped, how)
     given, bias = "", None
     if r.random() < 0.3:
         bias = f.numbers.normal(0, 8, n).astype(F32)
         given = f" bias(%bias : {f.part('bias', Part('bias', bias, 'f32'), r.random() < 0.5)})"
     if with_tiles:
-        given += draw_tiles(r, format, element, weight.type.scale in ("f16", "f8E4M3FN"), folds, max(1, 128 // (along or 128)))
+        given += draw_tiles(r, format, element, weight.type.scale in ("f16", "f8E4M3FN"), folds, max(1, 128 // along) if along else 0)
     y = tensor_type((*batch, m, n), result, dims)
     words = "" if swapped else "transpose_rhs "
     f.body += f"  %y = qlow.matmul {words}%x, %w{given} : {lhs.type}, {rhs.type} -> {y}\n"
     description = f"matmul {words}{m}x{n}x{k} {lhs.type} {rhs.type} -> {y}{' with bias' * (bias is not None)}"
-    check = float_check(lhs, rhs, result, bias, None, element)
+    is_exact = is_bytes and lhs.sums_exactly() and rhs.sums_exactly()
+    check = exact_check(lhs, rhs, result, bias, None) if is_exact else float_check(lhs, rhs, result, bias, None, element)
     return f.sample([("%y", y, "y", (*batch, m, n), STORED[result], dims)], description, "", {"m": m} if dims else {}, check)
 
 

@@ -179,9 +179,10 @@ static void testPacking(OpBuilder &builder, const MultiplyRow &row, LayoutAttr a
 }
 
 /// Layouts of fragments: every code of 4 and 8 bits has bits of its own, and packWeight writes it there.
-static void testFragments(OpBuilder &builder, const Format &format, int64_t n, int64_t k, bool transposed) {
+static void testFragments(OpBuilder &builder, const Format &format, OperandElement element, int64_t n, int64_t k,
+                          bool transposed) {
   MLIRContext *context = builder.getContext();
-  LayoutAttr attribute = fragmentLayout(context, format);
+  LayoutAttr attribute = fragmentLayout(context, format, element);
   Layout layout(attribute, n, k);
   SmallVector<int64_t> shape{transposed ? n : k, transposed ? k : n};
   int64_t rowBytes = format.rowBytes(shape[1]);
@@ -213,8 +214,8 @@ static void testFragments(OpBuilder &builder, const Format &format, int64_t n, i
     return;
   }
   ++numFailed;
-  std::printf("fragments of %s, N = %d, K = %d: a code shares bits, lies outside or is wrong\n",
-              std::string(format.name).c_str(), int(n), int(k));
+  std::printf("fragments of %s for %s, N = %d, K = %d: a code shares bits, lies outside or is wrong\n",
+              std::string(format.name).c_str(), elementName(element).str().c_str(), int(n), int(k));
 }
 
 int main() {
@@ -245,7 +246,8 @@ int main() {
     if (format.bits == 4 || format.bits == 8)
       for (auto [n, k] : {std::pair(1, 2), {64, 128}, {66, 130}, {130, 264}, {17, 300}})
         for (bool transposed : {false, true})
-          testFragments(builder, format, n, k, transposed);
+          for (OperandElement element : {OperandElement::F16, OperandElement::S8})
+            testFragments(builder, format, element, n, k, transposed);
   std::printf("%d passed, %d failed\n", numPassed, numFailed);
   return numFailed != 0;
 }

@@ -100,7 +100,8 @@ def Qlow_LayoutAttr : AttrDef<Qlow_Dialect, "Layout"> {
     or the code itself as an i4 or i1, lowest bits first. Panels of integers carry the sum of each column behind their
     elements. With `fragment` codes of i4 or i8 lie as the threads
     of a matrix instruction hold them, blocks of 64 columns and 128 k: an element is an integer less `offset`, or the code
-    of any other format, and the two codes of a pair of k stand `fragment` codes apart. `Layout` gives the place of each
+    of any other format, and those of neighbouring k in a register stand `fragment` codes apart: 1 or 4 the two of 16-bit
+    floats, 2 the four of bytes. `Layout` gives the place of each
     byte. Recipes of different instructions that
     read the same bytes have equal layouts.
 

@@ -13,12 +13,13 @@
 // integers holds one i32 sum over k for each column. #qlow.layout says these numbers; this class computes with them.
 //
 // In a layout of fragments a panel is a row of blocks of 64 columns x 128 k, in the order in which the threads of a
-// warpgroup hold the left operand of a 64 x 16 product of 16-bit floats, columns of the matrix being rows of it:
+// warpgroup hold the left operand of a product of 64 x 32 bytes, columns of the matrix being rows of it. With e
+// elements in a register, two 16-bit floats or four bytes, a product takes a step of 8 e of k:
 //
-//   thread 32 (j / 16) + 4 (j % 16 / 2) + k % 8 / 2 has the pair of k of column j; its codes lie in pieces of 16 bytes,
-//   the pieces of 128 threads side by side, steps of 16 k in order. Of the eight codes of a step, register
-//   j % 2 + 2 (k % 16 / 8) has the pair; the codes of a register are `fragment` apart, 1 or 4, and those of register r
-//   begin at code 2 r or r.
+//   thread 32 (j / 16) + 4 (j % 16 / 2) + k % (4 e) / e has e neighbouring k of column j; its codes lie in pieces of 16
+//   bytes, the pieces of 128 threads side by side, steps in order. Of the 4 e codes of a step, register
+//   j % 2 + 2 (k % (8 e) / (4 e)) has them; the codes of a register are `fragment` apart: 1 or 4 of floats, those of
+//   register r begin at code 2 r or r; 2 of bytes, those of registers 0 and 1 take turns, then those of 2 and 3.
 //
 // Columns 2 g and 2 g + 1 are rows g and g + 8 of the product, so that a thread ends with neighbouring columns.
 //
@@ -77,18 +78,22 @@ public:
   Int bitInByte(Int kIndex) const { return kIndex % group % (8 / elementBits) * elementBits; }
   Int sumsAt(Int width) const { return width * (groups() * (group * elementBits / 8)); }
 
-  /// In a panel of fragments: threads and bytes of a piece, steps of 16 k in it, bytes of a block.
-  static constexpr int64_t kThreads = 128, kPieceBytes = 16, kStep = 16, kFragmentColumns = 64, kFragmentK = 128;
-  int64_t stepsOfPiece() const { return kPieceBytes / elementBits; }
+  /// In a panel of fragments: threads and bytes of a piece, elements of a register, steps in a piece, bytes of a block.
+  static constexpr int64_t kThreads = 128, kPieceBytes = 16, kFragmentColumns = 64, kFragmentK = 128;
+  int64_t perRegister() const { return fragment == 2 ? 4 : 2; }
+  int64_t stepsOfPiece() const { return kPieceBytes * 8 / (4 * perRegister() * elementBits); }
   int64_t blockBytes() const { return kFragmentColumns * kFragmentK * elementBits / 8; }
   /// The first bit of a code in its panel.
   Int fragmentBit(Int column, Int kIndex) const {
-    Int thread = column / 16 * 32 + column % 16 / 2 * 4 + kIndex % 8 / 2;
-    Int step = kIndex % kFragmentK / kStep, reg = column % 2 + kIndex % 16 / 8 * 2;
-    Int code = fragment == 1 ? reg * 2 + kIndex % 2 : reg + kIndex % 2 * 4;
+    int64_t e = perRegister();
+    Int thread = column / 16 * 32 + column % 16 / 2 * 4 + kIndex % (4 * e) / e;
+    Int step = kIndex % kFragmentK / (8 * e), half = kIndex % (8 * e) / (4 * e), reg = column % 2 + half * 2;
+    Int code = fragment == 1   ? reg * 2 + kIndex % 2
+               : fragment == 2 ? half * 8 + column % 2 + kIndex % 4 * 2
+                               : reg + kIndex % 2 * 4;
     Int piece = step / stepsOfPiece() * kThreads + thread;
     return kIndex / kFragmentK * (blockBytes() * 8) + piece * (kPieceBytes * 8) +
-           (step % stepsOfPiece() * 8 + code) * elementBits;
+           (step % stepsOfPiece() * (4 * e) + code) * elementBits;
   }
 
   /// The first byte of an element, and of the i32 sum of a column.
@@ -112,9 +117,9 @@ using Layout = LayoutOf<int64_t>;
 LayoutAttr layoutOf(mlir::MLIRContext *context, const MultiplyRow &row, int64_t panelWidth, bool isOpenN);
 
 /// The word of the hop into memory that stores fragments, and their layout: what codes of `format` are unpacked from in
-/// registers. Of a format that has an alignedFormat() alone, whose codes they are.
+/// registers, to 16-bit floats or to bytes. Of a format that has an alignedFormat() alone, whose codes they are.
 inline constexpr llvm::StringLiteral kFragmentsHop = "fragments";
-LayoutAttr fragmentLayout(mlir::MLIRContext *context, const Format &format);
+LayoutAttr fragmentLayout(mlir::MLIRContext *context, const Format &format, OperandElement element);
 bool storesFragments(RecipeAttr recipe);
 
 /// Bytes of a packed right-hand side of these sizes, [batch..., K, N], or [batch..., N, K] if transposed; none where

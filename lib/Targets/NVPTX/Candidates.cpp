@@ -366,6 +366,14 @@ static ArrayRef<Tiling> tilingsOf(const MultiplyRow &row, const MatmulProblem &p
   return packsRhs(row, problem) ? ArrayRef<Tiling>(kSpecializedTilings) : ArrayRef<Tiling>(kComputedTilings);
 }
 
+/// Whether the row can do nothing but unpack stored codes in registers.
+static bool unpacksWeight(const MultiplyRow &row, const MatmulProblem &problem) {
+  bool isWarp = row.scope == MultiplyRow::Scope::Warp;
+  bool isOfFloats = isWarp && takesHalves(row) && problem.rhs.format;
+  bool isOfBytes = isWarp && row.lhs == OperandElement::S8 && row.rhs == OperandElement::S8 && !problem.exactSum;
+  return row.lhsInRegisters || isOfFloats || isOfBytes;
+}
+
 std::vector<Candidate> qlow::nvptxCandidates(MLIRContext *context, const MatmulProblem &problem, const Target &target) {
   std::vector<Candidate> result;
   auto declineRow = [&](const MultiplyRow *row, const std::string &reason) {
@@ -376,10 +384,14 @@ std::vector<Candidate> qlow::nvptxCandidates(MLIRContext *context, const MatmulP
   };
   for (const MultiplyRow *row : target.rows()) {
     bool isWarp = row->scope == MultiplyRow::Scope::Warp;
-    if (takesHalves(*row) && (row->lhsInRegisters || (isWarp && problem.rhs.format))) {
+    if (unpacksWeight(*row, problem)) {
       llvm::append_range(result, weightOnlyCandidates(context, *row, problem, target));
       continue;
     }
+    // An exact sum of bytes has both ways.
+    if (row->lhs == OperandElement::S8 && row->rhs == OperandElement::S8 && isWarp && problem.exactSum)
+      llvm::copy_if(weightOnlyCandidates(context, *row, problem, target), std::back_inserter(result),
+                    [](const Candidate &candidate) { return candidate.declined.empty(); });
     std::string reason = decline(*row, problem, target);
     bool isAlone = row->scope == MultiplyRow::Scope::Warpgroup && !isSpecialized(*row, problem);
     if (reason.empty() && isAlone && row->rhsByColumns)

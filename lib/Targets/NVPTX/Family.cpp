@@ -43,7 +43,9 @@ public:
   /// times codes: a stream, then tiles of as many tokens.
   ArrayRef<int64_t> rangeBounds(const MatmulProblem &problem) const override {
     static constexpr int64_t kBounds[] = {16, 32, 64, 128, 256}, kWeightOnly[] = {1, 8, 16, 32, 64, 128, 512};
-    bool isWeightOnly = !problem.lhs.format && elementBytes(problem.lhs.element) == 2 && problem.rhs.format;
+    bool hasHalves = !problem.lhs.format && elementBytes(problem.lhs.element) == 2 && problem.rhs.format;
+    bool hasBytes = problem.lhs.format && codeElement(*problem.lhs.format) == OperandElement::S8 && !problem.exactSum;
+    bool isWeightOnly = hasHalves || hasBytes;
     return isWeightOnly ? ArrayRef<int64_t>(kWeightOnly) : ArrayRef<int64_t>(kBounds);
   }
   Value emitSlotBytes(OpBuilder &builder, MatmulKernelOp kernel, const Machine &machine) const override;
@@ -66,20 +68,21 @@ Value NvptxFamily::emitSlotBytes(OpBuilder &builder, MatmulKernelOp kernel, cons
 static LogicalResult verifyWeightOnly(MatmulKernelOp kernel, RecipeAttr recipe, const MultiplyRow *row,
                                       const Machine &machine) {
   QType codes = getQuantizedElement(kernel.getRhsType());
-  bool takesFragments = row && elementBits(row->lhs) == 16 && row->isFloat &&
-                        (row->lhsInRegisters || row->scope == MultiplyRow::Scope::Warp);
+  bool isWarp = row && row->scope == MultiplyRow::Scope::Warp;
+  bool isOfFloats = row && elementBits(row->lhs) == 16 && row->isFloat;
+  bool isOfBytes = row && row->lhs == OperandElement::S8 && row->rhs == OperandElement::S8;
+  bool takesFragments = (isOfFloats || isOfBytes) && (row->lhsInRegisters || isWarp);
   if (!takesFragments || !codes || !kernel.getPackedRhs() || !kernel.getPackedRhs()->getFragment() ||
       !FragmentDecoder::decline(*codes.getFormat(), row->lhs).empty())
     return kernel.emitOpError()
-           << "has a recipe that unpacks fragments, which needs a row of 16-bit floats and a weight "
+           << "has a recipe that unpacks fragments, which needs a row of 16-bit floats or of s8 and a weight "
            << "stored so, found " << recipe;
   auto tensor = cast<RankedTensorType>(kernel.getRhsType());
   ArrayRef<int64_t> block = codes.getBlock();
   int64_t together = block.empty() ? QType::kWhole : block[tensor.getRank() - (kernel.getTransposeRhs() ? 1 : 2)];
   WeightCodes facts{alignedFormat(*codes.getFormat()), codes.getZero(), getScaleFormat(codes.getScale()),
                     together == QType::kWhole ? 0 : together};
-  bool isStream = row->scope == MultiplyRow::Scope::Warp;
-  if (std::string wrong = isStream ? WeightStream::verify(recipe) : WeightTiles::verify(recipe, *row, facts, machine);
+  if (std::string wrong = isWarp ? WeightStream::verify(recipe) : WeightTiles::verify(recipe, *row, facts, machine);
       !wrong.empty())
     return kernel.emitOpError() << wrong << ", found " << recipe;
   return success();

@@ -1,7 +1,7 @@
-//===- FragmentDecoder.cpp - words of codes to 16-bit floats ----------------===//
+//===- FragmentDecoder.cpp - words of codes to floats or bytes --------------===//
 //
 // The decode hop of weight-only products: in registers, a word of codes at a time, as the layout of fragments holds
-// them. Four ways:
+// them. Ways to 16-bit floats:
 //
 //   nibble     the codes' bits become mantissa bits of a float of known exponent, which is subtracted again with the
 //              zero point: 0x6400 | q is the f16 1024 + q, 0x4300 | q the bf16 128 + q. All steps are exact.
@@ -11,6 +11,10 @@
 //   lookup16   two codes are the number of a pair of values in a table in shared memory. Each lane has a copy of its
 //              own, in a bank of its own. Who makes the table looks four codes up at once by byte permutes, low and
 //              high bytes of the values apart: two and a half times the operations.
+//
+// And to bytes, nibbles alone: what a mask leaves of a word are four codes, or, signed, sixteen times each. Zero points
+// are taken off four codes at once: a byte of 128 more than the difference borrows nothing of its neighbour, and the
+// bit of 128 is then the sign.
 //
 // Must not round: the one exception are tables whose values are no 16-bit floats (the law allows it for those).
 //
@@ -34,6 +38,7 @@ using namespace qlow;
 /// Pairs of codes of 4 bits, and bytes of a pair's copies for all lanes.
 static constexpr int64_t kPairs = 256, kEntryBytes = 128;
 static constexpr int64_t kBothHalves = 0x00010001, kBothSigns = int64_t(0x8000) * kBothHalves;
+static constexpr int64_t kAllBytes = 0x01010101, kAllSigns = 0x80 * kAllBytes;
 
 //===----------------------------------------------------------------------===//
 // Which way
@@ -41,6 +46,8 @@ static constexpr int64_t kBothHalves = 0x00010001, kBothSigns = int64_t(0x8000) 
 
 std::optional<FragmentDecoder::Way> FragmentDecoder::wayOf(const Format &format, OperandElement element) {
   bool isHalf = element == OperandElement::F16;
+  if (element == OperandElement::S8)
+    return format.kind == DecodeKind::Integer && format.bits == 4 ? std::optional(Way::NibbleToByte) : std::nullopt;
   if (format.kind == DecodeKind::Integer && format.bits == 4)
     return Way::Nibble;
   if (format.kind == DecodeKind::Integer && format.bits == 8)
@@ -59,13 +66,19 @@ std::optional<FragmentDecoder::Way> FragmentDecoder::wayOf(const Format &format,
 std::string FragmentDecoder::decline(const Format &format, OperandElement element) {
   if (const Format *stored = alignedFormat(format); stored && wayOf(*stored, element))
     return {};
-  return llvm::formatv("has no decode hop from {0} to {1} in registers", format.name,
-                       element == OperandElement::F16 ? "f16" : "bf16");
+  return llvm::formatv("has no decode hop from {0} to {1} in registers", format.name, elementName(element));
+}
+
+bool FragmentDecoder::holdsDifferences(const Format &format, const Format &zeroFormat, OperandElement element) {
+  auto [least, most] = elementRange(element);
+  return format.minValue() - zeroFormat.maxValue() >= static_cast<float>(least) &&
+         format.maxValue() - zeroFormat.minValue() <= static_cast<float>(most);
 }
 
 StringRef FragmentDecoder::hop(const Format &format, OperandElement element) {
   switch (*wayOf(format, element)) {
   case Way::Nibble:
+  case Way::NibbleToByte:
     return "decode_nibble";
   case Way::Byte:
     return "decode_byte";
@@ -97,6 +110,7 @@ bool FragmentDecoder::canFold(const Format &format, OperandElement element, doub
            liesWithin(lowestOfF16 + layout.bias + static_cast<int>(layout.mantissaBits) - 1, 40) &&
            most * format.maxValue() < std::ldexp(1.0, highestOfF16 + 1) - 16;
   case Way::Lookup:
+  case Way::NibbleToByte:
     return false;
   }
   return false;
@@ -112,6 +126,8 @@ double FragmentDecoder::aluPerCode(const Format &format, OperandElement element,
     return (element == OperandElement::F16 ? 12.0 : 16.0) / 8;
   case Way::Lookup:
     return (hasTable ? 15.0 : 21.0) / 8;
+  case Way::NibbleToByte:
+    return 4.0 / 8;
   }
   return 0;
 }
@@ -144,8 +160,11 @@ static int multipleThatFits(std::span<const float> values, FloatType type) {
   return 1;
 }
 
+/// Null of bytes.
 static FloatType floatType(MLIRContext *context, OperandElement element) {
-  return element == OperandElement::F16 ? FloatType(Float16Type::get(context)) : BFloat16Type::get(context);
+  return element == OperandElement::F16    ? FloatType(Float16Type::get(context))
+         : element == OperandElement::BF16 ? FloatType(BFloat16Type::get(context))
+                                           : FloatType();
 }
 
 FragmentDecoder::FragmentDecoder(OpBuilder &builder, Location loc, const Format &format, const Format *zeroFormat,
@@ -163,6 +182,8 @@ FragmentDecoder::FragmentDecoder(OpBuilder &builder, Location loc, const Format 
     unit = 1.0f / static_cast<float>(multiple);
     for (auto [entry, value] : llvm::zip(table, format.codebook))
       entry = bitsOf(double(value) * multiple, this->element);
+  } else if (way == Way::NibbleToByte && format.isSigned && !zeroFormat) {
+    unit = 1.0f / 16;
   }
 }
 
@@ -249,6 +270,8 @@ Value FragmentDecoder::multiply(Value a, Value b) {
 //===----------------------------------------------------------------------===//
 
 FragmentDecoder::Bias FragmentDecoder::emitBias(Value zero, Value multiplier) {
+  if (way == Way::NibbleToByte && zero)
+    return {i32.mul(i32.sub(i32.constant(128 + static_cast<int64_t>(format.minValue())), zero), kAllBytes), {}, {}};
   if (way != Way::Nibble && way != Way::Byte)
     return {{}, {}, multiplier};
   Bias bias = emitSubtrahend(zero);
@@ -277,7 +300,7 @@ SmallVector<Value> FragmentDecoder::wordsOf(const Bias &bias) {
 FragmentDecoder::Bias FragmentDecoder::biasOf(ArrayRef<Value> words) {
   Bias bias;
   bool isShifted = way == Way::Nibble || way == Way::Byte;
-  int64_t numBiases = !isShifted ? 0 : way == Way::Nibble && element.isF16() ? 2 : 1;
+  int64_t numBiases = way == Way::NibbleToByte ? 1 : !isShifted ? 0 : way == Way::Nibble && element.isF16() ? 2 : 1;
   if (numBiases)
     bias.low = words[0];
   if (numBiases == 2)
@@ -289,6 +312,8 @@ FragmentDecoder::Bias FragmentDecoder::biasOf(ArrayRef<Value> words) {
 
 int64_t FragmentDecoder::wordsOfBias(const Format &format, OperandElement element, bool hasZero, bool hasMultiplier) {
   Way way = *wayOf(format, element);
+  if (way == Way::NibbleToByte)
+    return hasZero;
   bool isShifted = way == Way::Nibble || way == Way::Byte,
        isNibbleOfHalf = way == Way::Nibble && element == OperandElement::F16;
   return (isShifted && (hasZero || hasMultiplier) ? (isNibbleOfHalf ? 2 : 1) : 0) + hasMultiplier;
@@ -463,6 +488,16 @@ SmallVector<Value> FragmentDecoder::emitLookups(Value word) {
   return registers;
 }
 
+/// The upper or the lower codes of all bytes of a word.
+Value FragmentDecoder::emitBytes(Value word, bool areUpper, const Bias &bias) {
+  if (unit != 1)
+    return bitAnd(areUpper ? word : shift(word, 4), 0xF0 * kAllBytes);
+  if (format.isSigned) // less the least
+    word = bitXor(word, i32.constant(static_cast<int32_t>(0x88 * kAllBytes)));
+  Value codes = bitAnd(areUpper ? shift(word, -4) : word, 0x0F * kAllBytes);
+  return bias.low ? bitXor(i32.add(codes, bias.low), i32.constant(static_cast<int32_t>(kAllSigns))) : codes;
+}
+
 /// A number of a code less the least one's and the zero point, times the multiplier.
 Value FragmentDecoder::lessBias(Value number, const Bias &bias) {
   return bias.multiplier ? multiplyAdd(number, bias.multiplier, bias.low) : subtract(number, bias.low);
@@ -495,6 +530,10 @@ SmallVector<Value> FragmentDecoder::emitNumbers(ValueRange words, const std::arr
   case Way::Lookup:
     word = withoutZeros(words.front(), biases);
     return pairsAt ? emitLookups(word) : emitPermutes(word);
+  case Way::NibbleToByte:
+    for (int64_t r = 0; r < 4; ++r)
+      registers.push_back(emitBytes(words[r / 2], r % 2, biases[r % 2]));
+    return registers;
   }
   return registers;
 }

@@ -19,7 +19,8 @@ mlir::Value fragmentOf(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value
 /// All rows as candidates; see Family::candidates.
 std::vector<Candidate> nvptxCandidates(mlir::MLIRContext *context, const MatmulProblem &problem, const Target &target);
 
-/// Those of products of 16-bit floats and stored codes; a single one with the reason where there are none.
+/// Those of products of tokens and stored codes, unpacked in registers; a single one with the reason where there are
+/// none.
 std::vector<Candidate> weightOnlyCandidates(mlir::MLIRContext *context, const MultiplyRow &row,
                                             const MatmulProblem &problem, const Target &target);
 

@@ -209,41 +209,47 @@ static MultiplyRow wgmmaOfHalves(StringRef id, StringRef instruction) {
   return row;
 }
 
-/// The asynchronous product of 16-bit floats whose left operand each thread holds as four words, as mma.sync's rows:
-/// acc is a struct of n / 2 f32, null where sums begin; rhs is a descriptor. nvvm takes the left one from shared memory
+/// The asynchronous product whose left operand each thread holds as four words, as mma.sync's rows: acc is a struct of
+/// n / 2 f32, of bytes i32, null where sums begin; rhs is a descriptor. nvvm takes the left one from shared memory
 /// only.
-template <int64_t n, bool isHalf>
+template <int64_t n, OperandElement element>
 static Value emitWgmmaOfRegisters(OpBuilder &builder, Location loc, Value acc, Value lhs, Value rhs) {
   constexpr int64_t count = n / 2;
-  auto type = LLVM::LLVMStructType::getLiteral(builder.getContext(), SmallVector<Type>(count, builder.getF32Type()));
+  constexpr bool isInteger = element == OperandElement::S8;
+  Type sum = isInteger ? Type(builder.getI32Type()) : builder.getF32Type();
+  auto type = LLVM::LLVMStructType::getLiteral(builder.getContext(), SmallVector<Type>(count, sum));
   SmallVector<Value> operands = elementsOf(builder, loc, lhs);
   operands.push_back(rhs);
   std::string sums, outputs, inputs;
   for (int64_t i = 0; i < count; ++i) {
     sums += (i ? ", $" : "$") + std::to_string(i);
-    outputs += "=f,";
+    outputs += isInteger ? "=r," : "=f,";
     if (acc) {
       inputs += "," + std::to_string(i);
       operands.push_back(LLVM::ExtractValueOp::create(builder, loc, acc, i));
     }
   }
   auto operand = [&](int64_t i) { return "$" + std::to_string(count + i); };
-  std::string element = isHalf ? "f16" : "bf16";
-  std::string instruction = "wgmma.mma_async.sync.aligned.m64n" + std::to_string(n) + "k16.f32." + element + "." +
-                            element + " {" + sums + "}, {" + operand(0) + ", " + operand(1) + ", " + operand(2) + ", " +
-                            operand(3) + "}, " + operand(4) + (acc ? ", 1" : ", 0") + ", 1, 1, 0;";
+  // Signs of floats, and that the right operand's k lie side by side, which those of bytes always do.
+  std::string name = elementName(element).str(), modes = isInteger ? ";" : ", 1, 1, 0;";
+  std::string instruction = "wgmma.mma_async.sync.aligned.m64n" + std::to_string(n) +
+                            (isInteger ? "k32.s32." : "k16.f32.") + name + "." + name + " {" + sums + "}, {" +
+                            operand(0) + ", " + operand(1) + ", " + operand(2) + ", " + operand(3) + "}, " +
+                            operand(4) + (acc ? ", 1" : ", 0") + modes;
   return LLVM::InlineAsmOp::create(builder, loc, TypeRange(type), operands, instruction, outputs + "r,r,r,r,l" + inputs,
                                    /*has_side_effects=*/true, /*is_align_stack=*/false,
                                    LLVM::tailcallkind::TailCallKind::None, nullptr, nullptr)
       .getRes();
 }
 
-template <int64_t n, bool isHalf> static MultiplyRow wgmmaOfRegisters(StringRef id, StringRef instruction) {
-  OperandElement element = isHalf ? OperandElement::F16 : OperandElement::BF16;
-  MultiplyRow row = wgmma(id, instruction, n, element, element, emitWgmmaOfRegisters<n, isHalf>);
+template <int64_t n, OperandElement element> static MultiplyRow wgmmaOfRegisters(StringRef id, StringRef instruction) {
+  MultiplyRow row = wgmma(id, instruction, n, element, element, emitWgmmaOfRegisters<n, element>);
+  row.lhsInRegisters = true;
+  if (element == OperandElement::S8)
+    return row;
   row.k = 16;
   row.kGroup = 8;
-  row.isFloat = row.lhsInRegisters = true;
+  row.isFloat = true;
   return row;
 }
 
@@ -308,6 +314,12 @@ static std::vector<MultiplyRow> integerRows() {
       wgmma("wgmma_64x32x32_i32_u8_s8", "wgmma.m64n32k32", 32, U8, S8, emitWgmma<32, wu8, ws8>),
       wgmma("wgmma_64x32x32_i32_s8_u8", "wgmma.m64n32k32", 32, S8, U8, emitWgmma<32, ws8, wu8>),
       wgmma("wgmma_64x32x32_i32_u8_u8", "wgmma.m64n32k32", 32, U8, U8, emitWgmma<32, wu8, wu8>),
+      wgmmaOfRegisters<8, S8>("wgmma_64x8x32_i32_s8_s8_via_registers", "wgmma.m64n8k32"),
+      wgmmaOfRegisters<16, S8>("wgmma_64x16x32_i32_s8_s8_via_registers", "wgmma.m64n16k32"),
+      wgmmaOfRegisters<32, S8>("wgmma_64x32x32_i32_s8_s8_via_registers", "wgmma.m64n32k32"),
+      wgmmaOfRegisters<64, S8>("wgmma_64x64x32_i32_s8_s8_via_registers", "wgmma.m64n64k32"),
+      wgmmaOfRegisters<128, S8>("wgmma_64x128x32_i32_s8_s8_via_registers", "wgmma.m64n128k32"),
+      wgmmaOfRegisters<256, S8>("wgmma_64x256x32_i32_s8_s8_via_registers", "wgmma.m64n256k32"),
   };
 }
 
@@ -317,18 +329,18 @@ static std::vector<MultiplyRow> halfRows() {
   return {
       mmaOfHalves("mma_16x8x16_f32_f16_f16", F16, emitMma16x8x16<NVVM::MMATypes::f16>),
       mmaOfHalves("mma_16x8x16_f32_bf16_bf16", BF16, emitMma16x8x16<NVVM::MMATypes::bf16>),
-      wgmmaOfRegisters<8, true>("wgmma_64x8x16_f32_f16_f16_via_registers", "wgmma.m64n8k16"),
-      wgmmaOfRegisters<16, true>("wgmma_64x16x16_f32_f16_f16_via_registers", "wgmma.m64n16k16"),
-      wgmmaOfRegisters<32, true>("wgmma_64x32x16_f32_f16_f16_via_registers", "wgmma.m64n32k16"),
-      wgmmaOfRegisters<64, true>("wgmma_64x64x16_f32_f16_f16_via_registers", "wgmma.m64n64k16"),
-      wgmmaOfRegisters<128, true>("wgmma_64x128x16_f32_f16_f16_via_registers", "wgmma.m64n128k16"),
-      wgmmaOfRegisters<256, true>("wgmma_64x256x16_f32_f16_f16_via_registers", "wgmma.m64n256k16"),
-      wgmmaOfRegisters<8, false>("wgmma_64x8x16_f32_bf16_bf16_via_registers", "wgmma.m64n8k16"),
-      wgmmaOfRegisters<16, false>("wgmma_64x16x16_f32_bf16_bf16_via_registers", "wgmma.m64n16k16"),
-      wgmmaOfRegisters<32, false>("wgmma_64x32x16_f32_bf16_bf16_via_registers", "wgmma.m64n32k16"),
-      wgmmaOfRegisters<64, false>("wgmma_64x64x16_f32_bf16_bf16_via_registers", "wgmma.m64n64k16"),
-      wgmmaOfRegisters<128, false>("wgmma_64x128x16_f32_bf16_bf16_via_registers", "wgmma.m64n128k16"),
-      wgmmaOfRegisters<256, false>("wgmma_64x256x16_f32_bf16_bf16_via_registers", "wgmma.m64n256k16"),
+      wgmmaOfRegisters<8, F16>("wgmma_64x8x16_f32_f16_f16_via_registers", "wgmma.m64n8k16"),
+      wgmmaOfRegisters<16, F16>("wgmma_64x16x16_f32_f16_f16_via_registers", "wgmma.m64n16k16"),
+      wgmmaOfRegisters<32, F16>("wgmma_64x32x16_f32_f16_f16_via_registers", "wgmma.m64n32k16"),
+      wgmmaOfRegisters<64, F16>("wgmma_64x64x16_f32_f16_f16_via_registers", "wgmma.m64n64k16"),
+      wgmmaOfRegisters<128, F16>("wgmma_64x128x16_f32_f16_f16_via_registers", "wgmma.m64n128k16"),
+      wgmmaOfRegisters<256, F16>("wgmma_64x256x16_f32_f16_f16_via_registers", "wgmma.m64n256k16"),
+      wgmmaOfRegisters<8, BF16>("wgmma_64x8x16_f32_bf16_bf16_via_registers", "wgmma.m64n8k16"),
+      wgmmaOfRegisters<16, BF16>("wgmma_64x16x16_f32_bf16_bf16_via_registers", "wgmma.m64n16k16"),
+      wgmmaOfRegisters<32, BF16>("wgmma_64x32x16_f32_bf16_bf16_via_registers", "wgmma.m64n32k16"),
+      wgmmaOfRegisters<64, BF16>("wgmma_64x64x16_f32_bf16_bf16_via_registers", "wgmma.m64n64k16"),
+      wgmmaOfRegisters<128, BF16>("wgmma_64x128x16_f32_bf16_bf16_via_registers", "wgmma.m64n128k16"),
+      wgmmaOfRegisters<256, BF16>("wgmma_64x256x16_f32_bf16_bf16_via_registers", "wgmma.m64n256k16"),
       wgmmaOfHalves<256, true>("wgmma_64x256x16_f32_f16_f16", "wgmma.m64n256k16"),
       wgmmaOfHalves<128, true>("wgmma_64x128x16_f32_f16_f16", "wgmma.m64n128k16"),
       wgmmaOfHalves<64, true>("wgmma_64x64x16_f32_f16_f16", "wgmma.m64n64k16"),

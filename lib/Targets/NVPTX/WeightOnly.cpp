@@ -15,6 +15,8 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
+#include <cmath>
+
 using namespace mlir;
 using namespace qlow;
 
@@ -34,7 +36,7 @@ WeightOnly::WeightOnly(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe,
     : KernelBuilder(builder, op), recipe(recipe), row(row), type(getQuantizedElement(op.getRhsType())),
       layout(*op.getPackedRhs(), sizeOf(op, false), sizeOf(op, true)),
       decoder(builder, loc, *alignedFormat(*type.getFormat()), type.getZero(), row.lhs), n(layout.n), k(layout.k),
-      scaledTogether(codesUnderOneScale(op)) {}
+      scaledTogether(codesUnderOneScale(op)), tokenSize(elementBytes(row.rhs)) {}
 
 //===----------------------------------------------------------------------===//
 // Building blocks
@@ -105,11 +107,11 @@ Value WeightOnly::takeBatch(Value number, Value perBatch) {
 
 int64_t WeightOnly::stepsPerScale() const {
   int64_t most = Layout::kFragmentK;
-  return (scaledTogether ? std::min(scaledTogether, most) : most) / Layout::kStep;
+  return (scaledTogether ? std::min(scaledTogether, most) : most) / row.k;
 }
 
 int64_t WeightOnly::scaleNumber(int64_t block, int64_t step) const {
-  int64_t perBlock = Layout::kFragmentK / Layout::kStep / stepsPerScale();
+  int64_t perBlock = Layout::kFragmentK / row.k / stepsPerScale();
   return block * perBlock + step / stepsPerScale();
 }
 
@@ -175,7 +177,7 @@ SmallVector<Value> WeightOnly::emitParameters(Value column, Value block, int64_t
     result.assign(blocks * scaleNumber(1, 0), readAt(i32.constant(0)));
     return result;
   }
-  int64_t perBlock = scaleNumber(1, 0), valid = llvm::divideCeil(validK, Layout::kStep * stepsPerScale());
+  int64_t perBlock = scaleNumber(1, 0), valid = llvm::divideCeil(validK, row.k * stepsPerScale());
   const Format *format =
       ofScales ? (isa<QType>(type.getScale()) ? nullptr : getScaleFormat(type.getScale())) : type.getZero();
   if (format && scaledTogether <= Layout::kFragmentK && valid == perBlock) {
@@ -188,7 +190,7 @@ SmallVector<Value> WeightOnly::emitParameters(Value column, Value block, int64_t
   }
   for (int64_t i = 0; i < blocks; ++i)
     for (int64_t j = 0; j < perBlock; ++j) {
-      Value kIndex = i32.add(i32.mul(i32.add(block, i), Layout::kFragmentK), j * stepsPerScale() * Layout::kStep);
+      Value kIndex = i32.add(i32.mul(i32.add(block, i), Layout::kFragmentK), j * stepsPerScale() * row.k);
       // A group that begins beyond K scales nothing but zeros.
       if (validK == Layout::kFragmentK && (k % Layout::kFragmentK || k / Layout::kFragmentK % blocks))
         kIndex = i32.min(kIndex, i32.constant(k - 1));
@@ -209,11 +211,41 @@ SmallVector<Value> WeightOnly::emitZeros(Value column, Value block, int64_t bloc
 // Results
 //===----------------------------------------------------------------------===//
 
+Value WeightOnly::zeroSum(Type type) { return type.isF32() ? f32(0) : i32.constant(0); }
+
+Value WeightOnly::addSums(Value a, Value b) {
+  if (getElementTypeOrSelf(a).isF32())
+    return arith::AddFOp::create(builder, loc, a, b);
+  return arith::AddIOp::create(builder, loc, a, b);
+}
+
+Value WeightOnly::addScaled(Value sum, Value scale, Value total) {
+  if (!sum.getType().isF32()) // of bytes, at most 2^21 in magnitude: exact
+    sum = arith::SIToFPOp::create(builder, loc, builder.getF32Type(), sum);
+  return LLVM::FMAOp::create(builder, loc, builder.getF32Type(), sum, scale, total,
+                             LLVM::FastmathFlagsAttr::get(builder.getContext(), LLVM::FastmathFlags::none));
+}
+
+/// The one scale of a token.
+Value WeightOnly::emitTokenScale(Value token) {
+  SmallVector<Value> indices(batch);
+  indices.append({index.cast(token), index.constant(0)});
+  return ElementReader(getQuantizedElement(op.getLhsType()), op.getLhs()).emitScale(builder, loc, indices);
+}
+
 Value WeightOnly::emitResult(Value sum, Value token, Value column) {
-  if (scalesAtEnd())
-    sum = arith::MulFOp::create(builder, loc, sum, emitEndScale(column));
-  if (decoder.factor() != 1 && recipe.getRescale() != "fold")
-    sum = arith::MulFOp::create(builder, loc, sum, f32(decoder.factor()));
+  bool isExact = !sum.getType().isF32();
+  if (isExact && decoder.factor() != 1) {
+    Value shift = i32.constant(-std::ilogb(decoder.factor()));
+    sum = arith::ShRSIOp::create(builder, loc, sum, shift); // nothing is lost
+  } else if (!isExact) {
+    if (scalesAtEnd())
+      sum = arith::MulFOp::create(builder, loc, sum, emitEndScale(column));
+    if (decoder.factor() != 1 && recipe.getRescale() != "fold")
+      sum = arith::MulFOp::create(builder, loc, sum, f32(decoder.factor()));
+    if (!row.isFloat)
+      sum = arith::MulFOp::create(builder, loc, sum, emitTokenScale(token));
+  }
   SmallVector<Value> arguments{sum};
   for (unsigned number = 0, e = op.getExtras().size(); number < e; ++number)
     arguments.push_back(emitExtra(number, batch, index.cast(token), index.cast(column)));

@@ -1,13 +1,14 @@
-//===- WeightOnly.h - floats times codes of a weight ------------*- C++ -*-===//
+//===- WeightOnly.h - tokens times codes of a weight ------------*- C++ -*-===//
 //
-// Products of 16-bit floats and a constant weight of 4- or 8-bit codes, stored as fragments (Layout.h). Weights are the
-// rows of the instruction, tokens (rows of the matmul) its columns. Codes become 16-bit floats in registers, exactly
-// where the format allows it; scales meet the f32 sums of the codes of one scale, so that the sum stays within the
-// law's bound for any scale.
+// Products of 16-bit floats, or of codes of 8 bits, and a constant weight of 4- or 8-bit codes, stored as fragments
+// (Layout.h). Weights are the rows of the instruction, tokens (rows of the matmul) its columns. Codes become what
+// tokens are in registers, exactly where the format allows it; scales meet the sums of the codes of one scale, so that
+// the sum stays within the law's bound for any scale. Sums of bytes are i32, exact, and become f32 when they are
+// scaled; the tokens' scales meet the result.
 //
-// Its files: FragmentDecoder.cpp (codes to floats), WeightOnly.cpp (what all schedules share), WeightStream.cpp (few
-// rows: a stream of weights through mma.sync), WeightTiles.cpp (more rows: tiles through wgmma), WeightProducts.cpp and
-// WeightSums.cpp (their products and results).
+// Its files: FragmentDecoder.cpp (codes to floats or bytes), WeightOnly.cpp (what all schedules share),
+// WeightStream.cpp (few rows: a stream of weights through mma.sync), WeightTiles.cpp (more rows: tiles through wgmma),
+// WeightProducts.cpp and WeightSums.cpp (their products and results).
 //
 //===----------------------------------------------------------------------===//
 
@@ -22,11 +23,14 @@
 
 namespace qlow {
 
-/// The decode hop from words of codes to fragments of 16-bit floats. The number of a code is its float times `factor`.
+/// The decode hop from words of codes to fragments of 16-bit floats or bytes. The number of a code is its float, or
+/// byte, times `factor`.
 class FragmentDecoder {
 public:
-  /// Why there is no hop from such codes to floats of `element`; empty if there is one.
+  /// Why there is no hop from such codes to `element`; empty if there is one.
   static std::string decline(const Format &format, OperandElement element);
+  /// Whether `element`, an integer, holds all differences of codes and zero points.
+  static bool holdsDifferences(const Format &format, const Format &zeroFormat, OperandElement element);
   /// The hop's word in recipes.
   static llvm::StringRef hop(const Format &format, OperandElement element);
   /// Whether such floats hold all products of codes and scales that are 0 or powers of two from `least` to `most`.
@@ -46,8 +50,8 @@ public:
   void emitTable(mlir::Value sharedMemory, mlir::Value thread, int64_t threads, mlir::Value lane);
 
   float factor() const { return unit; }
-  /// Words that hold a thread's codes of one step of 16 k.
-  int64_t wordsPerStep() const { return format.bits / 4; }
+  /// Words that hold a thread's codes of one step.
+  int64_t wordsPerStep() const { return (way == Way::NibbleToByte ? 16 : 8) * format.bits / 32; }
   /// What `emit` takes off the codes of one row of the instruction: two copies of (zero point - least integer) in the
   /// forms it needs. `zero`, i32 in the format's integers, null for none.
   /// Where there is a multiplier (see below), it has them multiplied, too.
@@ -63,11 +67,11 @@ public:
   mlir::Value emitMultiplier(mlir::Value scale);
   /// Where a multiplier is 1 or 0 this is the 1; the 0 is one.
   mlir::Value emitOne();
-  /// The four registers of a step: row g, row g + 8, and both again 8 k on.
+  /// The four registers of a step: row g, row g + 8, and both again half a step on.
   llvm::SmallVector<mlir::Value> emit(mlir::ValueRange words, const std::array<Bias, 2> &biases);
 
 private:
-  enum class Way { Nibble, Byte, Minifloat, Lookup };
+  enum class Way { Nibble, Byte, Minifloat, Lookup, NibbleToByte };
   static std::optional<Way> wayOf(const Format &format, OperandElement element);
   Bias emitSubtrahend(mlir::Value zero);
   std::optional<int64_t> zeroCode();
@@ -79,6 +83,7 @@ private:
   mlir::Value emitByte(mlir::Value pair, const Bias &bias);
   llvm::SmallVector<mlir::Value> emitMinifloats(mlir::ValueRange words);
   llvm::SmallVector<mlir::Value> emitLookups(mlir::Value word), emitPermutes(mlir::Value word);
+  mlir::Value emitBytes(mlir::Value word, bool areUpper, const Bias &bias);
   mlir::Value permute(mlir::Value low, mlir::Value high, mlir::Value selector);
   mlir::Value permute(mlir::Value low, mlir::Value high, int64_t selector);
   mlir::Value bitAnd(mlir::Value a, int64_t mask), bitOr(mlir::Value a, mlir::Value b),
@@ -94,7 +99,7 @@ private:
   mlir::Location loc;
   IndexBuilder i32;
   const Format &format;
-  mlir::FloatType element;
+  mlir::FloatType element; ///< null of bytes
   Way way;
   float unit = 1;
   bool hasSmallBiases = false;      ///< zero points less the least integer are from 0 to 63
@@ -115,7 +120,7 @@ protected:
   /// Splits `number`, i32, into the batch and what is left of it, of `perBatch` (i32) in each.
   mlir::Value takeBatch(mlir::Value number, mlir::Value perBatch);
 
-  /// Codes along K of one scale, cut to a block of the layout; steps of 16 k that they are.
+  /// Codes along K of one scale, cut to a block of the layout; steps of a product's k that they are.
   int64_t stepsPerScale() const;
   bool scalesAtEnd() const { return scaledTogether == 0; }
   /// f32 scales of a column in `blocks` blocks of the layout from `block` (i32) on, a multiple of `blocks`. `validK` of
@@ -123,12 +128,21 @@ protected:
   llvm::SmallVector<mlir::Value> emitScales(mlir::Value column, mlir::Value block, int64_t blocks, int64_t validK);
   /// The same of zero points, i32; empty where there are none.
   llvm::SmallVector<mlir::Value> emitZeros(mlir::Value column, mlir::Value block, int64_t blocks, int64_t validK);
-  /// The one scale of a column.
-  mlir::Value emitEndScale(mlir::Value column);
+  /// The one scale of a column, and of a token.
+  mlir::Value emitEndScale(mlir::Value column), emitTokenScale(mlir::Value token);
   /// Which of emitScales' values belongs to a step of block number `block` among those.
   int64_t scaleNumber(int64_t block, int64_t step) const;
 
-  /// The result of one place, i32 both, from its sum; `sum` has all scales but the end's. Inside the matrix only.
+  /// What results are made of: sums of bytes under one scale stay exact, the epilogue scales them.
+  mlir::Type sumType() {
+    return row.isFloat || !scalesAtEnd() ? builder.getF32Type() : mlir::Type(builder.getI32Type());
+  }
+  mlir::Value zeroSum(mlir::Type type);
+  mlir::Value addSums(mlir::Value a, mlir::Value b);
+  /// The sum of the codes of one scale times it, plus `total`.
+  mlir::Value addScaled(mlir::Value sum, mlir::Value scale, mlir::Value total);
+  /// The result of one place, i32 both, from its sum; `sum` has all scales but the end's and the tokens'. Inside the
+  /// matrix only.
   mlir::Value emitResult(mlir::Value sum, mlir::Value token, mlir::Value column);
   void emitStore(mlir::ValueRange results, mlir::Value token, mlir::Value column);
 
@@ -143,7 +157,7 @@ protected:
   QType type;
   Layout layout;
   FragmentDecoder decoder;
-  int64_t n, k, scaledTogether;
+  int64_t n, k, scaledTogether, tokenSize; ///< tokenSize: bytes of an element
 
   // Inside the launch.
   mlir::Value thread, lane, warp, m32;
@@ -205,12 +219,12 @@ public:
 
 private:
   using Sums = llvm::SmallVector<mlir::Value>;
-  /// Steps of 16 k that are unpacked and started together, at most.
+  /// Steps that are unpacked and started together, at most.
   static constexpr int64_t kTogether = 4;
   /// When sums meet the scales: once; never, since weights already have; each time that the scale changes; or sums of
   /// one scale's codes are begun anew and then added up.
   enum class Scaling { End, Fold, Follow, Apart };
-  static Scaling scalingOf(RecipeAttr recipe, const WeightCodes &codes);
+  static Scaling scalingOf(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes);
   /// Words in a buffer for each column and scale: what sums and codes meet (see WeightScales.cpp).
   static int64_t wordsOfScale(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes);
   static int64_t stageBytesOf(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes);
@@ -267,7 +281,7 @@ private:
   /// One block of the layout: `weights`, the first unit's unpacked words, become the next block's.
   void emitBlock(mlir::Value turn, RingPlace place, RingPlace next, llvm::MutableArrayRef<mlir::Value> weights,
                  llvm::MutableArrayRef<mlir::Value> sums);
-  /// Products that are started together: `together` steps from `first` on of a block of columns.
+  /// Products that are started together: `together` steps from `first` on of a block of columns, of all tokens.
   struct Unit {
     int64_t columns, first;
   };
@@ -281,8 +295,8 @@ private:
   llvm::SmallVector<mlir::Value> emitOrdered(llvm::StringRef instruction, llvm::ArrayRef<mlir::Value> values);
   mlir::Value emitDescriptor(mlir::Value stage);
   void followScale(llvm::MutableArrayRef<mlir::Value> sums, llvm::ArrayRef<mlir::Value> ratios);
-  void addScaled(llvm::MutableArrayRef<mlir::Value> sums, llvm::ArrayRef<mlir::Value> apart, mlir::Value stage,
-                 const Unit &unit);
+  void joinScaled(llvm::MutableArrayRef<mlir::Value> sums, llvm::ArrayRef<mlir::Value> apart, mlir::Value stage,
+                  const Unit &unit, llvm::function_ref<void()> between);
 
   // WeightSums.cpp
   void emitResults(llvm::ArrayRef<mlir::Value> sums);
@@ -292,7 +306,8 @@ private:
   const Machine &machine;
   Scaling scaling;
   int64_t tokens, groups, columnBlocks, teams, cluster, stages; ///< groups: warpgroups of a team
-  int64_t together;                                             ///< steps of a unit
+  int64_t parts, sumsOfThread;                                  ///< products that a tile's tokens take
+  int64_t steps, together;                                      ///< of a block of the layout, of a unit
   int64_t blocksOfSlice, blocksRead; ///< blocks of K of a team, and those whose scales are read at a time
   int64_t scaleWords, tokenBytes, codeBytes, stageBytes, allBytes, tableAt, teamThreads, consumers, threads,
       tileColumns;

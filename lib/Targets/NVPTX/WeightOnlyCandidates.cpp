@@ -1,7 +1,7 @@
-//===- WeightOnlyCandidates.cpp - ways to multiply floats by stored codes ---===//
+//===- WeightOnlyCandidates.cpp - ways to multiply tokens by stored codes ---===//
 //
-// Candidates of the rows of 16-bit floats: declined with the reason, or with the tiles of the schedules that unpack a
-// weight in registers.
+// Candidates of the rows of 16-bit floats, and of bytes: declined with the reason, or with the tiles of the schedules
+// that unpack a weight in registers.
 //
 //===----------------------------------------------------------------------===//
 
@@ -15,15 +15,38 @@
 using namespace mlir;
 using namespace qlow;
 
+/// The most k of which i32 holds sixteen times an exact sum of bytes by codes.
+static constexpr int64_t kMostExactK = (1 << 17) - 1;
+
+static std::string declineTokens(const MultiplyRow &row, const MatmulProblem &problem) {
+  const OperandFacts &lhs = problem.lhs, &rhs = problem.rhs;
+  auto takesOthers = [&] {
+    return llvm::formatv("takes {0}, the left side has {1}", elementName(row.lhs),
+                         lhs.format ? StringRef(lhs.format->name) : elementName(lhs.element));
+  };
+  if (row.isFloat && problem.exactSum)
+    return "sums floats, the law asks for the exact sum of integers";
+  if (row.isFloat)
+    return lhs.format || lhs.element != row.lhs ? takesOthers().str() : std::string();
+  if (!lhs.format || !rhs.format)
+    return "sums integers, the operands are dequantized to f32";
+  if (codeElement(*lhs.format) != row.lhs)
+    return takesOthers();
+  if (lhs.hasZeroPoint || lhs.hasOffset)
+    return "takes tokens without zero points and offsets, the left side has them";
+  if (lhs.scaledTogether)
+    return llvm::formatv("takes one scale of a token along K, the left side has one for each {0}", lhs.scaledTogether);
+  if (problem.exactSum && problem.k > static_cast<double>(kMostExactK))
+    return llvm::formatv("holds exact sums of up to {0} k, here are {1:F0}", kMostExactK, problem.k);
+  return {};
+}
+
 static std::string decline(const MultiplyRow &row, const MatmulProblem &problem, const Target &target) {
   const OperandFacts &lhs = problem.lhs, &rhs = problem.rhs;
   if (std::string feature = target.missing(row); !feature.empty())
     return "needs " + feature;
-  if (problem.exactSum)
-    return "sums floats, the law asks for the exact sum of integers";
-  if (lhs.format || lhs.element != row.lhs)
-    return llvm::formatv("takes {0}, the left side has {1}", elementName(row.lhs),
-                         lhs.format ? StringRef(lhs.format->name) : elementName(lhs.element));
+  if (std::string reason = declineTokens(row, problem); !reason.empty())
+    return reason;
   if (!rhs.format)
     return "unpacks codes, the right side has " + elementName(rhs.element).str();
   if (std::string reason = FragmentDecoder::decline(*rhs.format, row.lhs); !reason.empty())
@@ -33,15 +56,20 @@ static std::string decline(const MultiplyRow &row, const MatmulProblem &problem,
   if (rhs.hasOffset)
     return "has scales and zero points, the right side has offsets";
   // Differences of codes and zero points are floats of the row: integers up to 2048 or 256, constants added.
-  bool isByte = alignedFormat(*rhs.format)->bits == 8;
-  if (unsigned most = row.lhs == OperandElement::F16 || isByte ? 8 : 6; rhs.zeroFormat && rhs.zeroFormat->bits > most)
+  const Format &codes = *alignedFormat(*rhs.format);
+  unsigned most = row.lhs == OperandElement::F16 || codes.bits == 8 ? 8 : 6;
+  if (rhs.zeroFormat && row.isFloat && rhs.zeroFormat->bits > most)
     return llvm::formatv("takes zero points of up to {0} bits, the right side has {1}", most, rhs.zeroFormat->name);
-  if (lhs.isTransposed || !problem.knownK || *problem.knownK % 8)
-    return "reads the left side 16 bytes at a time, K must lie last, be known and a multiple of 8";
-  if (int64_t together = rhs.scaledTogether;
-      together && (together < Layout::kStep || (Layout::kFragmentK % together && together % Layout::kFragmentK)))
-    return llvm::formatv("scales sums over 16, 32, 64 or multiples of {0} k, the right side has blocks of {1}",
-                         Layout::kFragmentK, together);
+  if (rhs.zeroFormat && !row.isFloat && !FragmentDecoder::holdsDifferences(codes, *rhs.zeroFormat, row.lhs))
+    return llvm::formatv("takes differences of codes and zero points as {0}, those of {1} and {2} are larger",
+                         elementName(row.lhs), codes.name, rhs.zeroFormat->name);
+  int64_t together = rhs.scaledTogether, whole = 16 / elementBytes(row.lhs);
+  if (lhs.isTransposed || !problem.knownK || *problem.knownK % whole)
+    return llvm::formatv("reads the left side 16 bytes at a time, K must lie last, be known and a multiple of {0}",
+                         whole);
+  if (together && (together < row.k || (Layout::kFragmentK % together && together % Layout::kFragmentK)))
+    return llvm::formatv("scales sums over {0}32, 64 or multiples of {1} k, the right side has blocks of {2}",
+                         row.k == 16 ? "16, " : "", Layout::kFragmentK, together);
   return {};
 }
 
@@ -50,6 +78,7 @@ namespace {
 struct Tiling {
   int64_t tokens = 0, columns;                ///< of a block of threads
   int64_t ofGroup = 0;                        ///< columns of a warpgroup
+  int64_t parts = 1;                          ///< products that the tokens take
   int64_t warps = 0, together = 0;            ///< that share K; blocks of the layout that a warp asks for at once
   int64_t teams = 1, cluster = 1, stages = 0; ///< teams of a block, and blocks, that share K; buffers
 };
@@ -114,7 +143,7 @@ static bool takeMostStages(MLIRContext *context, const MultiplyRow &row, const M
                            const Machine &machine) {
   const OperandFacts &rhs = problem.rhs;
   WeightCodes codes{rhs.format, rhs.zeroFormat, rhs.scaleFormat, rhs.scaledTogether};
-  tiling.tokens = row.n;
+  tiling.tokens = row.n * tiling.parts;
   for (tiling.stages = 16; tiling.stages >= 2; --tiling.stages)
     if (WeightTiles::verify(makeRecipe(context, row, problem, tiling), row, codes, machine).empty())
       return true;
@@ -138,16 +167,17 @@ static ResourceVector countStream(const MultiplyRow &row, const MatmulProblem &p
   double tokens = static_cast<double>(tiling.tokens), columns = static_cast<double>(tiling.columns);
   double blocks = problem.batch * std::ceil(problem.m / tokens) * std::ceil(problem.n / columns);
   double perCore = blocks / static_cast<double>(machine.cores), codes = columns * problem.k;
-  double products = codes * tokens / 2048; // of 16 x 8 x 16
+  double products = codes * tokens / static_cast<double>(row.m * row.n * row.k);
+  double tokenBytes = std::min(problem.m, tokens) * problem.k * elementBytes(row.lhs);
   add(Resource::Memory, bytes / kStreamMemory);
-  add(Resource::L2, perCore * (codes * problem.rhs.format->bits / 8 + std::min(problem.m, tokens) * problem.k * 2));
-  add(Resource::Load, perCore * std::min(problem.m, tokens) * problem.k * kStreamLoads);
+  add(Resource::L2, perCore * (codes * problem.rhs.format->bits / 8 + tokenBytes));
+  add(Resource::Load, perCore * tokenBytes * kStreamLoads / 2);
   add(Resource::Multiply, perCore * products);
   int64_t together = problem.rhs.scaledTogether ? std::min<int64_t>(problem.rhs.scaledTogether, kBlockK) : kBlockK;
   double alu = FragmentDecoder::aluPerCode(*problem.rhs.format, row.lhs, /*hasTable=*/false);
   add(Resource::Alu,
       perCore * kStreamAlu *
-          (codes * alu / 32 + products * 4 * static_cast<double>(Layout::kStep) / static_cast<double>(together)));
+          (codes * alu / 32 + products * 4 * static_cast<double>(row.k) / static_cast<double>(together)));
   return uses;
 }
 
@@ -160,10 +190,12 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
   double turns = std::ceil(problem.k / static_cast<double>(kBlockK * tiling.cluster));
   double blocks = waves * turns * columns / Layout::kFragmentColumns; // of the layout
   add(Resource::Memory, bytes);
-  add(Resource::L2, waves * turns * kBlockK * (columns * problem.rhs.format->bits / 8 + tokens * 2));
+  add(Resource::L2,
+      waves * turns * kBlockK * (columns * problem.rhs.format->bits / 8 + tokens * elementBytes(row.lhs)));
   if (tiling.stages < 3)
     blocks *= kFewStages;
-  add(Resource::Multiply, blocks * tokens * 4 * kTensor * 0.5);
+  double products = blocks * static_cast<double>(kBlockK * tiling.parts) / static_cast<double>(row.k);
+  add(Resource::Multiply, products * kTensor * row.uses[static_cast<unsigned>(Resource::Multiply)]);
   bool areFew = tiling.columns / tiling.ofGroup * tiling.teams < 4;
   double alu =
       kOfBlock + kOfCode * FragmentDecoder::aluPerCode(*problem.rhs.format, row.lhs, WeightTiles::hasTable(row));
@@ -174,10 +206,10 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
 static void countUses(const MultiplyRow &row, const MatmulProblem &problem, const Tiling &tiling,
                       const Machine &machine, Candidate &candidate) {
   double cores = static_cast<double>(machine.cores), overhead = kStart;
-  double bytes =
-      problem.batch *
-      (problem.k * problem.n * problem.rhs.format->bits / 8 + problem.m * problem.k * 2 + problem.m * problem.n * 2) /
-      cores;
+  double bytes = problem.batch *
+                 (problem.k * problem.n * problem.rhs.format->bits / 8 + problem.m * problem.k * elementBytes(row.lhs) +
+                  problem.m * problem.n * 2) /
+                 cores;
   if (row.scope == MultiplyRow::Scope::Warp) {
     candidate.uses = countStream(row, problem, tiling, bytes, machine);
   } else {
@@ -207,7 +239,7 @@ std::vector<Candidate> qlow::weightOnlyCandidates(MLIRContext *context, const Mu
   }
   MatmulProblem problem = asked; // with the codes that are stored
   problem.rhs.format = alignedFormat(*asked.rhs.format);
-  candidate.layout = "fragments";
+  candidate.layout = row.isFloat ? "fragments" : "fragments of bytes";
   auto take = [&](const Tiling &tiling) {
     candidate.recipe = makeRecipe(context, row, problem, tiling);
     countUses(row, problem, tiling, target.machine(), candidate);
@@ -219,7 +251,10 @@ std::vector<Candidate> qlow::weightOnlyCandidates(MLIRContext *context, const Mu
     return result;
   }
   for (Tiling tiling : kTileTilings)
-    if (takeMostStages(context, row, problem, tiling, target.machine()))
-      take(tiling);
+    for (int64_t parts : {1, 2}) {
+      tiling.parts = parts;
+      if (takeMostStages(context, row, problem, tiling, target.machine()))
+        take(tiling);
+    }
   return result;
 }

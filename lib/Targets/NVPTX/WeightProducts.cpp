@@ -1,7 +1,7 @@
 //===- WeightProducts.cpp - unpacked weights multiply tokens ----------------===//
 //
-// What the warpgroups of WeightTiles do that multiply. A block of the layout is done in units: four steps of 16 k, or
-// as many as have one scale, of 64 columns; a warpgroup's blocks of 64 columns take turns. While a unit multiplies, the
+// What the warpgroups of WeightTiles do that multiply. A block of the layout is done in units: four steps of K, or as
+// many as have one scale, of 64 columns; a warpgroup's blocks of 64 columns take turns. While a unit multiplies, the
 // next one's weights are unpacked.
 //
 //   for each block of 128 k, each unit of it:
@@ -14,7 +14,8 @@
 // stand for, and where the scale changes they are multiplied by old / new, which costs each of them a rounding or two,
 // as an addition does. A scale of zero is left out: weights become zeros, and sums stay as they are. Where a warpgroup
 // has two blocks of columns, one's sums follow while the other's products run. Sums apart are as large as one scale's
-// codes make them, so that any scale will do; they take as many registers again.
+// codes make them, so that any scale will do; they take as many registers again. Integer sums are always apart. Where
+// the tokens are multiplied in parts, one part's sums are scaled while the next one's products run.
 //
 //===----------------------------------------------------------------------===//
 
@@ -28,10 +29,11 @@
 using namespace mlir;
 using namespace qlow;
 
-static constexpr int64_t kBlockK = Layout::kFragmentK, kSteps = kBlockK / Layout::kStep;
 static constexpr int64_t kLineBytes = 128, kSwizzleBytes = 1024;
-static constexpr StringLiteral kWaitAll = "wgmma.wait_group.sync.aligned 0;",
-                               kWaitAllButOne = "wgmma.wait_group.sync.aligned 1;";
+static constexpr StringLiteral kWaitAll = "wgmma.wait_group.sync.aligned 0;";
+
+/// Waits for all products but those of the last `count` commits.
+static std::string waitAllBut(int64_t count) { return "wgmma.wait_group.sync.aligned " + std::to_string(count) + ";"; }
 
 void WeightTiles::emitConsumers() {
   if (std::optional<int64_t> registers = registersToMultiply())
@@ -48,7 +50,7 @@ void WeightTiles::emitConsumers() {
 
 SmallVector<WeightTiles::Unit> WeightTiles::unitsOfBlock() const {
   SmallVector<Unit> units;
-  for (int64_t first = 0; first < kSteps; first += together)
+  for (int64_t first = 0; first < steps; first += together)
     for (int64_t block = 0; block < columnBlocks; ++block)
       units.push_back({block, first});
   return units;
@@ -88,31 +90,34 @@ Value WeightTiles::emitDescriptor(Value stage) {
                               i64.constant(int64_t(1) << 62 | (kSwizzleBytes / 16) << 32 | 1 << 16));
 }
 
-/// Starts the products of steps from `first` on on unpacked weights, four words a step; adds to `sums`, f32s, or where
-/// it is empty begins new ones.
+/// Starts the products of steps from `first` on on unpacked weights, four words a step, part by part of the tokens;
+/// adds to `sums`, or where it is empty begins new ones.
 SmallVector<Value> WeightTiles::emitProducts(ArrayRef<Value> weights, Value descriptor, int64_t first,
                                              ArrayRef<Value> sums) {
   SmallVector<Value> fenced(weights);
   llvm::append_range(fenced, sums);
   fenced = emitOrdered("wgmma.fence.sync.aligned;", fenced);
-  Value acc;
-  if (!sums.empty()) {
-    acc = LLVM::UndefOp::create(
-        builder, loc,
-        LLVM::LLVMStructType::getLiteral(builder.getContext(), SmallVector<Type>(ValueRange(sums).getTypes())));
-    for (int64_t i = 0, e = sums.size(); i < e; ++i)
-      acc = LLVM::InsertValueOp::create(builder, loc, acc, fenced[weights.size() + i], i);
-  }
-  for (int64_t i = 0, count = weights.size() / 4; i < count; ++i) {
-    int64_t step = first + i, stepsOfPanel = kSteps / 2;
-    int64_t bytes = step / stepsOfPanel * tokens * kLineBytes + step % stepsOfPanel * Layout::kStep * 2;
-    Value matrix = i64.add(descriptor, bytes / 16);
-    acc = row.emit(builder, loc, acc, wordsOf(ArrayRef(fenced).slice(4 * i, 4)), matrix);
-  }
-  NVVM::WgmmaGroupSyncAlignedOp::create(builder, loc);
+  ArrayRef<Value> begun = ArrayRef(fenced).drop_front(weights.size());
   SmallVector<Value> results;
-  for (int64_t i = 0; i < tokens / 2; ++i)
-    results.push_back(LLVM::ExtractValueOp::create(builder, loc, acc, i));
+  int64_t stepBytes = row.k * tokenSize, stepsOfPanel = kLineBytes / stepBytes, sumsOfPart = row.n / 2;
+  for (int64_t part = 0; part < parts; ++part) {
+    Value acc;
+    if (!sums.empty()) {
+      SmallVector<Type> types(sumsOfPart, sums.front().getType());
+      acc = LLVM::UndefOp::create(builder, loc, LLVM::LLVMStructType::getLiteral(builder.getContext(), types));
+      for (int64_t i = 0; i < sumsOfPart; ++i)
+        acc = LLVM::InsertValueOp::create(builder, loc, acc, begun[part * sumsOfPart + i], i);
+    }
+    for (int64_t i = 0, count = weights.size() / 4; i < count; ++i) {
+      int64_t step = first + i;
+      int64_t bytes = (step / stepsOfPanel * tokens + part * row.n) * kLineBytes + step % stepsOfPanel * stepBytes;
+      Value matrix = i64.add(descriptor, bytes / 16);
+      acc = row.emit(builder, loc, acc, wordsOf(ArrayRef(fenced).slice(4 * i, 4)), matrix);
+    }
+    NVVM::WgmmaGroupSyncAlignedOp::create(builder, loc);
+    for (int64_t i = 0; i < sumsOfPart; ++i)
+      results.push_back(LLVM::ExtractValueOp::create(builder, loc, acc, i));
+  }
   return results;
 }
 
@@ -155,12 +160,20 @@ void WeightTiles::followScale(MutableArrayRef<Value> sums, ArrayRef<Value> ratio
     sum = arith::MulFOp::create(builder, loc, sum, ratios[i / 2 % 2]);
 }
 
-/// Adds the sums of the codes of one scale, which a unit ends, to all.
-void WeightTiles::addScaled(MutableArrayRef<Value> sums, ArrayRef<Value> apart, Value stage, const Unit &unit) {
+/// Waits for the sums of the codes of one scale, which a unit ends, part by part, and adds them to all. `between`, a
+/// branch, keeps ptxas from waiting for the last part before it has added the others.
+void WeightTiles::joinScaled(MutableArrayRef<Value> sums, ArrayRef<Value> apart, Value stage, const Unit &unit,
+                             function_ref<void()> between) {
   std::array<Value, 2> scales = readFloats(stage, unit.columns, scaleNumber(0, unit.first), /*word=*/0);
-  auto none = LLVM::FastmathFlagsAttr::get(builder.getContext(), LLVM::FastmathFlags::none);
-  for (auto [i, sum] : llvm::enumerate(sums))
-    sum = LLVM::FMAOp::create(builder, loc, sum.getType(), apart[i], scales[i / 2 % 2], sum, none);
+  int64_t sumsOfPart = row.n / 2;
+  for (int64_t part = 0; part < parts; ++part) {
+    int64_t first = part * sumsOfPart;
+    if (part + 1 == parts)
+      between();
+    SmallVector<Value> done = emitOrdered(waitAllBut(parts - 1 - part), apart.slice(first, sumsOfPart));
+    for (auto [i, sum] : llvm::enumerate(sums.slice(first, sumsOfPart)))
+      sum = addScaled(done[i], scales[i / 2 % 2], sum);
+  }
 }
 
 //===----------------------------------------------------------------------===//
@@ -185,7 +198,7 @@ SmallVector<Value> WeightTiles::emitIfTurns(function_ref<SmallVector<Value>(bool
 /// The sums over all k of a tile, with all scales but the end's; `place` is left behind its blocks. The loop carries
 /// the place in the ring, unpacked weights and sums.
 WeightTiles::Sums WeightTiles::emitLoop(RingPlace &place) {
-  Sums sums(columnBlocks * tokens / 2, f32(0));
+  Sums sums(columnBlocks * tokens / 2, zeroSum(sumType()));
   if (k == 0)
     return sums;
   Value zero = i32.constant(0);
@@ -258,7 +271,7 @@ void WeightTiles::emitBlock(Value turn, RingPlace place, RingPlace next, Mutable
   SmallVector<Unit> units = unitsOfBlock();
   SmallVector<Sums> apartOf(columnBlocks); // of one scale, by block of columns
   for (auto [number, unit] : llvm::enumerate(units)) {
-    bool isLast = number + 1 == units.size(), isApart = scaling == Scaling::Apart;
+    bool isLast = number + 1 == units.size(), isApart = scaling == Scaling::Apart, joins = isApart && endsScale(unit);
     const Unit &coming = units[(number + 1) % units.size()];
     Sums &apart = apartOf[unit.columns];
     ArrayRef<Value> addedTo = isApart ? ArrayRef<Value>(apart) : ArrayRef<Value>(sumsOf(unit));
@@ -272,16 +285,19 @@ void WeightTiles::emitBlock(Value turn, RingPlace place, RingPlace next, Mutable
     // Products of the unit before are done: their weights' registers may be written, and the sums of another block of
     // columns. ptxas does not see that across the loop's end, where all must be done.
     bool follows = scaling == Scaling::Follow && beginsScale(coming), areDone = columnBlocks > 1 && !isLast;
+    auto release = [&] {
+      ifThen(i32.notEqual(turn, i32.constant(0)), [&] { arrive(stageBefore(place.stage), /*isFree=*/true); });
+    };
     auto read = [&](Value stage) {
       SmallVector<Value> words = readWords(stage, coming);
       int64_t numWords = words.size();
       if (follows && areDone)
         llvm::append_range(words, sumsOf(coming));
-      words = emitOrdered(kWaitAllButOne, words);
+      words = emitOrdered(waitAllBut(parts), words);
       if (follows && areDone)
         llvm::copy(ArrayRef(words).drop_front(numWords), sumsOf(coming).begin());
-      if (number == 0)
-        ifThen(i32.notEqual(turn, i32.constant(0)), [&] { arrive(stageBefore(place.stage), /*isFree=*/true); });
+      if (number == 0 && !joins)
+        release();
       SmallVector<Value> values = emitWeights(ArrayRef(words).take_front(numWords), stage, coming);
       if (follows)
         llvm::append_range(values, readFloats(stage, coming.columns, scaleNumber(0, coming.first), /*word=*/0));
@@ -295,9 +311,10 @@ void WeightTiles::emitBlock(Value turn, RingPlace place, RingPlace next, Mutable
     }
     if (follows)
       followScale(sumsOf(coming), ArrayRef(ahead).drop_front(weights.size()));
-    if (isApart && endsScale(unit)) {
-      apart = emitOrdered(kWaitAll, apart);
-      addScaled(sumsOf(unit), apart, place.stage, unit);
-    }
+    if (joins)
+      joinScaled(sumsOf(unit), apart, place.stage, unit, [&] {
+        if (number == 0)
+          release();
+      });
   }
 }

@@ -31,16 +31,16 @@ static bool canFollow(const Format *scale) {
   return scale && scale->kind == DecodeKind::Minifloat && scale->layout.exponentBits <= 5;
 }
 
-WeightTiles::Scaling WeightTiles::scalingOf(RecipeAttr recipe, const WeightCodes &codes) {
+WeightTiles::Scaling WeightTiles::scalingOf(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes) {
   if (!codes.scaledTogether)
     return Scaling::End;
   if (recipe.getRescale() == "fold")
     return Scaling::Fold;
-  return canFollow(codes.scale) ? Scaling::Follow : Scaling::Apart;
+  return row.isFloat && canFollow(codes.scale) ? Scaling::Follow : Scaling::Apart;
 }
 
 int64_t WeightTiles::wordsOfScale(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes) {
-  Scaling scaling = scalingOf(recipe, codes);
+  Scaling scaling = scalingOf(recipe, row, codes);
   bool hasMultiplier = scaling == Scaling::Follow || scaling == Scaling::Fold;
   int64_t floats = scaling == Scaling::Follow ? 2 : scaling == Scaling::Apart ? 1 : 0;
   return floats + FragmentDecoder::wordsOfBias(*codes.format, row.lhs, codes.zero, hasMultiplier);

@@ -1,12 +1,12 @@
 //===- WeightStream.cpp - few tokens against a stream of weights ------------===//
 //
 // With few tokens a product is as fast as its codes arrive. A block of threads takes 16 columns of the weight, as the
-// rows of mma.sync m16n8k16, and 8 tokens or a multiple of it. Its warps take turns along K; of one turn a warp asks
-// for all codes at once, 16 bytes a thread, straight to registers, where they become floats. Tokens are read from the
-// caches. In the end the warps' sums are added in shared memory.
+// rows of mma.sync m16n8k16, or m16n8k32 of bytes, and 8 tokens or a multiple of it. Its warps take turns along K; of
+// one turn a warp asks for all codes at once, 16 bytes a thread, straight to registers, where they are unpacked. Tokens
+// are read from the caches. In the end the warps' sums are added in shared memory.
 //
 //   for each turn of a warp:  load its codes, scales and zero points
-//                             for each scale: for each step of 16 k: decode, load tokens, multiply;  sums += scale *
+//                             for each scale: for each step of K: decode, load tokens, multiply;  sums += scale *
 //                             sum
 //   barrier;  each thread adds the warps' sums of its results: scale of the column, epilogue, store
 //
@@ -27,7 +27,7 @@
 using namespace mlir;
 using namespace qlow;
 
-static constexpr int64_t kBlockK = Layout::kFragmentK, kSteps = kBlockK / Layout::kStep;
+static constexpr int64_t kBlockK = Layout::kFragmentK;
 static constexpr int64_t kTokens = 8; ///< of one product
 
 std::string WeightStream::verify(RecipeAttr recipe) {
@@ -71,10 +71,10 @@ void WeightStream::emit() {
   for (int64_t first = 0; first < tokens; first += kTokens) {
     Value token = i32.min(i32.add(i32.add(token0, line), first), last);
     Value element = i64.mul(i64.add(i64.mul(linearBatch, i64.cast(m)), i64.cast(token)), k);
-    tokensAt.push_back(offset(lhs, i64.add(i64.mul(element, 2), i64.cast(i32.mul(pair, 4)))));
+    tokensAt.push_back(offset(lhs, i64.add(i64.mul(element, tokenSize), i64.cast(i32.mul(pair, 4)))));
   }
 
-  SmallVector<Value> sums(tokens / kTokens * 4, f32(0));
+  SmallVector<Value> sums(tokens / kTokens * 4, zeroSum(sumType()));
   int64_t whole = k / kBlockK, perTurn = warps * blocksTogether, turned = whole / perTurn * perTurn;
   if (turned)
     sums = emitLoop(i32.mul(warp, blocksTogether), i32.constant(turned), i32.constant(perTurn), blocksTogether, sums);
@@ -111,7 +111,7 @@ void WeightStream::emitBlocks(Value block, int64_t blocks, int64_t validK, Mutab
   auto four = VectorType::get({4}, builder.getI32Type());
   Value codes = offset(codesAt, i64.mul(i64.cast(block), layout.blockBytes()));
   SmallVector<Value> words; // of all blocks, steps in order
-  int64_t pieces = kSteps / layout.stepsOfPiece();
+  int64_t steps = kBlockK / row.k, pieces = steps / layout.stepsOfPiece();
   SmallVector<Value> loaded;
   for (int64_t i = 0; i < blocks * pieces; ++i)
     loaded.push_back(LLVM::LoadOp::create(builder, loc, four, offset(codes, i * Layout::kThreads * Layout::kPieceBytes),
@@ -128,18 +128,18 @@ void WeightStream::emitBlocks(Value block, int64_t blocks, int64_t validK, Mutab
       words.push_back(LLVM::ExtractElementOp::create(builder, loc, piece, i32.constant(i)));
   SmallVector<Value> tokensOfBlock;
   for (Value at : tokensAt)
-    tokensOfBlock.push_back(offset(at, i64.mul(i64.cast(block), kBlockK * 2)));
+    tokensOfBlock.push_back(offset(at, i64.mul(i64.cast(block), kBlockK * tokenSize)));
 
   int64_t products = tokens / kTokens;
-  Value zeroSum = wordsOf(SmallVector<Value>(4, f32(0)));
+  Value none = wordsOf(SmallVector<Value>(4, zeroSum(row.isFloat ? Type(builder.getF32Type()) : builder.getI32Type())));
   SmallVector<Value> group; // sums of the codes of one scale
   std::array<FragmentDecoder::Bias, 2> biases;
-  for (int64_t step = 0; step < blocks * kSteps; ++step) {
-    int64_t i = step / kSteps, inBlock = step % kSteps, number = scaleNumber(i, inBlock);
-    if (inBlock * Layout::kStep >= validK)
+  for (int64_t step = 0; step < blocks * steps; ++step) {
+    int64_t i = step / steps, inBlock = step % steps, number = scaleNumber(i, inBlock);
+    if (inBlock * row.k >= validK)
       continue;
     if (inBlock % stepsPerScale() == 0) {
-      group.assign(products, zeroSum);
+      group.assign(products, none);
       for (int64_t h = 0; h < 2; ++h)
         biases[h] = decoder.emitBias(zeros[h].empty() ? Value() : zeros[h][number]);
     }
@@ -148,8 +148,8 @@ void WeightStream::emitBlocks(Value block, int64_t blocks, int64_t validK, Mutab
     for (int64_t t = 0; t < products; ++t) {
       SmallVector<Value> pairs;
       for (int64_t part = 0; part < 2; ++part) {
-        int64_t first = inBlock * Layout::kStep + part * 8; // K is a multiple of 8
-        Value at = offset(tokensOfBlock[t], (i * kBlockK + first) * 2);
+        int64_t first = inBlock * row.k + part * row.k / 2; // K is a multiple of half a step
+        Value at = offset(tokensOfBlock[t], (i * kBlockK + first) * tokenSize);
         pairs.push_back(first < validK
                             ? LLVM::LoadOp::create(builder, loc, builder.getI32Type(), at, 4, /*isVolatile=*/false,
                                                    /*isNonTemporal=*/false, /*isInvariant=*/true)
@@ -158,17 +158,13 @@ void WeightStream::emitBlocks(Value block, int64_t blocks, int64_t validK, Mutab
       }
       group[t] = row.emit(builder, loc, group[t], weights, wordsOf(pairs));
     }
-    bool isLast = inBlock % stepsPerScale() == stepsPerScale() - 1 || (inBlock + 1) * Layout::kStep >= validK;
+    bool isLast = inBlock % stepsPerScale() == stepsPerScale() - 1 || (inBlock + 1) * row.k >= validK;
     if (!isLast)
       continue;
     for (int64_t t = 0; t < products; ++t)
       for (int64_t e = 0; e < 4; ++e) {
         Value sum = vector::ExtractOp::create(builder, loc, group[t], e), &total = sums[4 * t + e];
-        if (scalesAtEnd())
-          total = arith::AddFOp::create(builder, loc, total, sum);
-        else
-          total = LLVM::FMAOp::create(builder, loc, builder.getF32Type(), sum, scales[e / 2][number], total,
-                                      LLVM::FastmathFlagsAttr::get(builder.getContext(), LLVM::FastmathFlags::none));
+        total = scalesAtEnd() ? addSums(total, sum) : addScaled(sum, scales[e / 2][number], total);
       }
   }
 }
@@ -195,8 +191,8 @@ void WeightStream::emitReduction(ArrayRef<Value> sums) {
     ifThen(isThere, [&] {
       Value at = offset(shared, i32.mul(number, 4)), sum;
       for (int64_t w = 0; w < warps; ++w) {
-        Value part = LLVM::LoadOp::create(builder, loc, builder.getF32Type(), offset(at, w * results * 4), 4);
-        sum = sum ? arith::AddFOp::create(builder, loc, sum, part).getResult() : part;
+        Value part = LLVM::LoadOp::create(builder, loc, sumType(), offset(at, w * results * 4), 4);
+        sum = sum ? addSums(sum, part) : part;
       }
       emitStore(emitResult(sum, token, column), token, column);
     });

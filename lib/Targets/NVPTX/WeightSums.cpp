@@ -82,7 +82,7 @@ void WeightTiles::emitReduction(ArrayRef<Value> sums) {
     consumersBarrier();
   auto remote =
       LLVM::LLVMPointerType::get(builder.getContext(), static_cast<unsigned>(NVVM::NVVMMemorySpace::SharedCluster));
-  auto pair = VectorType::get({2}, builder.getF32Type());
+  auto pair = VectorType::get({2}, sumType());
   SmallVector<Value> blocks;
   for (int64_t other = 0; other < cluster; ++other)
     blocks.push_back(
@@ -95,7 +95,7 @@ void WeightTiles::emitReduction(ArrayRef<Value> sums) {
         for (int64_t other = 0; other < teams; ++other) {
           Value part =
               LLVM::LoadOp::create(builder, loc, pair, offset(block, placeOf(i32.constant(other), unit)), kPairBytes);
-          sum = sum ? arith::AddFOp::create(builder, loc, sum, part).getResult() : part;
+          sum = sum ? addSums(sum, part) : part;
         }
       SmallVector<Value> both;
       for (int64_t h = 0; h < 2; ++h)

@@ -5,14 +5,14 @@
 // shared memory. Warpgroups have roles, as in Specialized.cpp: the last one only starts copies.
 //
 //   copying thread of a team:  for each tile, each of the team's blocks of 128 k:
-//                                wait until free[stage];  tell full[stage] of the bytes to come;  two boxes of tokens
-//                                by tensor map, the codes of each 64 columns in one copy
+//                                wait until free[stage];  tell full[stage] of the bytes to come;  boxes of tokens by
+//                                tensor map, the codes of each 64 columns in one copy
 //   warpgroup:                 for each tile, each block:  wait until full[stage];  products (WeightProducts.cpp);
 //                                arrive at free[stage]
 //                              results, added over teams and the cluster first where these share K (WeightSums.cpp)
 //
-// In a buffer lie two panels of 64 k of tokens in wgmma's swizzle of 128 bytes, then the codes as they are stored. Past
-// the matrix's edges tokens are zeros, so that it does not matter what codes are there.
+// In a buffer lie panels of 128 bytes of tokens, one or two, in wgmma's swizzle, then the codes as they are stored.
+// Past the matrix's edges tokens are zeros, so that it does not matter what codes are there.
 //
 // Blocks of threads whose teams share no K take tile after tile, so that copies for the next one run while results
 // leave.
@@ -39,6 +39,8 @@ static constexpr int64_t kBarrierBytes = 8, kPairBytes = 2 * kBarrierBytes;
 /// Registers of a multiprocessor for each thread of one warpgroup, the most that a thread may have, what is left to
 /// each of the warpgroup that copies, and what a thread needs beside its sums.
 static constexpr int64_t kRegisters = 512, kMostRegisters = 240, kCopyingRegisters = 56, kOtherRegisters = 72;
+/// What it needs at least where codes become bytes: unpacked ones, and addresses.
+static constexpr int64_t kLeastRegisters = 40;
 /// The most sums that a thread has registers for, and warpgroups of a block.
 static constexpr int64_t kMostSums = 128, kMostGroups = 4;
 /// Half of the warps that copy do it for a team each, the others read scales.
@@ -52,6 +54,14 @@ static constexpr int64_t kPatience = 10'000'000;
 // Sizes
 //===----------------------------------------------------------------------===//
 
+/// Of each thread beside as many warpgroups that multiply, and the most that these may take of the one that copies.
+static int64_t registersAtStart(int64_t groups) { return kRegisters / (groups + 1) / 8 * 8; }
+static int64_t mostRegisters(int64_t groups) {
+  // What the block has, which may be less than there is: threads that ask for more wait forever.
+  int64_t left = (registersAtStart(groups) * (groups + 1) - kCopyingRegisters) / groups;
+  return std::min(kMostRegisters, left / 8 * 8);
+}
+
 bool WeightTiles::hasTable(const MultiplyRow &row) { return row.n <= kMostTokensOfTable; }
 
 static int64_t tableBytes(const MultiplyRow &row, const WeightCodes &codes) {
@@ -62,7 +72,8 @@ int64_t WeightTiles::stageBytesOf(RecipeAttr recipe, const MultiplyRow &row, con
   ArrayRef<int64_t> block = recipe.getTile("cta");
   int64_t numScales = codes.scaledTogether ? std::max<int64_t>(kBlockK / codes.scaledTogether, 1) : 1;
   int64_t scales = block[1] * numScales * wordsOfScale(recipe, row, codes) * 4;
-  return llvm::alignTo(block[0] * kBlockK * 2 + block[1] * kBlockK * codes.format->bits / 8 + scales, kSwizzleBytes);
+  return llvm::alignTo(
+      block[0] * kBlockK * elementBytes(row.rhs) + block[1] * kBlockK * codes.format->bits / 8 + scales, kSwizzleBytes);
 }
 
 int64_t WeightTiles::sharedBytes(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes) {
@@ -76,8 +87,10 @@ int64_t WeightTiles::sharedBytes(RecipeAttr recipe, const MultiplyRow &row, cons
 std::string WeightTiles::verify(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes,
                                 const Machine &machine) {
   ArrayRef<int64_t> block = recipe.getTile("cta"), group = recipe.getTile("warpgroup");
-  if (block.size() != 3 || group.size() != 3 || block[0] != row.n || row.n % 8 || group[0] != row.n ||
-      group[1] % kColumns || group[2] != kBlockK || block[1] % group[1] || block[2] % kBlockK ||
+  bool isApart = scalingOf(recipe, row, codes) == Scaling::Apart;
+  // Products of parts of the tokens are for sums that stand apart: one's are scaled while the other's run.
+  if (block.size() != 3 || group.size() != 3 || block[0] % row.n || (block[0] != row.n && !isApart) || row.n % 8 ||
+      group[0] != block[0] || group[1] % kColumns || group[2] != kBlockK || block[1] % group[1] || block[2] % kBlockK ||
       block[1] / group[1] * (block[2] / kBlockK) > kMostGroups || block[2] > kMostTeams * kBlockK)
     return llvm::formatv(
         "expected warpgroup tiles of {0} x {1} x {2}, or a multiple of these columns, and a cta tile of "
@@ -86,14 +99,15 @@ std::string WeightTiles::verify(RecipeAttr recipe, const MultiplyRow &row, const
         row.n, kColumns, kBlockK, kMostGroups, kMostTeams);
   if (recipe.getLhs().front().getBy() != "tma" || recipe.getRhs()[1].getBy() != "bulk")
     return "expected tokens by 'tma' and codes by 'bulk'";
-  bool isApart = scalingOf(recipe, codes) == Scaling::Apart;
-  int64_t sums = group[1] / kColumns * (isApart ? 2 : 1) * row.n / 2;
+  int64_t sums = group[1] / kColumns * (isApart ? 2 : 1) * block[0] / 2, most = kMostSums;
   bool sharesK = block[2] / kBlockK * recipe.getSplitK() > 1;
-  if (sums > kMostSums || (sharesK && group[1] != kColumns))
+  if (!row.isFloat)
+    most = std::min(most, mostRegisters(block[1] / group[1] * (block[2] / kBlockK)) - kLeastRegisters);
+  if (sums > most || (sharesK && group[1] != kColumns))
     return llvm::formatv(
         "expected at most {0} sums a thread, and warpgroup tiles of {1} columns where K is shared, found "
         "{2} sums",
-        kMostSums, kColumns, sums);
+        most, kColumns, sums);
   int64_t stages = recipe.getLhs().front().getStages(), shared = sharedBytes(recipe, row, codes);
   if (stages < 2 || stages > 16 || shared > machine.levelBytes("cta") || recipe.getSplitK() > 8)
     return llvm::formatv(
@@ -113,11 +127,13 @@ WeightTiles::WeightTiles(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recip
   teams = block[2] / kBlockK;
   cluster = recipe.getSplitK();
   stages = recipe.getLhs().front().getStages();
-  tokenBytes = tokens * kBlockK * 2;
+  parts = tokens / row.n;
+  steps = kBlockK / row.k;
+  tokenBytes = tokens * kBlockK * tokenSize;
   codeBytes = groups * columnBlocks * layout.blockBytes();
   tileColumns = groups * columnBlocks * kColumns;
   WeightCodes codes{alignedFormat(*type.getFormat()), type.getZero(), getScaleFormat(type.getScale()), scaledTogether};
-  scaling = scalingOf(recipe, codes);
+  scaling = scalingOf(recipe, row, codes);
   scaleWords = wordsOfScale(recipe, row, codes);
   stageBytes = stageBytesOf(recipe, row, codes);
   allBytes = sharedBytes(recipe, row, codes);
@@ -125,21 +141,20 @@ WeightTiles::WeightTiles(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recip
   teamThreads = groups * kGroupThreads;
   consumers = teams * teamThreads;
   threads = consumers + kGroupThreads;
+  sumsOfThread = columnBlocks * (scaling == Scaling::Apart ? 2 : 1) * tokens / 2;
   bool meetsSums = scaling == Scaling::Follow || scaling == Scaling::Apart;
   divideK();
-  together = meetsSums ? std::min(stepsPerScale(), kTogether) : kTogether;
+  // Where sums go on and on, a block has two units at least: one's words are unpacked while the other's are in use.
+  together = std::min(kTogether, meetsSums ? stepsPerScale() : steps / 2);
 }
 
 /// Registers of threads that multiply, where the kernel has fewer for each thread than sums need.
 std::optional<int64_t> WeightTiles::registersToMultiply() {
-  int64_t sums = columnBlocks * (scaling == Scaling::Apart ? 2 : 1) * tokens / 2;
-  int64_t atStart = kRegisters * kGroupThreads / threads / 8 * 8;
+  int64_t atStart = registersAtStart(threads / kGroupThreads - 1);
   // An increase to less than there is has no meaning.
-  if (sums + kOtherRegisters < atStart || atStart >= kMostRegisters)
+  if (sumsOfThread + kOtherRegisters < atStart || atStart >= kMostRegisters)
     return std::nullopt;
-  // What the block has, which may be less than there is: threads that ask for more wait forever.
-  int64_t left = (atStart * (threads / kGroupThreads) - kCopyingRegisters) / (threads / kGroupThreads - 1);
-  return std::min(kMostRegisters, left / 8 * 8);
+  return mostRegisters(threads / kGroupThreads - 1);
 }
 
 //===----------------------------------------------------------------------===//
@@ -149,13 +164,13 @@ std::optional<int64_t> WeightTiles::registersToMultiply() {
 void WeightTiles::emit() {
   int64_t tilesN = llvm::divideCeil(n, groups * columnBlocks * kColumns);
   // Small blocks share a multiprocessor.
-  bool areTwo = 2 * allBytes <= machine.levelBytes("cta") && 2 * threads * (kOtherRegisters + tokens / 2) <= 1 << 16;
+  bool areTwo = 2 * allBytes <= machine.levelBytes("cta") && 2 * threads * (kOtherRegisters + sumsOfThread) <= 1 << 16;
   OpBuilder::InsertionGuard guard(builder);
   Value tiles = index.mul(batchCount, index.mul(index.ceilDiv(m, tokens), tilesN));
   Value blocks =
       isPersistent() ? index.min(tiles, index.constant(machine.cores * (areTwo ? 2 : 1))) : index.mul(tiles, cluster);
   if (k)
-    tokenMap = emitMatrixMap(op.getLhs().front(), {tokens, kLineBytes / 2});
+    tokenMap = emitMatrixMap(op.getLhs().front(), {tokens, kLineBytes / tokenSize});
   gpu::LaunchOp launch = startLaunch(blocks, threads, allBytes, cluster);
   // ptxas moves registers between roles only in kernels whose blocks a multiprocessor is known to hold.
   launch->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), builder.getI32IntegerAttr(areTwo ? 2 : 1));
@@ -328,12 +343,12 @@ void WeightTiles::emitCopies(Value turn, Value stage) {
   NVVM::MBarrierArriveExpectTxOp::create(builder, loc, Type(), barrier, i32.constant(tokenBytes + codeBytes),
                                          NVVM::MemScopeKind::CTA, /*relaxed=*/false, Value());
   Value k0 = i32.mul(blockOf(turn), kBlockK);
-  for (int64_t half = 0; half < 2; ++half) {
-    SmallVector<Value> coordinates{i32.add(k0, half * kBlockK / 2), token0};
+  for (int64_t panel = 0; panel < tokenBytes / (tokens * kLineBytes); ++panel) {
+    SmallVector<Value> coordinates{i32.add(k0, panel * kLineBytes / tokenSize), token0};
     if (!batchSizes.empty())
       coordinates.push_back(i32.cast(linearBatch));
     NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
-        builder, loc, target(half * tokens * kLineBytes), tokenMap, coordinates, barrier, ValueRange(), Value(),
+        builder, loc, target(panel * tokens * kLineBytes), tokenMap, coordinates, barrier, ValueRange(), Value(),
         Value(), NVVM::TMALoadMode::TILE, /*isCTAOnly=*/false, NVVM::CTAGroupKindAttr(), Value());
   }
   Value from = offset(codesFrom, i64.mul(i64.cast(turn), layout.blockBytes()));
