@@ -60,8 +60,8 @@ bool qlow::storesFragments(RecipeAttr recipe) {
 }
 
 /// Integers become unsigned, their least value 0, but for bytes. A pair stands 16 bits apart where arithmetic on both
-/// halves of a word unpacks it, side by side where it is looked up; of bytes each has a code of its register, and one of
-/// the next.
+/// halves of a word unpacks it, side by side where it is looked up; of bytes each has a code of its register, and one
+/// of the next.
 LayoutAttr qlow::fragmentLayout(MLIRContext *context, const Format &codes, OperandElement element) {
   const Format &format = *alignedFormat(codes);
   bool isInteger = format.kind == DecodeKind::Integer, isLookedUp = format.kind == DecodeKind::Codebook;
