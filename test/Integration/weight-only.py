@@ -107,6 +107,7 @@ def draw_tiles(r, format, element, follows, folds, scales):
     while teams * stages * (tokens * 256 + columns * (16 * format.bits + 24 * scales)) > 220_000 and stages * teams > 2:
         stages, teams = (stages - 1, teams) if stages > 2 else (stages, 1)
     decode = f"<to = reg, by = decode_{HOPS.get(format.name, 'minifloat')}>"
+    product = product if stages > 2 else tokens
     row = f"{product}x32_i32" if is_bytes else f"{product}x16_f32"
     return (f" recipes <[#qlow.recipe<wgmma_64x{row}_{element}_{element}_via_registers, "
             f"tiles = [<cta, [{tokens}, {columns}, {teams * 128}]>, <warpgroup, [{tokens}, {group}, 128]>], "

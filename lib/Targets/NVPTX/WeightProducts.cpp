@@ -160,8 +160,8 @@ void WeightTiles::followScale(MutableArrayRef<Value> sums, ArrayRef<Value> ratio
     sum = arith::MulFOp::create(builder, loc, sum, ratios[i / 2 % 2]);
 }
 
-/// Waits for the sums of the codes of one scale, which a unit ends, part by part, and adds them to all. `between`, a
-/// branch, keeps ptxas from waiting for the last part before it has added the others.
+/// Waits for the sums of the codes of one scale, which a unit ends, part by part, and adds them to all. Those of parts
+/// before are added before the wait for the last one; `between`, a branch, keeps ptxas to it.
 void WeightTiles::joinScaled(MutableArrayRef<Value> sums, ArrayRef<Value> apart, Value stage, const Unit &unit,
                              function_ref<void()> between) {
   std::array<Value, 2> scales = readFloats(stage, unit.columns, scaleNumber(0, unit.first), /*word=*/0);
@@ -170,7 +170,10 @@ void WeightTiles::joinScaled(MutableArrayRef<Value> sums, ArrayRef<Value> apart,
     int64_t first = part * sumsOfPart;
     if (part + 1 == parts)
       between();
-    SmallVector<Value> done = emitOrdered(waitAllBut(parts - 1 - part), apart.slice(first, sumsOfPart));
+    SmallVector<Value> done(apart.slice(first, sumsOfPart));
+    llvm::append_range(done, sums.take_front(first));
+    done = emitOrdered(waitAllBut(parts - 1 - part), done);
+    llvm::copy(ArrayRef(done).drop_front(sumsOfPart), sums.begin());
     for (auto [i, sum] : llvm::enumerate(sums.slice(first, sumsOfPart)))
       sum = addScaled(done[i], scales[i / 2 % 2], sum);
   }
@@ -285,6 +288,8 @@ void WeightTiles::emitBlock(Value turn, RingPlace place, RingPlace next, Mutable
     // Products of the unit before are done: their weights' registers may be written, and the sums of another block of
     // columns. ptxas does not see that across the loop's end, where all must be done.
     bool follows = scaling == Scaling::Follow && beginsScale(coming), areDone = columnBlocks > 1 && !isLast;
+    // The buffer of the block before is free: behind the first unit, or where parts of sums are joined first.
+    bool releases = unit.columns == 0 && unit.first == (parts > 1 ? stepsPerScale() - together : 0);
     auto release = [&] {
       ifThen(i32.notEqual(turn, i32.constant(0)), [&] { arrive(stageBefore(place.stage), /*isFree=*/true); });
     };
@@ -296,7 +301,7 @@ void WeightTiles::emitBlock(Value turn, RingPlace place, RingPlace next, Mutable
       words = emitOrdered(waitAllBut(parts), words);
       if (follows && areDone)
         llvm::copy(ArrayRef(words).drop_front(numWords), sumsOf(coming).begin());
-      if (number == 0 && !joins)
+      if (releases && parts == 1)
         release();
       SmallVector<Value> values = emitWeights(ArrayRef(words).take_front(numWords), stage, coming);
       if (follows)
@@ -313,7 +318,7 @@ void WeightTiles::emitBlock(Value turn, RingPlace place, RingPlace next, Mutable
       followScale(sumsOf(coming), ArrayRef(ahead).drop_front(weights.size()));
     if (joins)
       joinScaled(sumsOf(unit), apart, place.stage, unit, [&] {
-        if (number == 0)
+        if (releases && parts > 1)
           release();
       });
   }

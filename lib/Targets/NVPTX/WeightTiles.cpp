@@ -39,8 +39,8 @@ static constexpr int64_t kBarrierBytes = 8, kPairBytes = 2 * kBarrierBytes;
 /// Registers of a multiprocessor for each thread of one warpgroup, the most that a thread may have, what is left to
 /// each of the warpgroup that copies, and what a thread needs beside its sums.
 static constexpr int64_t kRegisters = 512, kMostRegisters = 240, kCopyingRegisters = 56, kOtherRegisters = 72;
-/// What it needs at least where codes become bytes: unpacked ones, and addresses.
-static constexpr int64_t kLeastRegisters = 40;
+/// What it needs at least where codes become bytes: unpacked ones, and addresses; more where sums are always in use.
+static constexpr int64_t kLeastRegisters = 40, kLeastOfLongSums = 56;
 /// The most sums that a thread has registers for, and warpgroups of a block.
 static constexpr int64_t kMostSums = 128, kMostGroups = 4;
 /// Half of the warps that copy do it for a team each, the others read scales.
@@ -102,18 +102,21 @@ std::string WeightTiles::verify(RecipeAttr recipe, const MultiplyRow &row, const
   int64_t sums = group[1] / kColumns * (isApart ? 2 : 1) * block[0] / 2, most = kMostSums;
   bool sharesK = block[2] / kBlockK * recipe.getSplitK() > 1;
   if (!row.isFloat)
-    most = std::min(most, mostRegisters(block[1] / group[1] * (block[2] / kBlockK)) - kLeastRegisters);
+    most = std::min(most, mostRegisters(block[1] / group[1] * (block[2] / kBlockK)) -
+                              (isApart ? kLeastRegisters : kLeastOfLongSums));
   if (sums > most || (sharesK && group[1] != kColumns))
     return llvm::formatv(
         "expected at most {0} sums a thread, and warpgroup tiles of {1} columns where K is shared, found "
         "{2} sums",
         most, kColumns, sums);
   int64_t stages = recipe.getLhs().front().getStages(), shared = sharedBytes(recipe, row, codes);
-  if (stages < 2 || stages > 16 || shared > machine.levelBytes("cta") || recipe.getSplitK() > 8)
+  // Where tokens are multiplied in parts, a buffer is free behind the wait for the next one.
+  int64_t fewest = block[0] == row.n ? 2 : 3;
+  if (stages < fewest || stages > 16 || shared > machine.levelBytes("cta") || recipe.getSplitK() > 8)
     return llvm::formatv(
-        "expected 2 to 16 stages in {0} bytes of shared memory and at most 8 blocks that share K, found "
+        "expected {3} to 16 stages in {0} bytes of shared memory and at most 8 blocks that share K, found "
         "{1} stages in {2} bytes",
-        machine.levelBytes("cta"), stages, shared);
+        machine.levelBytes("cta"), stages, shared, fewest);
   return {};
 }
 
@@ -144,8 +147,8 @@ WeightTiles::WeightTiles(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recip
   sumsOfThread = columnBlocks * (scaling == Scaling::Apart ? 2 : 1) * tokens / 2;
   bool meetsSums = scaling == Scaling::Follow || scaling == Scaling::Apart;
   divideK();
-  // Where sums go on and on, a block has two units at least: one's words are unpacked while the other's are in use.
-  together = std::min(kTogether, meetsSums ? stepsPerScale() : steps / 2);
+  // A block has two units at least: one's words are unpacked while the other's are in use.
+  together = std::min({kTogether, steps / 2, meetsSums ? stepsPerScale() : steps});
 }
 
 /// Registers of threads that multiply, where the kernel has fewer for each thread than sums need.
