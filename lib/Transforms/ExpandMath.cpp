@@ -191,7 +191,7 @@ struct ExpandMath : qlow::impl::ExpandMathBase<ExpandMath> {
     populateFunctionExpansions(patterns);
     populateRoundingExpansions(patterns, has(FloatUnit::Round));
     populateArithmeticExpansions(patterns, has(FloatUnit::Fma));
-    populateSmallFloatExpansions(patterns, has(FloatUnit::Half));
+    populateSmallFloatExpansions(patterns, has(FloatUnit::Half), has(FloatUnit::Brain));
     if ((*found)->family().runsOnDevice())
       populateIntrinsicCalls(patterns);
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))

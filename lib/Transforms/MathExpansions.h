@@ -21,7 +21,7 @@ void populateRoundingExpansions(mlir::RewritePatternSet &patterns, bool hasRound
 void populateArithmeticExpansions(mlir::RewritePatternSet &patterns, bool hasFma);
 /// Conversions from and to f16, bf16, f8 types by integer operations (`hasHalf`: f16 <-> f32 is native), and arithmetic
 /// on them in f32.
-void populateSmallFloatExpansions(mlir::RewritePatternSet &patterns, bool hasHalf);
+void populateSmallFloatExpansions(mlir::RewritePatternSet &patterns, bool hasHalf, bool hasBrain);
 
 } // namespace qlow
 

@@ -132,16 +132,17 @@ struct ExpandExtension : OpRewritePattern<arith::ExtFOp> {
 };
 
 struct ExpandTruncation : OpRewritePattern<arith::TruncFOp> {
-  ExpandTruncation(MLIRContext *context, bool hasHalf) : OpRewritePattern(context), hasHalf(hasHalf) {}
+  ExpandTruncation(MLIRContext *context, bool hasHalf, bool hasBrain)
+      : OpRewritePattern(context), hasHalf(hasHalf), hasBrain(hasBrain) {}
   LogicalResult matchAndRewrite(arith::TruncFOp op, PatternRewriter &rewriter) const override {
     Type from = getElementTypeOrSelf(op.getIn()), to = getElementTypeOrSelf(op.getType());
     if (!isSmallFloat(to))
       return rewriter.notifyMatchFailure(op, "expected a narrow float");
     if (op.getRoundingmode().value_or(arith::RoundingMode::to_nearest_even) != arith::RoundingMode::to_nearest_even)
       return rewriter.notifyMatchFailure(op, "expected rounding to nearest even");
-    bool native = hasHalf && to.isF16();
+    bool native = (hasHalf && to.isF16()) || (hasBrain && to.isBF16());
     if (native && from.isF32())
-      return rewriter.notifyMatchFailure(op, "the target converts f32 to f16");
+      return rewriter.notifyMatchFailure(op, "the target converts f32 to it");
     ImplicitLocOpBuilder b(op.getLoc(), rewriter);
     Real in{{&b, op.getIn()}};
     if (from.isF64())
@@ -151,7 +152,7 @@ struct ExpandTruncation : OpRewritePattern<arith::TruncFOp> {
     rewriter.replaceOp(op, (native ? in.resized(to) : truncateF32(in, cast<FloatType>(to))).v);
     return success();
   }
-  bool hasHalf;
+  bool hasHalf, hasBrain;
 };
 
 /// Integers reach narrow floats through f64, which holds those up to 2^53: one rounding.
@@ -197,8 +198,9 @@ struct ComputeInF32 : RewritePattern {
 };
 } // namespace
 
-void qlow::populateSmallFloatExpansions(RewritePatternSet &patterns, bool hasHalf) {
-  patterns.add<ExpandExtension, ExpandTruncation>(patterns.getContext(), hasHalf);
+void qlow::populateSmallFloatExpansions(RewritePatternSet &patterns, bool hasHalf, bool hasBrain) {
+  patterns.add<ExpandExtension>(patterns.getContext(), hasHalf);
+  patterns.add<ExpandTruncation>(patterns.getContext(), hasHalf, hasBrain);
   patterns.add<ExpandFromInteger<arith::SIToFPOp>, ExpandFromInteger<arith::UIToFPOp>, ComputeInF32>(
       patterns.getContext());
 }

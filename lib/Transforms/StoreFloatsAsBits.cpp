@@ -28,8 +28,8 @@ struct StoreFloatsAsBits : qlow::impl::StoreFloatsAsBitsBase<StoreFloatsAsBits> 
     FailureOr<std::shared_ptr<const Target>> found = findTarget(getOperation(), target);
     if (failed(found))
       return signalPassFailure();
-    bool hasHalf = (*found)->family().hasNative(FloatUnit::Half, (*found)->machine());
-    AttrTypeReplacer replacer = makeReplacer(hasHalf);
+    auto has = [&](FloatUnit unit) { return (*found)->family().hasNative(unit, (*found)->machine()); };
+    AttrTypeReplacer replacer = makeReplacer(has(FloatUnit::Half), has(FloatUnit::Brain));
     // What the report says of operands stays what the model had.
     Attribute report = getOperation()->removeAttr("qlow.report");
     SmallVector<arith::BitcastOp> casts;
@@ -49,10 +49,10 @@ struct StoreFloatsAsBits : qlow::impl::StoreFloatsAsBitsBase<StoreFloatsAsBits> 
       getOperation()->setAttr("qlow.report", report);
   }
 
-  static AttrTypeReplacer makeReplacer(bool hasHalf) {
-    auto bitsOf = [hasHalf](Type type) -> Type {
+  static AttrTypeReplacer makeReplacer(bool hasHalf, bool hasBrain) {
+    auto bitsOf = [=](Type type) -> Type {
       auto narrow = dyn_cast<FloatType>(type);
-      if (!narrow || narrow.getWidth() > 16 || (hasHalf && narrow.isF16()))
+      if (!narrow || narrow.getWidth() > 16 || (hasHalf && narrow.isF16()) || (hasBrain && narrow.isBF16()))
         return {};
       return IntegerType::get(type.getContext(), narrow.getWidth());
     };

@@ -1,5 +1,7 @@
 // RUN: qlow-opt %s -split-input-file -qlow-expand-math -verify-diagnostics | FileCheck %s --check-prefixes=CHECK,PLAIN
 // RUN: qlow-opt %s -split-input-file -qlow-expand-math=target=x86-64-v3 -verify-diagnostics | FileCheck %s --check-prefixes=CHECK,NATIVE
+// RUN: qlow-opt %s -split-input-file -qlow-expand-math=target=sm_80 -verify-diagnostics | FileCheck %s --check-prefixes=BRAIN
+// RUN: qlow-opt %s -split-input-file -qlow-expand-math=target=sm_75 -verify-diagnostics | FileCheck %s --check-prefixes=CHIP
 // What is computed: expand-math.py.
 
 // A function is computed in f64 and rounded once.
@@ -60,7 +62,14 @@ func.func @never_native(%x: f64) -> (f64, f16) {
 
 // -----
 
-// Each operation on bf16 is one on f32, rounded.
+// Each operation on bf16 is one on f32, rounded, by the target where it does so.
+// CHIP-LABEL:    func.func @bf16(
+// CHIP-NOT:      truncf
+// BRAIN-LABEL:   func.func @bf16(
+// BRAIN:         %[[S:.*]] = arith.addf %{{.*}} : f32
+// BRAIN:         arith.truncf %[[S]] : f32 to bf16
+// BRAIN:         %[[P:.*]] = arith.mulf %{{.*}} : f32
+// BRAIN:         arith.truncf %[[P]] : f32 to bf16
 // CHECK-LABEL: func.func @bf16(
 // CHECK:         %[[S:.*]] = arith.addf %{{.*}} : f32
 // CHECK:         arith.bitcast %[[S]] : f32 to i32

@@ -1,5 +1,7 @@
 // RUN: qlow-opt %s -qlow-store-floats-as-bits | FileCheck %s --check-prefixes=CHECK,PLAIN
 // RUN: qlow-opt %s -qlow-store-floats-as-bits=target=x86-64-v3 | FileCheck %s --check-prefixes=CHECK,HALF
+// RUN: qlow-opt %s -qlow-store-floats-as-bits=target=sm_80 | FileCheck %s --check-prefixes=BRAIN
+// RUN: qlow-opt %s -qlow-store-floats-as-bits=target=sm_75 | FileCheck %s --check-prefixes=CHECK,HALF
 
 // Constants keep their bits.
 // CHECK:         memref.global "private" constant @table : memref<2xi16> = dense<[16256, -16384]>
@@ -30,6 +32,9 @@ func.func @bf16(%m: memref<4xbf16>, %x: bf16, %i: index, %f: memref<4xf8E4M3FN>)
   %r = arith.bitcast %s : bf16 to i16
   return %r : i16
 }
+
+// Where the target rounds to bf16 it holds it, too; f8 remains bits.
+// BRAIN:         func.func @bf16(%{{.*}}: memref<4xbf16>, %{{.*}}: bf16, %{{.*}}: index, %{{.*}}: memref<4xi8>) -> i16
 
 // CHECK-LABEL: func.func @f16(
 // PLAIN-SAME:    memref<4xi16>

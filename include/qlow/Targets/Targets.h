@@ -221,6 +221,7 @@ constexpr llvm::StringLiteral kRowAttribute = "qlow.row";
 enum class FloatUnit {
   Round, ///< to an integer in f32 and f64: floor, ceil, truncate, to nearest even
   Half,  ///< f16 <-> f32
+  Brain, ///< f32 -> bf16, subnormal numbers too; and values of bf16 are what registers hold
   Fma,   ///< fused multiply-add of f32 and f64
 };
 

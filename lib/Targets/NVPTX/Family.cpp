@@ -34,7 +34,9 @@ public:
   std::optional<Occupancy> occupancy(const BlockUse &use, const Machine &machine) const override {
     return nvptxOccupancy(use, machine);
   }
-  bool hasNative(FloatUnit, const Machine &) const override { return true; }
+  bool hasNative(FloatUnit unit, const Machine &machine) const override {
+    return unit != FloatUnit::Brain || machine.hasFeature("sm_80");
+  }
   std::vector<Candidate> candidates(MLIRContext *context, const MatmulProblem &problem,
                                     const Target &target) const override {
     return nvptxCandidates(context, problem, target);

@@ -22,6 +22,8 @@ public:
       return machine.hasFeature("f16c");
     case FloatUnit::Fma:
       return machine.hasFeature("fma");
+    case FloatUnit::Brain: // vcvtneps2bf16 takes subnormal numbers for 0
+      return false;
     }
     return false;
   }
