@@ -167,16 +167,15 @@ Value TileNest::emitRegionOf(const OutputTile &block, Value sum, const HeldLine 
   return emitRegion(arguments);
 }
 
-void TileNest::emitEpilogue(const OutputTile &block, ArrayRef<Value> sums) {
+void TileNest::emitEpilogue(const OutputTile &block, ArrayRef<HeldLine> rows, ArrayRef<Value> sums) {
   if (tileM >= innerM)
-    return emitResults(block, sums);
+    return emitResults(block, rows, sums);
   // The products' other rows are none.
-  ifThen(i32.less(i32.mul(i32.rem(warp, 4), kWarpRows), i32.constant(tileM)), [&] { emitResults(block, sums); });
+  ifThen(i32.less(i32.mul(i32.rem(warp, 4), kWarpRows), i32.constant(tileM)), [&] { emitResults(block, rows, sums); });
 }
 
 /// Columns in groups: what belongs to those of a group is read ahead of its results, since no load passes a barrier.
-void TileNest::emitResults(const OutputTile &block, ArrayRef<Value> sums) {
-  SmallVector<HeldLine> rows = emitRows(block);
+void TileNest::emitResults(const OutputTile &block, ArrayRef<HeldLine> rows, ArrayRef<Value> sums) {
   SmallVector<Value> positions = columnsHeld(block);
   int64_t together = columnsStoredTogether(), group = outMap ? std::min(kColumnsAhead, piece()) : together;
   for (int64_t first = 0, e = positions.size(); first < e; first += group) {

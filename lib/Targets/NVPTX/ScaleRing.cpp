@@ -74,9 +74,16 @@ Value TileNest::turnAfter(Value turn) { return i32.rem(i32.add(turn, 1), 2 * kBu
 void TileNest::emitScaleRingSetup() {
   for (int64_t buffer = 0; buffer < kBuffers; ++buffer) {
     Value turn = i32.constant(buffer);
-    NVVM::MBarrierInitOp::create(builder, loc, scaleBarrier(turn, true), i32.constant(kReaders), Value());
+    NVVM::MBarrierInitOp::create(builder, loc, scaleBarrier(turn, true), i32.constant(kReaders / 32), Value());
     NVVM::MBarrierInitOp::create(builder, loc, scaleBarrier(turn, false), i32.constant(consumers / 32), Value());
   }
+}
+
+/// One arrival for each warp: all its lanes have written, or read.
+void TileNest::emitScaleArrival(Value barrier) {
+  NVVM::SyncWarpOp::create(builder, loc, i32.constant(0xFFFFFFFF));
+  ifThen(i32.equal(lane, i32.constant(0)),
+         [&] { NVVM::MBarrierArriveOp::create(builder, loc, builder.getI64Type(), barrier, Value()); });
 }
 
 //===----------------------------------------------------------------------===//
@@ -123,7 +130,7 @@ void TileNest::emitScaleReaders() {
              [&] { LLVM::StoreOp::create(builder, loc, scales.front(), offset(buffer, scaleAt(side, run, number))); });
       scales = scales.drop_front();
     });
-    NVVM::MBarrierArriveOp::create(builder, loc, builder.getI64Type(), scaleBarrier(turn, true), Value());
+    emitScaleArrival(scaleBarrier(turn, true));
     scf::YieldOp::create(builder, loc, yielded);
     place.turn = loop.getResult(0);
     return place;
@@ -134,8 +141,9 @@ void TileNest::emitScaleReaders() {
 // Warpgroups that multiply
 //===----------------------------------------------------------------------===//
 
-/// Scales of product number `product` of this thread's in a run, as emitJoined takes them.
-TileNest::Run TileNest::emitScalesOfProduct(Value turn, int64_t product, int64_t run) {
+/// Scales of product number `product` of this thread's in a run, as emitJoined takes them. `first`: those of the first
+/// one, which has the same rows.
+TileNest::Run TileNest::emitScalesOfProduct(Value turn, int64_t product, int64_t run, const Run &first) {
   Value buffer = scaleBuffer(turn);
   Type f32 = builder.getF32Type();
   auto load = [&](Type type, Side side, Value number, int64_t alignment) -> Value {
@@ -143,7 +151,9 @@ TileNest::Run TileNest::emitScalesOfProduct(Value turn, int64_t product, int64_t
   };
   int64_t gridN = tileN / innerN, firstColumn = product % (innerN / row.n) * row.n;
   Run result;
-  if (isScaledAlongK(Side::Lhs)) {
+  if (product > 0) {
+    result.rows = first.rows;
+  } else if (isScaledAlongK(Side::Lhs)) {
     Value first = i32.add(i32.mul(i32.rem(warp, 4), kWarpRows), i32.div(lane, 4));
     first = i32.add(first, i32.mul(i32.div(warpgroup, gridN), innerM));
     // Rows that a tile lacks are computed as its last.
@@ -167,12 +177,4 @@ TileNest::Run TileNest::emitScalesOfProduct(Value turn, int64_t product, int64_t
       result.columns.push_back(vector::ExtractOp::create(builder, loc, pair, e));
   }
   return result;
-}
-
-/// All lanes have read.
-void TileNest::emitScaleRelease(Value turn) {
-  NVVM::SyncWarpOp::create(builder, loc, i32.constant(0xFFFFFFFF));
-  ifThen(i32.equal(lane, i32.constant(0)), [&] {
-    NVVM::MBarrierArriveOp::create(builder, loc, builder.getI64Type(), scaleBarrier(turn, false), Value());
-  });
 }

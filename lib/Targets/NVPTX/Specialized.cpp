@@ -319,8 +319,10 @@ void TileNest::emitConsumers() {
   if (tileM < innerM && !clearsRing())
     emitUnusedRows();
   forEachTile([&](const OutputTile &block, RingPlace place) {
+    // What belongs to rows arrives while products run.
+    SmallVector<HeldLine> rows = emitRows(block);
     SmallVector<Value> sums = emitConsumption(block, place);
-    emitEpilogue(block, sums);
+    emitEpilogue(block, rows, sums);
     return place;
   });
   finishStaging();
@@ -350,17 +352,21 @@ SmallVector<Value> TileNest::emitConsumption(const OutputTile &block, RingPlace 
     emitWait(fullBarrier(at.stage), at.phase);
     auto descriptors = [&](int64_t step) { return emitDescriptors(at.stage, pitch, step); };
     if (row.promotion) {
+      SmallVector<Run> first(steps / stepsOfRun());
       auto runOf = [&](int64_t product, int64_t run) {
         if (!hasScaleRing())
           return Run();
         if (product == 0 && run == 0)
           emitWait(scaleBarrier(at.turn, true), i32.div(at.turn, 2));
-        return emitScalesOfProduct(at.turn, product, run);
+        Run scales = emitScalesOfProduct(at.turn, product, run, first[run]);
+        if (product == 0)
+          first[run] = scales;
+        return scales;
       };
       emitPromoted(descriptors, runOf, sums, [&] {
         emitRelease(at.stage);
         if (hasScaleRing())
-          emitScaleRelease(at.turn);
+          emitScaleArrival(scaleBarrier(at.turn, false));
       });
     } else {
       sums = emitOrdered("wgmma.fence.sync.aligned;", sums);

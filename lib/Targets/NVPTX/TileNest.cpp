@@ -243,7 +243,7 @@ void TileNest::emitTileLaunch() {
   prepareFragments();
   bool isAsynchronous = row.scope == MultiplyRow::Scope::Warpgroup;
   SmallVector<Value> sums = isAsynchronous ? emitAsynchronousPipeline(block) : emitPipeline(block);
-  emitEpilogue(block, sums);
+  emitEpilogue(block, emitRows(block), sums);
 }
 
 /// number / height, which is 1 to kRasterRows. A division by what is not constant is a call, whose code is not in the

@@ -182,8 +182,8 @@ private:
   void forEachScale(llvm::function_ref<void(Side side, int64_t run, mlir::Value number, mlir::Value isThere)> visit);
   llvm::SmallVector<mlir::Value> emitScaleReads(const OutputTile &block, mlir::Value kTile);
   void emitScaleReaders();
-  Run emitScalesOfProduct(mlir::Value turn, int64_t product, int64_t run);
-  void emitScaleRelease(mlir::Value turn);
+  Run emitScalesOfProduct(mlir::Value turn, int64_t product, int64_t run, const Run &first);
+  void emitScaleArrival(mlir::Value barrier);
 
   // Specialized.cpp
   static int64_t specializedBytes(RecipeAttr recipe, const MultiplyRow &row);
@@ -250,8 +250,8 @@ private:
   mlir::Value sumAt(llvm::ArrayRef<mlir::Value> sums, int64_t row, int64_t column);
 
   // Epilogue.cpp
-  void emitEpilogue(const OutputTile &block, llvm::ArrayRef<mlir::Value> sums);
-  void emitResults(const OutputTile &block, llvm::ArrayRef<mlir::Value> sums);
+  void emitEpilogue(const OutputTile &block, llvm::ArrayRef<HeldLine> rows, llvm::ArrayRef<mlir::Value> sums);
+  void emitResults(const OutputTile &block, llvm::ArrayRef<HeldLine> rows, llvm::ArrayRef<mlir::Value> sums);
   mlir::Value emitInside(mlir::Value position, mlir::Value size);
   bool extraDependsOn(unsigned number, unsigned dim);
   llvm::SmallVector<HeldLine> emitRows(const OutputTile &block);
