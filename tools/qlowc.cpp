@@ -126,7 +126,7 @@ static int printLists() {
       for (const MultiplyRow *row : (*target)->rows()) {
         std::string missing = (*target)->missing(*row);
         bool emulated = row->isVirtual() || row->features.empty();
-        llvm::outs() << llvm::left_justify(row->id, 48) << llvm::left_justify(row->instruction, 24)
+        llvm::outs() << llvm::left_justify(row->id, 48) << llvm::left_justify(row->instruction, 32)
                      << (!missing.empty() ? "needs " + missing
                          : emulated       ? "emulated"
                                           : "native")

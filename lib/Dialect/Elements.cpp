@@ -434,6 +434,18 @@ Value ElementReader::emitScale(OpBuilder &builder, Location loc, ValueRange indi
   return emitFactor(builder, loc, type.getScale(), scale, emitBlock(builder, loc, type, indices), load);
 }
 
+Value ElementReader::emitScaleCode(OpBuilder &builder, Location loc, ValueRange indices) const {
+  SmallVector<Value> block = emitBlock(builder, loc, type, indices);
+  ArrayRef<Value> scale = ArrayRef(parts).slice(1, QType::getNumParts(type.getScale()));
+  if (auto quantized = dyn_cast<QType>(type.getScale()))
+    return ElementReader(quantized, scale, load).emitCode(builder, loc, block);
+  Value value = load(builder, loc, scale.front(), block);
+  Type bits = builder.getIntegerType(value.getType().getIntOrFloatBitWidth());
+  if (value.getType() != bits)
+    value = arith::BitcastOp::create(builder, loc, bits, value);
+  return arith::ExtUIOp::create(builder, loc, builder.getI32Type(), value);
+}
+
 Value ElementReader::emitZeroPoint(OpBuilder &builder, Location loc, ValueRange indices) const {
   if (!type.getZero())
     return {};

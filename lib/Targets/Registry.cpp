@@ -140,11 +140,13 @@ unsigned qlow::elementBits(OperandElement element) {
     return 1;
   case OperandElement::U4:
   case OperandElement::S4:
+  case OperandElement::E2M1:
     return 4;
   case OperandElement::U8:
   case OperandElement::S8:
   case OperandElement::E4M3:
   case OperandElement::E5M2:
+  case OperandElement::E8M0:
     return 8;
   case OperandElement::S16:
   case OperandElement::F16:
@@ -182,26 +184,47 @@ StringRef qlow::elementName(OperandElement element) {
     return "f16";
   case OperandElement::BF16:
     return "bf16";
+  case OperandElement::E2M1:
+    return "e2m1";
   case OperandElement::E4M3:
     return "e4m3";
   case OperandElement::E5M2:
     return "e5m2";
+  case OperandElement::E8M0:
+    return "e8m0";
   case OperandElement::F32:
     return "f32";
   }
   return {};
 }
 
-/// Those of OCP OFP8, which instructions are named after.
+/// Those of OCP OFP8 and OCP MX, which instructions are named after.
 std::optional<OperandElement> qlow::smallFloatOf(const Format &format) {
   const MinifloatLayout &layout = format.layout;
-  if (format.kind != DecodeKind::Minifloat || format.bits != 8 || !layout.isSigned)
+  if (format.kind != DecodeKind::Minifloat || !layout.isSigned)
     return std::nullopt;
+  if (layout.exponentBits == 2 && layout.mantissaBits == 1 && layout.nan == MinifloatLayout::NaN::None)
+    return OperandElement::E2M1;
   if (layout.exponentBits == 4 && layout.mantissaBits == 3 && layout.nan == MinifloatLayout::NaN::AllOnes)
     return OperandElement::E4M3;
   if (layout.exponentBits == 5 && layout.mantissaBits == 2 && layout.nan == MinifloatLayout::NaN::IEEE)
     return OperandElement::E5M2;
   return std::nullopt;
+}
+
+/// Of a float without a sign, as powers of two are.
+static bool isPowerOfTwo(const MinifloatLayout &layout) { return !layout.isSigned && layout.mantissaBits == 0; }
+
+std::optional<OperandElement> qlow::scaleElementOf(QType type) {
+  auto inner = mlir::dyn_cast<QType>(type.getScale());
+  bool isPlain = inner && inner.getBlock().empty() && !inner.getZero() && !inner.getOffset();
+  const Format *format = isPlain ? inner.getFormat() : getScaleFormat(type.getScale());
+  if (!format || format->kind != DecodeKind::Minifloat)
+    return std::nullopt;
+  if (isPowerOfTwo(format->layout))
+    return OperandElement::E8M0;
+  std::optional<OperandElement> element = smallFloatOf(*format);
+  return element == OperandElement::E4M3 ? element : std::nullopt;
 }
 
 std::optional<OperandElement> qlow::codeElement(const Format &format) {
@@ -241,8 +264,10 @@ std::pair<int32_t, int32_t> qlow::elementRange(OperandElement element) {
   case OperandElement::S32:
   case OperandElement::F16:
   case OperandElement::BF16:
+  case OperandElement::E2M1:
   case OperandElement::E4M3:
   case OperandElement::E5M2:
+  case OperandElement::E8M0:
   case OperandElement::F32:
     return {INT32_MIN, INT32_MAX};
   }

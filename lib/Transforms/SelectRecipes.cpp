@@ -127,6 +127,7 @@ static OperandFacts factsOf(Value operand, bool exactSum, bool kIsLast) {
   auto tensor = cast<RankedTensorType>(operand.getType());
   facts.scaledTogether = codesUnderOneScale(tensor, tensor.getRank() - (kIsLast ? 1 : 2));
   facts.scaleFormat = getScaleFormat(type.getScale());
+  facts.scaleElement = scaleElementOf(type);
   measureScales(operand, facts);
   facts.linesScaledTogether = codesUnderOneScale(tensor, tensor.getRank() - (kIsLast ? 2 : 1));
   facts.bytes = static_cast<double>(format.bytesPerGroup) / format.codesPerGroup;

@@ -13,7 +13,9 @@ import sys
 from pathlib import Path
 
 work = Path(sys.argv[1]).resolve()
-FORMATS = {"s8": "i8", "u8": "u8", "s4": "i4", "u4": "u4", "b1": "binary", "e4m3": "f8E4M3FN", "e5m2": "f8E5M2", "s32": "i8"}
+FORMATS = {"s8": "i8", "u8": "u8", "s4": "i4", "u4": "u4", "b1": "binary", "e2m1": "f4E2M1FN", "e4m3": "f8E4M3FN", "e5m2": "f8E5M2", "s32": "i8"}
+# Scales that a row takes, and k under one of them.
+SCALES = {"ue8m0": ("f8E8M0FNU", 32, "f8E8M0FNU"), "ue4m3": ("!qlow.q<f8E4M3FN : f32>", 16, "i8")}
 M, N, K = 256, 256, 4096
 
 
@@ -34,6 +36,7 @@ class Row:
         self.unpacks = id.endswith("_via_registers") or self.is_half and self.unit == "mma"
         self.takes_floats = self.is_half and not self.unpacks
         self.by_columns = id.endswith("_via_columns")
+        self.scales = SCALES.get(id.rpartition("_via_")[2])
 
     def recipe(self):
         if self.unit in ("mad", "fma"):
@@ -50,8 +53,9 @@ class Row:
             return (f"tiles = [<cta, [{self.n}, 64, 128]>, <warpgroup, [{self.n}, 64, 128]>], lhs = [<to = cta, by = tma, stages = 2, swizzle = 128>],\n"
                     f"      rhs = [<to = memory, by = fragments>, <to = cta, by = bulk, stages = 2>, <to = reg, by = decode_nibble>], rescale = end, swap = true")
         if self.unit == "mma":
-            return (f"tiles = [<cta, [64, 128, {2 * self.k}]>, <warp, [32, 32, {self.k}]>], lhs = [<to = cta, by = cp_async, stages = 4>, <to = reg, by = ldmatrix>],\n"
-                    f"      rhs = [<to = memory, by = pack>, <to = cta, by = cp_async, stages = 4>, <to = reg, by = ldmatrix>], rescale = end")
+            depth = 128 if self.scales else 2 * self.k
+            return (f"tiles = [<cta, [64, 128, {depth}]>, <warp, [32, 32, {self.k}]>], lhs = [<to = cta, by = cp_async, stages = 4>, <to = reg, by = ldmatrix>],\n"
+                    f"      rhs = [<to = memory, by = pack>, <to = cta, by = cp_async, stages = 4>, <to = reg, by = ldmatrix>], rescale = {'fold' if self.scales else 'end'}")
         return (f"tiles = [<cta, [64, {self.n}, 128]>, <warpgroup, [64, {self.n}, 32]>], lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>],\n"
                 f"      rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = 4>], rescale = end")
 
@@ -64,10 +68,19 @@ class Row:
         x = self.lhs if self.is_half or self.unit == "fma" else f"!qlow.q<{FORMATS[self.lhs]} : f32>"
         format = "u4" if self.unpacks or self.unit == "fma" else FORMATS[self.rhs]
         w, y = f"!qlow.q<{format} : f32>", "i32" if self.sum == "i32" else "f32"
-        bytes_ = K * {"i4": 4, "u4": 4, "binary": 1}.get(format, 8) // 8
+        bytes_ = K * {"i4": 4, "u4": 4, "f4E2M1FN": 4, "binary": 1}.get(format, 8) // 8
+        scales, made, given = "tensor<f32>", "%s = arith.constant dense<1.0> : tensor<f32>", "%s"
+        if self.scales:
+            scale, together, stored = self.scales
+            x, w = (f"!qlow.q<{one} : {scale}, block = [1, {together}]>" for one in (FORMATS[self.lhs], format))
+            scales = f"tensor<{N}x{K // together}x{stored}>"
+            made = f"%s = arith.constant dense<{56 if stored == 'i8' else 1.0}> : {scales}"
+            if stored == "i8":
+                made += "\n  %g = arith.constant dense<1.0> : tensor<f32>"
+                given, scales = "%s, %g", scales + ", tensor<f32>"
         return (f"func.func @{name}(%x: tensor<{M}x{K}x{x}>) -> tensor<{M}x{N}x{y}> {{\n"
-                f"  %s = arith.constant dense<1.0> : tensor<f32>\n  %c = arith.constant dense<1> : tensor<{N}x{bytes_}xi8>\n"
-                f"  %w = qlow.compose %c, %s : (tensor<{N}x{bytes_}xi8>, tensor<f32>) -> tensor<{N}x{K}x{w}>\n"
+                f"  {made}\n  %c = arith.constant dense<1> : tensor<{N}x{bytes_}xi8>\n"
+                f"  %w = qlow.compose %c, {given} : (tensor<{N}x{bytes_}xi8>, {scales}) -> tensor<{N}x{K}x{w}>\n"
                 f"  %y = qlow.matmul transpose_rhs %x, %w recipes <[#qlow.recipe<{self.id}, {self.recipe()}>]>\n"
                 f"    : tensor<{M}x{K}x{x}>, tensor<{N}x{K}x{w}> -> tensor<{M}x{N}x{y}>\n  return %y : tensor<{M}x{N}x{y}>\n}}\n")
 

@@ -73,6 +73,8 @@ static StringRef formatOf(const MultiplyRow &row) {
     return "i4";
   case OperandElement::U8:
     return "u8";
+  case OperandElement::E2M1:
+    return "f4E2M1FN";
   case OperandElement::E4M3:
     return "f8E4M3FN";
   case OperandElement::E5M2:
@@ -163,7 +165,7 @@ static void testPacking(OpBuilder &builder, const MultiplyRow &row, LayoutAttr a
         const Format &format = *findCodeFormat(formatOf(row));
         uint32_t code = smallCode(format, n, k);
         good &= (*at >> layout.bitInByte(k) & ((1 << format.bits) - 1)) == static_cast<int>(code);
-        sum += static_cast<int32_t>(format.decode(code));
+        sum += format.integer(code);
         continue;
       }
       int32_t code = row.rhs == OperandElement::U8 ? codeOf(n, k) : int8_t(codeOf(n, k));

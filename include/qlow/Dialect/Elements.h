@@ -76,6 +76,8 @@ public:
   mlir::Value emitCode(mlir::OpBuilder &builder, mlir::Location loc, mlir::ValueRange indices) const;
   /// The scale, f32, of the element's block.
   mlir::Value emitScale(mlir::OpBuilder &builder, mlir::Location loc, mlir::ValueRange indices) const;
+  /// The bits of the scale, i32 and zero-extended: of a scale that is quantized itself, its code.
+  mlir::Value emitScaleCode(mlir::OpBuilder &builder, mlir::Location loc, mlir::ValueRange indices) const;
   /// The zero point, i32 and extended as its format says, or null where the type has none.
   mlir::Value emitZeroPoint(mlir::OpBuilder &builder, mlir::Location loc, mlir::ValueRange indices) const;
   /// The offset, f32, or null where the type has none.

@@ -78,16 +78,27 @@ std::string printMachine(const Machine &machine);
 // Rows
 //===----------------------------------------------------------------------===//
 
-/// What a multiply instruction reads. B1 is a sign: 0 is -1, 1 is +1.
-enum class OperandElement { B1, U4, S4, U8, S8, S16, S32, E4M3, E5M2, F16, BF16, F32 };
+/// What a multiply instruction reads. B1 is a sign: 0 is -1, 1 is +1. E8M0 are scales alone.
+enum class OperandElement { B1, U4, S4, U8, S8, S16, S32, E2M1, E4M3, E5M2, E8M0, F16, BF16, F32 };
 unsigned elementBits(OperandElement element);
 /// Of elements of whole bytes alone.
 unsigned elementBytes(OperandElement element);
 llvm::StringRef elementName(OperandElement element);
-/// The element that codes of a format are, as they lie, where it is a float of 8 bits; none for other formats.
+/// The element that codes of a format are, as they lie, where it is a float of 4 or 8 bits that instructions multiply;
+/// none for other formats.
 std::optional<OperandElement> smallFloatOf(const Format &format);
+/// What the scales of a type are to an instruction that takes them as they lie, where all but one factor of the tensor
+/// is in them: E8M0 or E4M3; none for others.
+std::optional<OperandElement> scaleElementOf(QType type);
 /// The element that codes of a format are, as they lie; none where instructions take no such codes.
 std::optional<OperandElement> codeElement(const Format &format);
+
+/// Scales of a side as a warp's instruction takes them: each lane has a word of four, of which those of the product
+/// begin at a byte, in a part of each four lanes.
+struct ScaleWord {
+  mlir::Value word;
+  int64_t byte, part;
+};
 
 /// One way to multiply: D[m, n] += sum_k A[m, k] * B[k, n] on vectors of n accumulators.
 struct MultiplyRow {
@@ -109,6 +120,8 @@ struct MultiplyRow {
   /// Of signs: whether sums count the k where both are +1. Else it is those where they differ, and the sum of products
   /// is K less twice as many.
   bool countsCommon;
+  int64_t scaledTogether;    ///< of k under one scale, where it multiplies both sides by theirs; 0: it takes no scales
+  OperandElement scales;     ///< those that it takes
   llvm::StringRef expansion; ///< what it is made of where the machine has not the instruction itself; empty: it has
   /// Of a device: how its assembly spells the instruction, and how its machine code spells what does the work.
   std::string assembly, machineCode;
@@ -123,14 +136,20 @@ struct MultiplyRow {
   /// words each thread holds, a warpgroup's as descriptors of shared memory. Where a product may be a sum of its own, a
   /// null acc begins one.
   mlir::Value (*emit)(mlir::OpBuilder &, mlir::Location, mlir::Value acc, mlir::Value lhs, mlir::Value rhs);
+  /// The same where it takes scales.
+  mlir::Value (*emitScaled)(mlir::OpBuilder &, mlir::Location, mlir::Value acc, mlir::Value lhs, mlir::Value rhs,
+                            ScaleWord lhsScales, ScaleWord rhsScales);
 
   int64_t storedGroup() const { return kGroup ? kGroup : k; }
   int64_t storedColumns() const { return nGroup ? nGroup : n; }
   /// Whether the arithmetic itself is emulated, by the same instruction on shifted values or by others.
   bool isVirtual() const { return lhsOffset || rhsOffset || !expansion.empty(); }
   bool takesSigns() const { return lhs == OperandElement::B1; }
-  /// Whether it multiplies codes of small floats: their scales are applied to the sums.
-  bool takesSmallFloats() const { return lhs == OperandElement::E4M3 || lhs == OperandElement::E5M2; }
+  /// Whether it multiplies codes of small floats: their scales are applied to the sums, unless it takes them.
+  bool takesSmallFloats() const {
+    return lhs == OperandElement::E2M1 || lhs == OperandElement::E4M3 || lhs == OperandElement::E5M2;
+  }
+  bool takesScales() const { return scaledTogether != 0; }
 };
 /// Least and greatest integer of an element.
 std::pair<int32_t, int32_t> elementRange(OperandElement element);
@@ -153,6 +172,7 @@ struct OperandFacts {
   OperandElement element = OperandElement::F32; ///< of no meaning where there are codes
   int64_t scaledTogether = 0;                   ///< codes along K under one scale; 0: all
   const Format *scaleFormat = nullptr;          ///< of plain scales; null: floats, or quantized scales
+  std::optional<OperandElement> scaleElement;   ///< see scaleElementOf
   /// Of scales that are known and all powers of two or 0: the least and the greatest of them; else 0.
   double leastScale = 0, mostScale = 0;
   int64_t linesScaledTogether = 0; ///< the same along M, or N

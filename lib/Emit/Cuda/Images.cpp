@@ -158,6 +158,15 @@ static LogicalResult checkCalls(gpu::GPUModuleOp kernels) {
   return failure(walk.wasInterrupted());
 }
 
+/// Instructions of one chip alone are in PTX for that one; LLVM prints them for any.
+static LogicalResult checkChip(ModuleOp module, const Machine &machine) {
+  for (StringRef feature : machine.features)
+    if (feature.starts_with("sm_") && feature.drop_back() == machine.tune)
+      return module.emitError("target '" + machine.name + "': expected \"tune\" to be \"" + feature +
+                              "\", which its features are of, or these without it, found \"" + machine.tune + "\"");
+  return success();
+}
+
 static LogicalResult checkKernels(ArrayRef<gpu::GPUModuleOp> kernels, const Machine &machine) {
   for (gpu::GPUModuleOp kernel : kernels) {
     auto chip = NVVM::NVVMTargetAttr::get(kernel.getContext(), 3, machine.triple, machine.tune, featureString(machine));
@@ -196,7 +205,7 @@ static std::unique_ptr<KernelJob> generateImage(ModuleOp module, ArrayRef<gpu::G
         function.erase();
     markTensorMaps(parts.back());
   }
-  if (failed(checkKernels(parts, machine)))
+  if (failed(checkKernels(parts, machine)) || failed(checkChip(module, machine)))
     return nullptr;
   return runBackend(std::make_unique<KernelJob>(module, parts, abi, machine, options), module, machine.name);
 }

@@ -5,7 +5,8 @@
 // of its columns, or one where a product's have but one. It reads them ahead of a tile, or gets them from warps that
 // only copy (ScaleRing.cpp).
 //
-// A side whose scales do not change along K is not concerned: they meet the finished sums (Epilogue.cpp).
+// A side whose scales do not change along K is not concerned: they meet the finished sums (Epilogue.cpp). Nor are rows
+// that take scales (ProductScales.cpp).
 //
 //===----------------------------------------------------------------------===//
 
@@ -40,13 +41,17 @@ int64_t TileNest::scaledTogether(MatmulKernelOp op, bool isLhs) {
   return blockOf(op, isLhs).first;
 }
 
-bool TileNest::isScaledAlongK(Side side) { return row.takesSmallFloats() && scaledTogether(op, side == Side::Lhs); }
+bool TileNest::isScaledAlongK(Side side) {
+  return row.takesSmallFloats() && !row.takesScales() && scaledTogether(op, side == Side::Lhs);
+}
 
 /// Of a tile's k, those under one pair of scales.
 int64_t TileNest::runLength(MatmulKernelOp op, int64_t tileK) {
   return std::gcd(tileK, std::gcd(scaledTogether(op, /*isLhs=*/true), scaledTogether(op, /*isLhs=*/false)));
 }
-int64_t TileNest::stepsOfRun() { return row.takesSmallFloats() ? runLength(op, tileK) / row.k : steps; }
+int64_t TileNest::stepsOfRun() {
+  return row.takesSmallFloats() && !row.takesScales() ? runLength(op, tileK) / row.k : steps;
+}
 
 /// Columns of an inner tile under one scale, where those of a product are; else 1.
 int64_t TileNest::linesTogether(MatmulKernelOp op, int64_t innerN, const MultiplyRow &row) {

@@ -44,6 +44,11 @@ static constexpr Tiling kSpecializedTilings[] = {
     {64, 64, 128, 64, 64, 13, 256}, {64, 32, 128, 64, 32, 16, 256},   {32, 32, 128, 64, 32, 16, 256},
     {32, 64, 128, 64, 64, 13, 256}, {16, 64, 128, 64, 64, 13, 256},   {16, 32, 128, 64, 32, 16, 256},
 };
+/// Of rows that take scales: those of a tile are whole words, and shared memory has them, too.
+static constexpr Tiling kScaledTilings[] = {
+    {128, 256, 64, 64, 64, 3}, {128, 128, 64, 64, 32, 5}, {64, 128, 64, 32, 32, 6},
+    {64, 128, 128, 32, 32, 4}, {32, 128, 128, 16, 32, 4}, {16, 128, 128, 16, 16, 5},
+};
 /// Where the right side is not stored for them.
 static constexpr Tiling kComputedTilings[] = {
     {128, 256, 128, 64, 256, 4}, {128, 128, 128, 64, 128, 6}, {64, 128, 128, 64, 128, 8},
@@ -79,6 +84,26 @@ static bool hasColumnScales(const MultiplyRow &row, const MatmulProblem &problem
 /// a warp's sums where each column has scales (H100, M = 16 to 8192 at N = K = 4096 or 8192).
 static constexpr double kPromotedAt = 1.4, kScaledAt = 1.1, kLoneCycles = 400, kColumnScaleCycles = 1.9;
 
+/// Scales that the row takes.
+static std::string declineScales(const MultiplyRow &row, const OperandFacts &facts, StringRef side) {
+  if (facts.hasOffset)
+    return llvm::formatv("takes no offset, the {0} side has one", side);
+  if (facts.scaleElement != row.scales)
+    return llvm::formatv("takes scales of {0}, the {1} side has {2}", elementName(row.scales), side,
+                         facts.scaleElement ? elementName(*facts.scaleElement) : "others");
+  if (facts.scaledTogether % row.scaledTogether)
+    return llvm::formatv("takes scales for multiples of {0} along K, the {1} side has one for each {2}",
+                         row.scaledTogether, side, facts.scaledTogether);
+  return {};
+}
+
+/// Whether words of scales are copied as they lie; see TileNest::copiesScales.
+static bool copiesScales(const MultiplyRow &row, const MatmulProblem &problem, const OperandFacts &facts) {
+  bool kIsLast = (&facts == &problem.lhs) != facts.isTransposed;
+  return kIsLast && problem.knownK && facts.scaledTogether == row.scaledTogether && facts.linesScaledTogether == 1 &&
+         llvm::divideCeil(*problem.knownK, row.scaledTogether) % 4 == 0;
+}
+
 /// Codes are multiplied as they are, and their scales with the sums.
 static std::string declineSmallFloats(const MultiplyRow &row, const MatmulProblem &problem) {
   for (auto [side, facts, element] :
@@ -86,6 +111,11 @@ static std::string declineSmallFloats(const MultiplyRow &row, const MatmulProble
     if (!facts->format || smallFloatOf(*facts->format) != element)
       return llvm::formatv("takes codes of {0}, the {1} side has {2}", elementName(element), side,
                            facts->format ? facts->format->name : "floats");
+    if (row.takesScales()) {
+      if (std::string reason = declineScales(row, *facts, side); !reason.empty())
+        return reason;
+      continue;
+    }
     if (row.isFast && !problem.fastSums)
       return "keeps fewer bits than the law asks for where fast sums are not asked for";
     if (facts->hasOffset)
@@ -224,6 +254,7 @@ static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const
     levels.insert(levels.begin(), level("memory", {tiling.m, tiling.panel, tiling.k}));
   StringRef rescale = problem.exactSum          ? "end"
                       : !row.takesSmallFloats() ? "fold"
+                      : row.takesScales()       ? "fold"
                       : hasBlockScales(problem) ? "block"
                                                 : "end";
   return RecipeAttr::get(context, row.id.str(), levels, lhs, rhs, rescale, /*swap=*/false, /*split_k=*/1);
@@ -300,7 +331,10 @@ static ResourceVector countUses(const MultiplyRow &row, const MatmulProblem &pro
     if (tiling.m <= tiling.innerM && tiling.n == tiling.innerN)
       add(Resource::Alu, kLoneCycles * machine.capacity[static_cast<unsigned>(Resource::Alu)] * kTiles * waves);
   }
-  if (row.takesSmallFloats() && hasBlockScales(problem))
+  for (auto [facts, lines] : {std::pair(&problem.lhs, tiling.m), std::pair(&problem.rhs, tiling.n)})
+    if (row.takesScales() && !copiesScales(row, problem, *facts))
+      add(Resource::Alu, amount(lines) * tiling.k / row.scaledTogether * kTiles * waves * kDecodeOperations / 32);
+  if (row.takesSmallFloats() && !row.takesScales() && hasBlockScales(problem))
     addBlockScales(uses, row, problem, tiling, kTiles * waves);
   return uses;
 }
@@ -318,7 +352,8 @@ static void addCandidate(std::vector<Candidate> &result, MLIRContext *context, c
   };
   lay();
   // Scales take room of their own.
-  if (shared > limit && candidate.recipe.getRescale() == "block") {
+  int64_t fewest = row.takesScales() ? 2 : tiling.stages - (candidate.recipe.getRescale() == "block" ? 1 : 0);
+  while (shared > limit && tiling.stages > fewest) {
     --tiling.stages;
     lay();
   }
@@ -347,6 +382,8 @@ static void addCandidate(std::vector<Candidate> &result, MLIRContext *context, c
 /// Whether the row makes such inner tiles. Sums of an instruction that are added to others are held beside them: the
 /// largest tile of a warp has no room, nor that of a warpgroup for scales of each column, or of each few k.
 static bool fitsTiling(const MultiplyRow &row, const MatmulProblem &problem, const Tiling &tiling) {
+  if (row.takesScales())
+    return tiling.k * 8 / elementBits(row.lhs) % (4 * row.scaledTogether) == 0;
   if (row.scope == MultiplyRow::Scope::Warp)
     return !row.takesSmallFloats() || tiling.innerM * tiling.innerN < 64 * 64;
   // Promoted, a large tile takes two products after each other.
@@ -359,6 +396,8 @@ static bool fitsTiling(const MultiplyRow &row, const MatmulProblem &problem, con
 static ArrayRef<Tiling> tilingsOf(const MultiplyRow &row, const MatmulProblem &problem) {
   if (row.scope == MultiplyRow::Scope::Lane)
     return kLaneTiling;
+  if (row.takesScales())
+    return kScaledTilings;
   if (row.scope == MultiplyRow::Scope::Warp)
     return kWarpTilings;
   if (!isSpecialized(row, problem))

@@ -254,4 +254,6 @@ void TileNest::emitIssue(const OutputTile &block, Value stage, Value kTile) {
     emitDecode(block, Side::Lhs, stage, kTile);
   if (!copiesRhs)
     emitDecode(block, Side::Rhs, stage, kTile);
+  if (row.takesScales())
+    emitProductScales(block, stage, kTile);
 }

@@ -73,7 +73,9 @@ bool TileNest::isScaledByLine(Side side) {
 }
 
 /// Whether a side's scales are applied to finished sums.
-bool TileNest::scalesResults(Side side) { return row.takesSmallFloats() && !isScaledAlongK(side); }
+bool TileNest::scalesResults(Side side) {
+  return row.takesSmallFloats() && !row.takesScales() && !isScaledAlongK(side);
+}
 
 /// The scale of a line at `kIndex`, f32.
 Value TileNest::emitScale(Side side, ValueRange batch, Value line, Value kIndex) {
@@ -88,11 +90,13 @@ SmallVector<TileNest::HeldLine> TileNest::emitRows(const OutputTile &block) {
   SmallVector<HeldLine> lines;
   Value factor; // of all lines
   Value zero = index.constant(0);
-  if (scalesResults(Side::Lhs) && !isScaledByLine(Side::Lhs))
-    factor = emitScale(Side::Lhs, block.batch, zero, zero);
-  if (scalesResults(Side::Rhs) && !isScaledByLine(Side::Rhs)) {
-    Value rhs = emitScale(Side::Rhs, block.batch, zero, zero);
-    factor = factor ? arith::MulFOp::create(builder, loc, factor, rhs).getResult() : rhs;
+  for (Side side : {Side::Lhs, Side::Rhs}) {
+    Value own;
+    if (row.takesScales())
+      own = emitTensorFactor(side);
+    else if (scalesResults(side) && !isScaledByLine(side))
+      own = emitScale(side, block.batch, zero, zero);
+    factor = factor && own ? arith::MulFOp::create(builder, loc, factor, own).getResult() : own ? own : factor;
   }
   for (Value position : rowsHeld(block)) {
     HeldLine line{position, emitInside(position, m32), factor, {}, {}, {}};

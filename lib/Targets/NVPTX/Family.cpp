@@ -11,6 +11,7 @@
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
+#include "llvm/Support/FormatVariadic.h"
 
 using namespace mlir;
 using namespace qlow;
@@ -129,13 +130,17 @@ static LogicalResult verifySpecialized(MatmulKernelOp kernel, RecipeAttr recipe,
   return success();
 }
 
-/// Whether both sides have the codes that the row multiplies as they are, and scales that go with sums.
+/// Whether both sides have the codes that the row multiplies as they are, and scales that go with sums or that it
+/// takes.
 static bool takesCodesOf(MatmulKernelOp kernel, const MultiplyRow &row) {
   auto lhs = cast<RankedTensorType>(kernel.getLhsType());
   bool knowsK = !lhs.isDynamicDim(lhs.getRank() - (kernel.getTransposeLhs() ? 2 : 1));
   auto fits = [&](bool isLhs, OperandElement element) {
     QType type = getQuantizedElement(isLhs ? kernel.getLhsType() : kernel.getRhsType());
     int64_t together = TileNest::scaledTogether(kernel, isLhs);
+    if (row.takesScales())
+      return type && !type.getOffset() && smallFloatOf(*type.getFormat()) == element &&
+             scaleElementOf(type) == row.scales && together % row.scaledTogether == 0;
     return type && !type.getOffset() && smallFloatOf(*type.getFormat()) == element &&
            (together == 0 || (!row.isFast && knowsK && together % row.k == 0));
   };
@@ -152,8 +157,21 @@ static bool takesFloatsOf(MatmulKernelOp kernel, const MultiplyRow &row) {
   });
 }
 
+/// The scales that a row of small floats has codes under, for a message.
+static std::string scalesTaken(const MultiplyRow &row) {
+  if (row.takesScales())
+    return llvm::formatv(" under scales of {0}, one for each multiple of {1} along K or for all",
+                         elementName(row.scales), row.scaledTogether);
+  return " under one scale along K" + (row.isFast ? "" : ", or one for each multiple of " + std::to_string(row.k));
+}
+
 /// Whether the recipe says when scales meet sums.
 static LogicalResult verifyBlockScales(MatmulKernelOp kernel, RecipeAttr recipe, const MultiplyRow &row) {
+  if (row.takesScales()) {
+    if (recipe.getRescale() != "fold")
+      return kernel.emitOpError() << "expected rescale = fold where the row takes scales, found " << recipe;
+    return success();
+  }
   bool hasBlocks =
       TileNest::scaledTogether(kernel, /*isLhs=*/true) || TileNest::scaledTogether(kernel, /*isLhs=*/false);
   if (hasBlocks != (recipe.getRescale() == "block"))
@@ -191,7 +209,11 @@ static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, cons
       inner[0] * inner[1] > (isGroup ? 4 : 1) * 64 * 64)
     return kernel.emitOpError() << "expected a cta tile of at most 256 x 256 x " << depth
                                 << " in whole inner tiles, and these in whole units of " << row->m << " x " << unitN
-                                << " x " << row->k << ", found " << recipe;
+                                << " x " << row->k
+                                << (row->takesScales()
+                                        ? ", K in words of four scales of " + std::to_string(row->scaledTogether)
+                                        : "")
+                                << ", found " << recipe;
   int64_t threads = TileNest::threadsOf(recipe, *row), stages = recipe.getLhs().front().getStages();
   int64_t shared = TileNest::sharedBytes(recipe, *row);
   if (threads > 1024 || threads % 32)
@@ -236,9 +258,7 @@ static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, cons
                                 << kernel.getLhsType() << " and " << kernel.getRhsType();
   if (row->takesSmallFloats() && !takesCodesOf(kernel, *row))
     return kernel.emitOpError() << "has a recipe with '" << row->id << "', which multiplies codes of "
-                                << elementName(row->lhs) << " and " << elementName(row->rhs)
-                                << " under one scale along K"
-                                << (row->isFast ? "" : ", or one for each multiple of " + std::to_string(row->k))
+                                << elementName(row->lhs) << " and " << elementName(row->rhs) << scalesTaken(*row)
                                 << ", found " << kernel.getLhsType() << " and " << kernel.getRhsType();
   if (row->takesSmallFloats() && failed(verifyBlockScales(kernel, recipe, *row)))
     return failure();

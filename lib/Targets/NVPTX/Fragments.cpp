@@ -111,6 +111,8 @@ TileNest::Fragments TileNest::emitFragments(Value stage, int64_t step) {
     fragments.rhs.push_back(vector({words[0], words[1]}));
     fragments.rhs.push_back(vector({words[2], words[3]}));
   }
+  if (row.takesScales())
+    emitFragmentScales(fragments, stage, step);
   return fragments;
 }
 
@@ -136,8 +138,9 @@ void TileNest::emitMultiplies(const Fragments &fragments, MutableArrayRef<Value>
       int64_t j = i % 2 ? columns - 1 - step : step;
       int64_t number = static_cast<int64_t>(i) * columns + j;
       Value &sum = sums[number], rhs = fragments.rhs[j];
-      sum = run.isScaled() ? emitJoined(sum, row.emit(builder, loc, Value(), lhs, rhs), run, number)
-                           : row.emit(builder, loc, sum, lhs, rhs);
+      sum = row.takesScales() ? emitScaledProduct(fragments, static_cast<int64_t>(i), j, sum)
+            : run.isScaled()  ? emitJoined(sum, row.emit(builder, loc, Value(), lhs, rhs), run, number)
+                              : row.emit(builder, loc, sum, lhs, rhs);
     }
 }
 

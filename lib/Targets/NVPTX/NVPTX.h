@@ -10,6 +10,8 @@ namespace qlow {
 llvm::ArrayRef<MultiplyRow> nvptxRows();
 /// Those of integers of less than a byte.
 std::vector<MultiplyRow> bitRows();
+/// Those that multiply by scales.
+std::vector<MultiplyRow> scaledRows();
 const MultiplyRow *findNvptxRow(llvm::StringRef id);
 
 /// A fragment's words, and the four sums of a product as one.

@@ -457,10 +457,10 @@ static void spellProduct(MultiplyRow &row) {
 ArrayRef<MultiplyRow> qlow::nvptxRows() {
   static const std::vector<MultiplyRow> kRows = [] {
     std::vector<MultiplyRow> all;
-    for (auto part : {integerRows, bitRows, halfRows, smallFloatRows, fastSmallFloatRows, scalarRows})
+    for (auto part : {integerRows, bitRows, halfRows, smallFloatRows, fastSmallFloatRows, scaledRows, scalarRows})
       llvm::append_range(all, part());
     for (MultiplyRow &row : all)
-      if (row.scope != MultiplyRow::Scope::Lane)
+      if (row.scope != MultiplyRow::Scope::Lane && row.assembly.empty())
         spellProduct(row);
     return all;
   }();

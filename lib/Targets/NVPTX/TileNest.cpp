@@ -90,7 +90,8 @@ bool TileNest::hasWholeTiles(RecipeAttr recipe, const MultiplyRow &row) {
   int64_t unitN = row.scope == MultiplyRow::Scope::Warp ? 2 * row.n : row.n;
   bool isPart = isSpecialized(recipe) && divides(kWarpRows, block[0]) && block[0] < inner[0];
   return divides(row.m, inner[0]) && divides(unitN, inner[1]) && (isPart || divides(inner[0], block[0])) &&
-         divides(inner[1], block[1]) && divides(row.k, block[2]);
+         divides(inner[1], block[1]) && divides(row.k, block[2]) &&
+         (!row.takesScales() || divides(4 * row.scaledTogether, block[2])); // whole words of scales
 }
 
 bool TileNest::swizzlesLhs(RecipeAttr recipe, const MultiplyRow &row) {
@@ -106,7 +107,7 @@ int64_t TileNest::sharedBytes(RecipeAttr recipe, const MultiplyRow &row) {
   if (swizzlesLhs(recipe, row))
     lhs = block[0] * bytesOf(block[2], row.storedLhs);
   int64_t rhs = chunkPitch(row, row.storedRhs, block[1], chunks, packsRhs(recipe)) * chunks;
-  int64_t bytes = llvm::alignTo(lhs, kCopyBytes) + llvm::alignTo(rhs, kCopyBytes);
+  int64_t bytes = llvm::alignTo(lhs, kCopyBytes) + llvm::alignTo(rhs, kCopyBytes) + productScaleBytes(recipe, row);
   return bytes * recipe.getLhs().front().getStages();
 }
 
@@ -134,7 +135,8 @@ TileNest::TileNest(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, con
     lhsBytes = tileM * lhsTile.linePitch;
   }
   rhsTile = tileOf(tileN, row.storedRhs, llvm::alignTo(lhsBytes, kCopyBytes), packsRhs(recipe));
-  stageBytes = rhsTile.base + llvm::alignTo(chunks * rhsTile.chunkPitch, kCopyBytes);
+  productScalesBase = rhsTile.base + llvm::alignTo(chunks * rhsTile.chunkPitch, kCopyBytes);
+  stageBytes = productScalesBase + productScaleBytes(recipe, row);
   if (isSpecialized(recipe)) {
     consumers = threads - threadsTogether(row);
     int64_t rows = std::max(tileM, innerM);
@@ -335,8 +337,29 @@ void TileNest::emitSumsLaunch(Side side) {
 // The pipeline
 //===----------------------------------------------------------------------===//
 
+SmallVector<Value> TileNest::Fragments::values() const {
+  SmallVector<Value> all;
+  for (ArrayRef<Value> part :
+       {ArrayRef<Value>(lhs), ArrayRef<Value>(rhs), ArrayRef<Value>(lhsScales), ArrayRef<Value>(rhsScales)})
+    llvm::append_range(all, part);
+  return all;
+}
+
+void TileNest::Fragments::assign(ValueRange values) {
+  for (MutableArrayRef<Value> part : {MutableArrayRef<Value>(lhs), MutableArrayRef<Value>(rhs),
+                                      MutableArrayRef<Value>(lhsScales), MutableArrayRef<Value>(rhsScales)})
+    for (Value &value : part) {
+      value = values.front();
+      values = values.drop_front();
+    }
+}
+
+bool TileNest::hasAsynchronousCopies() {
+  return !copies.empty() || (row.takesScales() && (copiesScales(Side::Lhs) || copiesScales(Side::Rhs)));
+}
+
 void TileNest::emitCommit() {
-  if (!copies.empty())
+  if (hasAsynchronousCopies())
     NVVM::CpAsyncCommitGroupOp::create(builder, loc);
 }
 
@@ -347,7 +370,7 @@ void TileNest::emitProxyFence() {
 }
 
 void TileNest::emitArrival(int64_t pending) {
-  if (!copies.empty())
+  if (hasAsynchronousCopies())
     NVVM::CpAsyncWaitGroupOp::create(builder, loc, static_cast<uint32_t>(pending));
   // The unit reads shared memory by another way than threads write it.
   if (row.scope == MultiplyRow::Scope::Warpgroup)
@@ -372,11 +395,10 @@ SmallVector<Value> TileNest::emitPipeline(const OutputTile &block) {
     emitCommit();
   }
   emitArrival(stages - 2);
-  Fragments first = emitFragments(i32.constant(0), 0);
-  int64_t numLhs = first.lhs.size(), numFragments = numLhs + first.rhs.size();
-  SmallVector<Value> carried{i32.constant(0), i32.constant(stages - 1)};
-  llvm::append_range(carried, first.lhs);
-  llvm::append_range(carried, first.rhs);
+  Fragments fragments = emitFragments(i32.constant(0), 0);
+  SmallVector<Value> carried{i32.constant(0), i32.constant(stages - 1)}, held = fragments.values();
+  int64_t numFragments = held.size();
+  llvm::append_range(carried, held);
   llvm::append_range(carried, sums);
   auto loop = scf::ForOp::create(builder, loc, i32.constant(0), kTiles, i32.constant(1), carried);
   OpBuilder::InsertionGuard guard(builder);
@@ -385,8 +407,7 @@ SmallVector<Value> TileNest::emitPipeline(const OutputTile &block) {
   // Behind the last tile there is nothing to load: the last one is read again, and not used.
   Value nextRead = i32.select(i32.less(i32.add(kTile, 1), kTiles), stageAfter(read), read);
   ValueRange arguments = loop.getRegionIterArgs();
-  Fragments fragments{llvm::to_vector(arguments.slice(2, numLhs)),
-                      llvm::to_vector(arguments.slice(2 + numLhs, numFragments - numLhs))};
+  fragments.assign(arguments.slice(2, numFragments));
   sums = SmallVector<Value>(arguments.drop_front(2 + numFragments));
   SmallVector<Run> runs = emitRuns(block, kTile);
   for (int64_t step = 0; step < steps; ++step) {
@@ -404,8 +425,7 @@ SmallVector<Value> TileNest::emitPipeline(const OutputTile &block) {
     fragments = next;
   }
   SmallVector<Value> yielded{nextRead, stageAfter(write)};
-  llvm::append_range(yielded, fragments.lhs);
-  llvm::append_range(yielded, fragments.rhs);
+  llvm::append_range(yielded, fragments.values());
   llvm::append_range(yielded, sums);
   scf::YieldOp::create(builder, loc, yielded);
   return SmallVector<Value>(loop.getResults().drop_front(2 + numFragments));

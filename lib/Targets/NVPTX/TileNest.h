@@ -21,8 +21,9 @@
 // memory, and a tile may have fewer rows than a product or a slice of a stored panel's columns: see Specialized.cpp.
 //
 // Its files: TileNest.cpp (tiles and the pipeline), Asynchronous.cpp (the pipeline of wgmma), Specialized.cpp (the same
-// with a warpgroup that copies), BlockScales.cpp and ScaleRing.cpp (scales that change along K), Copies.cpp (hops),
-// Fragments.cpp (who holds what), Epilogue.cpp, Staging.cpp (results on their way out).
+// with a warpgroup that copies), BlockScales.cpp and ScaleRing.cpp (scales that change along K), ProductScales.cpp
+// (those that instructions take), Copies.cpp (hops), Fragments.cpp (who holds what), Epilogue.cpp, Staging.cpp (results
+// on their way out).
 //
 //===----------------------------------------------------------------------===//
 
@@ -94,6 +95,10 @@ private:
   /// What one thread holds of the operands for one step of K.
   struct Fragments {
     llvm::SmallVector<mlir::Value> lhs, rhs;
+    llvm::SmallVector<mlir::Value, 2> lhsScales, rhsScales; ///< words, of rows that take scales
+    int64_t firstScale = 0;                                 ///< byte of these where the step's begin
+    llvm::SmallVector<mlir::Value> values() const;
+    void assign(mlir::ValueRange values); ///< in that order, as many as there are
   };
   /// The output tile of the running block.
   struct OutputTile {
@@ -141,6 +146,7 @@ private:
   llvm::SmallVector<mlir::Value> emitPipeline(const OutputTile &block);
   /// Waits until `pending` of this thread's newest groups of copies are left, then for all threads.
   void emitArrival(int64_t pending);
+  bool hasAsynchronousCopies();
   void emitCommit();
   /// Between stores to shared memory and what reads it by another way than threads do.
   void emitProxyFence();
@@ -184,6 +190,20 @@ private:
   void emitScaleReaders();
   Run emitScalesOfProduct(mlir::Value turn, int64_t product, int64_t run, const Run &first);
   void emitScaleArrival(mlir::Value barrier);
+
+  // ProductScales.cpp
+  static int64_t scaleWords(RecipeAttr recipe, const MultiplyRow &row);
+  static int64_t productScaleBytes(RecipeAttr recipe, const MultiplyRow &row); ///< of a stage
+  bool copiesScales(Side side);
+  mlir::Value scaleWordAt(Side side, mlir::Value word, mlir::Value line);
+  mlir::Value emitScaleWord(const OutputTile &block, Side side, mlir::Value line, mlir::Value firstK);
+  void emitScaleCopy(const OutputTile &block, Side side, mlir::Value line, mlir::Value word, mlir::Value target);
+  void emitProductScales(const OutputTile &block, mlir::Value stage, mlir::Value kTile);
+  mlir::Value emitScaleLoad(Side side, mlir::Value stage, int64_t step, mlir::Value line);
+  void emitSigns(Side side, llvm::MutableArrayRef<mlir::Value> products, mlir::Value stage, int64_t step);
+  void emitFragmentScales(Fragments &fragments, mlir::Value stage, int64_t step);
+  mlir::Value emitScaledProduct(const Fragments &fragments, int64_t i, int64_t j, mlir::Value sum);
+  mlir::Value emitTensorFactor(Side side);
 
   // Specialized.cpp
   static int64_t specializedBytes(RecipeAttr recipe, const MultiplyRow &row);
@@ -280,8 +300,8 @@ private:
   int64_t elementSize;                         ///< bytes, of what the row multiplies
   bool copiesLhs, copiesRhs, isPacked;         ///< sides by asynchronous copies; whether the right one is stored so
   Tile lhsTile, rhsTile;
-  int64_t stageBytes;
-  mlir::Value n, k; ///< index
+  int64_t stageBytes, productScalesBase; ///< the latter: byte in a stage's buffer
+  mlir::Value n, k;                      ///< index
   std::optional<int64_t> staticK, staticN;
   int64_t kTiles() const { return llvm::divideCeil(*staticK, tileK); }
 

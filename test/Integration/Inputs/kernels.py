@@ -90,8 +90,8 @@ def fails(pattern, text, *args, **options):
     raise AssertionError(f"expected an error /{pattern}/, found none")
 
 
-def assemble(target="sm_90a"):
-    """ptxas takes every text that ran; those of kernel() in one go."""
+def assemble():
+    """ptxas takes every text that ran, for the target that it names; those of kernel() in one go."""
     if not PTXAS:
         return
     ours = [text for text in dict.fromkeys(texts) if text.startswith(HEADER)]
@@ -101,6 +101,7 @@ def assemble(target="sm_90a"):
             path = os.path.join(folder, "in.ptx")
             with open(path, "w") as file:
                 file.write(text)
+            target = re.search(r"^\.target (\w+)", text, re.M)[1]
             result = subprocess.run(
                 [PTXAS, f"-arch={target}", path, "-o", os.path.join(folder, "out.cubin")], capture_output=True, text=True
             )

@@ -161,6 +161,11 @@ DRIVER(cuDeviceGetName, (char *name, int length, CUdevice device), name, length,
   snprintf(name, length, "PTX emulator");
   return SUCCESS;
 }
+/// Bytes of shared memory that a block may have.
+static int most_shared(void) {
+  int capability = number("QLOW_CUDA_CAPABILITY", 90);
+  return capability == 75 ? 65536 : capability == 80 ? 166912 : capability == 90 || capability == 100 ? 232448 : 101376;
+}
 DRIVER(cuDeviceGetAttribute, (int *value, int attribute, CUdevice device), value, attribute, device) {
   NEEDS_INIT;
   int capability = number("QLOW_CUDA_CAPABILITY", 90), hopper = capability >= 90;
@@ -184,10 +189,7 @@ DRIVER(cuDeviceGetAttribute, (int *value, int attribute, CUdevice device), value
                            {76, capability % 10},
                            {81, hopper ? 233472 : 167936},
                            {82, 65536},
-                           {97, hopper             ? 232448
-                                : capability == 80 ? 166912
-                                : capability == 75 ? 65536
-                                                   : 101376},
+                           {97, most_shared()},
                            {106, 32},
                            {111, 1024},
                            {120, hopper},
@@ -331,8 +333,7 @@ DRIVER(cuFuncSetAttribute, (Function * function, int attribute, int value), func
   NEEDS_CONTEXT;
   NEEDS(attribute >= 8 && attribute <= 15);
   if (attribute == 8) { // CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-    NEEDS(value >= 0 &&
-          value + (int)function->static_shared <= (number("QLOW_CUDA_CAPABILITY", 90) >= 90 ? 232448 : 166912));
+    NEEDS(value >= 0 && value + (int)function->static_shared <= most_shared());
     function->largest_shared = value;
   }
   return SUCCESS;

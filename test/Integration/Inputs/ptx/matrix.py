@@ -131,6 +131,8 @@ def multiply_accumulate(context, instruction):
     """mma.sync.aligned.mMnNkK.row.col{.satfinite}.d.a.b.c{.op.popc} d, a, b, c"""
     instruction.control = True
     parts = instruction.parts
+    if "block_scale" in parts:
+        return scaled.multiply_scaled(context, instruction)
     shape = next((re.fullmatch(r"m(8|16)n8k(\d+)", part) for part in parts if part.startswith("m") and part[1].isdigit()), None)
     kinds = [part for part in parts if part in ELEMENTS or part in ("s32", "f32")]
     if not shape or len(kinds) != 4 or "sp" in parts or "kind" in instruction.opcode:
@@ -236,3 +238,6 @@ def move_matrix(context, instruction):
         write(group, np.ascontiguousarray(halves.transpose(0, 2, 1)).view(np.uint32).reshape(-1))
 
     return converging(run)
+
+
+from . import scaled  # noqa: E402 it uses what is above
