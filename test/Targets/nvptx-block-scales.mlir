@@ -15,24 +15,28 @@
 // Activations are quantized as the program says, then a launch takes them.
 // WGMMA: gpu.launch
 // WGMMA: nvvm.setmaxregister decrease
-// The first scales of a tile, then those a tile ahead of the ones that are stored.
-// WGMMA: memref.load {{.*}} : memref<2048x16xf32
+// Rows' scales of four tiles of K at a time, the next ones ahead of the last of these. A warp arrives once.
+// WGMMA: vector.load {{.*}} {alignment = 16 : i64} : memref<2048x16xf32{{.*}}>, vector<4xf32>
 // WGMMA: scf.for
-// WGMMA: memref.load {{.*}} : memref<2048x16xf32
+// WGMMA-COUNT-3: nvvm.mbarrier.try_wait.parity
+// WGMMA: vector.load {{.*}} : memref<2048x16xf32{{.*}}>, vector<4xf32>
 // WGMMA: nvvm.mbarrier.try_wait.parity
 // WGMMA: llvm.store {{.*}} : f32, !llvm.ptr<3>
+// WGMMA: nvvm.bar.warp.sync
 // WGMMA: nvvm.mbarrier.arrive
 // WGMMA: nvvm.setmaxregister increase
 // WGMMA: nvvm.wgmma.mma_async {{.*}}<m = 64, n = 128, k = 32>, D[<f32>, <zero>]
 // WGMMA-COUNT-3: nvvm.wgmma.mma_async {{.*}}, D[<f32>, <one>]
 // WGMMA: nvvm.wgmma.commit.group
-// Two rows, and all columns.
+// Two rows, which the second product has, too, and all columns of each.
 // WGMMA: nvvm.mbarrier.try_wait.parity
 // WGMMA-COUNT-3: llvm.load {{.*}} : !llvm.ptr<3> -> f32
 // WGMMA: wgmma.wait_group.sync.aligned 0
 // WGMMA-COUNT-64: math.fma
 // WGMMA: wgmma.fence.sync.aligned;
 // WGMMA: nvvm.wgmma.mma_async {{.*}}, D[<f32>, <zero>]
+// WGMMA: llvm.load {{.*}} : !llvm.ptr<3> -> f32
+// WGMMA-NOT: llvm.load {{.*}} : !llvm.ptr<3> -> f32
 // WGMMA-COUNT-64: math.fma
 // WGMMA: arith.truncf
 // MMA: llvm.call_intrinsic "llvm.nvvm.mma.m16n8k32.row.col.f32.e4m3.e4m3.f32"

@@ -3,7 +3,8 @@
 // Beside a warpgroup that copies (Specialized.cpp): those of its warps that start no copies read the scales of blocks
 // along K, of any kind, and leave them in shared memory as f32, in two buffers that take turns:
 //
-//   copying warps:   for each tile, each k:  read those of the next k;  wait until empty[turn];  store;  arrive at full
+//   copying warps:   for each tile, each k:  read those of the next k, of rows where they can of four;
+//                                            wait until empty[turn];  store;  arrive at full
 //   warpgroup:       for each tile, each k:  wait until full[turn];  read while products run;  arrive at empty
 //
 // Threads that multiply have neither registers for their addresses nor time to wait for global memory. A buffer has
@@ -12,11 +13,14 @@
 //===----------------------------------------------------------------------===//
 
 #include "NVPTX/TileNest.h"
+#include "qlow/Dialect/Elements.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+#include <numeric>
 
 using namespace mlir;
 using namespace qlow;
@@ -101,36 +105,79 @@ void TileNest::forEachScale(function_ref<void(Side side, int64_t run, Value numb
       }
 }
 
-SmallVector<Value> TileNest::emitScaleReads(const OutputTile &block, Value kTile) {
+/// Tiles of K whose scales of a row lie side by side and are loaded together.
+int64_t TileNest::tilesOfRead() {
+  QType type = getQuantizedElement(op.getLhsType());
+  bool isOneOfTile = scaledTogether(op, /*isLhs=*/true) == tileK && stepsOfRun() == steps && !op.getTransposeLhs();
+  bool isDense = cast<MemRefType>(op.getLhs().back().getType()).getLayout().isIdentity();
+  return isOneOfTile && isDense && type.getScale().isF32() ? std::gcd(kTiles(), kCopyBytes / kScaleBytes) : 1;
+}
+
+/// Of each of this thread's scales those of the tiles that are read together: one vector for a row, else one by one.
+SmallVector<Value> TileNest::emitScaleReads(const OutputTile &block, Value firstTile) {
+  int64_t together = tilesOfRead();
+  auto vector = VectorType::get({together}, builder.getF32Type());
   SmallVector<Value> scales;
   forEachScale([&](Side side, int64_t run, Value number, Value isThere) {
     Value line =
         side == Side::Lhs ? i32.add(block.row0, number) : i32.add(block.column0, i32.mul(number, columnsTogether()));
-    scales.push_back(emitGuarded(isThere, builder.getF32Type(),
-                                 [&] { return emitBlockScale(block, side, line, kTile, i32.constant(run)); }));
+    if (side == Side::Lhs && together > 1) {
+      scales.push_back(emitGuarded(isThere, vector, [&] { return emitScalesOfTiles(block, line, firstTile, vector); }));
+      return;
+    }
+    for (int64_t tile = 0; tile < together; ++tile)
+      scales.push_back(emitGuarded(isThere, builder.getF32Type(), [&] {
+        return emitBlockScale(block, side, line, i32.add(firstTile, tile), i32.constant(run));
+      }));
   });
   return scales;
 }
 
+/// A row's scales of a tile of K and those behind it; behind the last one those of the last ones.
+Value TileNest::emitScalesOfTiles(const OutputTile &block, Value line, Value firstTile, VectorType type) {
+  Value tile = i32.min(firstTile, i32.constant(kTiles() - type.getNumElements()));
+  auto load = [&](OpBuilder &, Location, Value part, ValueRange indices) -> Value {
+    return vector::LoadOp::create(builder, loc, type, part, indices, /*nontemporal=*/false,
+                                  llvm::MaybeAlign(type.getNumElements() * kScaleBytes));
+  };
+  SmallVector<Value> indices =
+      indicesOf(Side::Lhs, block.batch, emitInside(line, m32), index.cast(i32.mul(tile, tileK)));
+  return ElementReader(getQuantizedElement(op.getLhsType()), op.getLhs(), load).emitScale(builder, loc, indices);
+}
+
+/// Leaves in a buffer what was read for tile number `tile` of those that are read together.
+void TileNest::emitScaleStores(Value turn, ValueRange scales, int64_t tile) {
+  Value buffer = scaleBuffer(turn);
+  int64_t together = tilesOfRead();
+  forEachScale([&](Side side, int64_t run, Value number, Value isThere) {
+    bool isVector = isa<VectorType>(scales.front().getType());
+    Value scale = isVector ? vector::ExtractOp::create(builder, loc, scales.front(), tile).getResult() : scales[tile];
+    ifThen(isThere, [&] { LLVM::StoreOp::create(builder, loc, scale, offset(buffer, scaleAt(side, run, number))); });
+    scales = scales.drop_front(isVector ? 1 : together);
+  });
+}
+
 void TileNest::emitScaleReaders() {
   forEachTile([&](const OutputTile &block, RingPlace place) {
+    int64_t together = tilesOfRead();
     SmallVector<Value> carried{place.turn};
     llvm::append_range(carried, emitScaleReads(block, i32.constant(0)));
-    auto loop = scf::ForOp::create(builder, loc, i32.constant(0), i32.constant(kTiles()), i32.constant(1), carried);
+    auto loop =
+        scf::ForOp::create(builder, loc, i32.constant(0), i32.constant(kTiles()), i32.constant(together), carried);
     OpBuilder::InsertionGuard guard(builder);
     builder.setInsertionPointToStart(loop.getBody());
     Value turn = loop.getRegionIterArg(0);
-    SmallVector<Value> yielded{turnAfter(turn)};
-    llvm::append_range(yielded, emitScaleReads(block, i32.add(loop.getInductionVar(), 1)));
-    emitWait(scaleBarrier(turn, false), i32.sub(i32.constant(1), i32.div(turn, kBuffers)));
-    Value buffer = scaleBuffer(turn);
-    ValueRange scales = loop.getRegionIterArgs().drop_front();
-    forEachScale([&](Side side, int64_t run, Value number, Value isThere) {
-      ifThen(isThere,
-             [&] { LLVM::StoreOp::create(builder, loc, scales.front(), offset(buffer, scaleAt(side, run, number))); });
-      scales = scales.drop_front();
-    });
-    emitScaleArrival(scaleBarrier(turn, true));
+    SmallVector<Value> ahead;
+    for (int64_t tile = 0; tile < together; ++tile) {
+      if (tile + 1 == together)
+        ahead = emitScaleReads(block, i32.add(loop.getInductionVar(), together));
+      emitWait(scaleBarrier(turn, false), i32.sub(i32.constant(1), i32.div(turn, kBuffers)));
+      emitScaleStores(turn, loop.getRegionIterArgs().drop_front(), tile);
+      emitScaleArrival(scaleBarrier(turn, true));
+      turn = turnAfter(turn);
+    }
+    SmallVector<Value> yielded{turn};
+    llvm::append_range(yielded, ahead);
     scf::YieldOp::create(builder, loc, yielded);
     place.turn = loop.getResult(0);
     return place;

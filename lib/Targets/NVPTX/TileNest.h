@@ -186,7 +186,11 @@ private:
   mlir::Value scaleBuffer(mlir::Value turn), scaleBarrier(mlir::Value turn, bool isFull), turnAfter(mlir::Value turn);
   void emitScaleRingSetup();
   void forEachScale(llvm::function_ref<void(Side side, int64_t run, mlir::Value number, mlir::Value isThere)> visit);
-  llvm::SmallVector<mlir::Value> emitScaleReads(const OutputTile &block, mlir::Value kTile);
+  int64_t tilesOfRead();
+  llvm::SmallVector<mlir::Value> emitScaleReads(const OutputTile &block, mlir::Value firstTile);
+  mlir::Value emitScalesOfTiles(const OutputTile &block, mlir::Value line, mlir::Value firstTile,
+                                mlir::VectorType type);
+  void emitScaleStores(mlir::Value turn, mlir::ValueRange scales, int64_t tile);
   void emitScaleReaders();
   Run emitScalesOfProduct(mlir::Value turn, int64_t product, int64_t run, const Run &first);
   void emitScaleArrival(mlir::Value barrier);

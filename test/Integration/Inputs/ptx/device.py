@@ -34,7 +34,7 @@ class DeviceBuffer(Buffer):
 
 
 class Device:
-    def __init__(self, multiprocessors=132, shared_limit=232448 - 1024):
+    def __init__(self, multiprocessors=132, shared_limit=232448):
         self.memory, self.multiprocessors, self.shared_limit = Global(), multiprocessors, shared_limit
         self.next, self.launches = FIRST_BUFFER, 0
 
