@@ -88,7 +88,7 @@ HOPS = {"nf4": "lookup16", "bnb_fp4": "lookup16", "iq4nl": "lookup16", "u4": "ni
 def draw_tiles(r, format, element, follows, folds, scales):
     """A recipe of wgmma's tiles. `scales`: in a block of 128 k, 0 where there is one for all of K."""
     format = FORMATS[IMAGES.get(format.name, format.name)]
-    tokens = product = r.choice([8, 16, 32, 64, 128, 256])
+    tokens = r.choice([8, 16, 32, 64, 128, 256])
     columns, group, teams = r.choice([(64, 64, 1), (64, 64, 2), (128, 64, 1), (128, 64, 2), (256, 64, 1), (128, 128, 1), (256, 128, 1), (256, 128, 1)])
     stages, cluster = r.choice([2, 3, 4]), r.choice([1, 1, 2, 4])
     if group == 128:
@@ -101,14 +101,12 @@ def draw_tiles(r, format, element, follows, folds, scales):
         columns, group = min(columns, 128), 64
     if format.bits == 8:
         columns, group = min(columns, 128), 64
-    if is_bytes and (is_apart or tokens == 256) and columns // group * teams == 4:
-        tokens = min(tokens, 32)
-    product = tokens // 2 if is_apart and tokens >= 16 and r.random() < 0.4 else tokens
+    if is_bytes and columns // group * teams == 4:
+        tokens = min(tokens, 32 if is_apart else 64)
     while teams * stages * (tokens * 256 + columns * (16 * format.bits + 24 * scales)) > 220_000 and stages * teams > 2:
         stages, teams = (stages - 1, teams) if stages > 2 else (stages, 1)
     decode = f"<to = reg, by = decode_{HOPS.get(format.name, 'minifloat')}>"
-    product = product if stages > 2 else tokens
-    row = f"{product}x32_i32" if is_bytes else f"{product}x16_f32"
+    row = f"{tokens}x32_i32" if is_bytes else f"{tokens}x16_f32"
     return (f" recipes <[#qlow.recipe<wgmma_64x{row}_{element}_{element}_via_registers, "
             f"tiles = [<cta, [{tokens}, {columns}, {teams * 128}]>, <warpgroup, [{tokens}, {group}, 128]>], "
             f"lhs = [<to = cta, by = tma, stages = {stages}, swizzle = 128>], "

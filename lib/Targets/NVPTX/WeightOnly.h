@@ -281,7 +281,7 @@ private:
   /// One block of the layout: `weights`, the first unit's unpacked words, become the next block's.
   void emitBlock(mlir::Value turn, RingPlace place, RingPlace next, llvm::MutableArrayRef<mlir::Value> weights,
                  llvm::MutableArrayRef<mlir::Value> sums);
-  /// Products that are started together: `together` steps from `first` on of a block of columns, of all tokens.
+  /// Products that are started together: `together` steps from `first` on of a block of columns.
   struct Unit {
     int64_t columns, first;
   };
@@ -296,18 +296,24 @@ private:
   mlir::Value emitDescriptor(mlir::Value stage);
   void followScale(llvm::MutableArrayRef<mlir::Value> sums, llvm::ArrayRef<mlir::Value> ratios);
   void joinScaled(llvm::MutableArrayRef<mlir::Value> sums, llvm::ArrayRef<mlir::Value> apart, mlir::Value stage,
-                  const Unit &unit, llvm::function_ref<void()> between);
+                  const Unit &unit);
 
   // WeightSums.cpp
   void emitResults(llvm::ArrayRef<mlir::Value> sums);
   void emitReduction(llvm::ArrayRef<mlir::Value> sums);
-  void emitPair(mlir::ValueRange sums, mlir::Value unit, int64_t columnBlock);
+  /// Sums of a token and of the thread's two columns of a block.
+  struct Pair {
+    std::array<mlir::Value, 2> sums;
+    mlir::Value unit; ///< i32, says the token
+    int64_t columnBlock;
+  };
+  void emitPairs(llvm::ArrayRef<Pair> pairs);
 
   const Machine &machine;
   Scaling scaling;
   int64_t tokens, groups, columnBlocks, teams, cluster, stages; ///< groups: warpgroups of a team
-  int64_t parts, sumsOfThread;                                  ///< products that a tile's tokens take
-  int64_t steps, together;                                      ///< of a block of the layout, of a unit
+  int64_t sumsOfThread;
+  int64_t steps, together;           ///< of a block of the layout, of a unit
   int64_t blocksOfSlice, blocksRead; ///< blocks of K of a team, and those whose scales are read at a time
   int64_t scaleWords, tokenBytes, codeBytes, stageBytes, allBytes, tableAt, teamThreads, consumers, threads,
       tileColumns;

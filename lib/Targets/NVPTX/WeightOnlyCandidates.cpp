@@ -78,7 +78,6 @@ namespace {
 struct Tiling {
   int64_t tokens = 0, columns;                ///< of a block of threads
   int64_t ofGroup = 0;                        ///< columns of a warpgroup
-  int64_t parts = 1;                          ///< products that the tokens take
   int64_t warps = 0, together = 0;            ///< that share K; blocks of the layout that a warp asks for at once
   int64_t teams = 1, cluster = 1, stages = 0; ///< teams of a block, and blocks, that share K; buffers
 };
@@ -143,7 +142,7 @@ static bool takeMostStages(MLIRContext *context, const MultiplyRow &row, const M
                            const Machine &machine) {
   const OperandFacts &rhs = problem.rhs;
   WeightCodes codes{rhs.format, rhs.zeroFormat, rhs.scaleFormat, rhs.scaledTogether};
-  tiling.tokens = row.n * tiling.parts;
+  tiling.tokens = row.n;
   for (tiling.stages = 16; tiling.stages >= 2; --tiling.stages)
     if (WeightTiles::verify(makeRecipe(context, row, problem, tiling), row, codes, machine).empty())
       return true;
@@ -158,6 +157,10 @@ static constexpr double kStart = 4500, kClusterSums = 1500, kClusterSumsOfToken 
                         kStreamLoads = 0.14, kStreamAlu = 2.6;
 static constexpr double kOfBlock = 180, kOfCode = 128, kOfToken = 2.5, kTensor = 1.2, kFewGroups = 1.15,
                         kFewStages = 1.6;
+
+/// The same of bytes: with zero points, and for each further scale of a block of 128 k, whose sums are scaled apart.
+static constexpr double kOfByteBlock = 126, kOfByteZeros = 60, kOfByteToken = 2, kOfByteScale = 1.2,
+                        kFewByteGroups = 1.4;
 
 /// Of a core, whose stream's blocks are so many that they even out.
 static ResourceVector countStream(const MultiplyRow &row, const MatmulProblem &problem, const Tiling &tiling,
@@ -189,14 +192,22 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
   double tokens = static_cast<double>(tiling.tokens), columns = static_cast<double>(tiling.columns);
   double turns = std::ceil(problem.k / static_cast<double>(kBlockK * tiling.cluster));
   double blocks = waves * turns * columns / Layout::kFragmentColumns; // of the layout
+  int64_t together = problem.rhs.scaledTogether;
   add(Resource::Memory, bytes);
   add(Resource::L2,
       waves * turns * kBlockK * (columns * problem.rhs.format->bits / 8 + tokens * elementBytes(row.lhs)));
   if (tiling.stages < 3)
     blocks *= kFewStages;
-  double products = blocks * static_cast<double>(kBlockK * tiling.parts) / static_cast<double>(row.k);
+  double products = blocks * static_cast<double>(kBlockK) / static_cast<double>(row.k);
   add(Resource::Multiply, products * kTensor * row.uses[static_cast<unsigned>(Resource::Multiply)]);
   bool areFew = tiling.columns / tiling.ofGroup * tiling.teams < 4;
+  if (!row.isFloat) {
+    double scales = std::max(static_cast<double>(kBlockK) / static_cast<double>(std::max<int64_t>(together, 1)), 1.0);
+    double alu = kOfByteBlock + (problem.rhs.zeroFormat ? kOfByteZeros : 0) +
+                 (kOfByteToken + kOfByteScale * (together ? scales - 1 : 0)) * tokens;
+    add(Resource::Alu, blocks * alu * (areFew ? kFewByteGroups : 1) * 4);
+    return uses;
+  }
   double alu =
       kOfBlock + kOfCode * FragmentDecoder::aluPerCode(*problem.rhs.format, row.lhs, WeightTiles::hasTable(row));
   add(Resource::Alu, blocks * (alu + kOfToken * tokens) * (areFew && tokens <= 64 ? kFewGroups : 1) * 4);
@@ -251,10 +262,7 @@ std::vector<Candidate> qlow::weightOnlyCandidates(MLIRContext *context, const Mu
     return result;
   }
   for (Tiling tiling : kTileTilings)
-    for (int64_t parts : {1, 2}) {
-      tiling.parts = parts;
-      if (takeMostStages(context, row, problem, tiling, target.machine()))
-        take(tiling);
-    }
+    if (takeMostStages(context, row, problem, tiling, target.machine()))
+      take(tiling);
   return result;
 }

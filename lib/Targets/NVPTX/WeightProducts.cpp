@@ -14,8 +14,7 @@
 // stand for, and where the scale changes they are multiplied by old / new, which costs each of them a rounding or two,
 // as an addition does. A scale of zero is left out: weights become zeros, and sums stay as they are. Where a warpgroup
 // has two blocks of columns, one's sums follow while the other's products run. Sums apart are as large as one scale's
-// codes make them, so that any scale will do; they take as many registers again. Integer sums are always apart. Where
-// the tokens are multiplied in parts, one part's sums are scaled while the next one's products run.
+// codes make them, so that any scale will do; they take as many registers again. Integer sums are always apart.
 //
 //===----------------------------------------------------------------------===//
 
@@ -30,10 +29,8 @@ using namespace mlir;
 using namespace qlow;
 
 static constexpr int64_t kLineBytes = 128, kSwizzleBytes = 1024;
-static constexpr StringLiteral kWaitAll = "wgmma.wait_group.sync.aligned 0;";
-
-/// Waits for all products but those of the last `count` commits.
-static std::string waitAllBut(int64_t count) { return "wgmma.wait_group.sync.aligned " + std::to_string(count) + ";"; }
+static constexpr StringLiteral kWaitAll = "wgmma.wait_group.sync.aligned 0;",
+                               kWaitAllButOne = "wgmma.wait_group.sync.aligned 1;";
 
 void WeightTiles::emitConsumers() {
   if (std::optional<int64_t> registers = registersToMultiply())
@@ -90,34 +87,32 @@ Value WeightTiles::emitDescriptor(Value stage) {
                               i64.constant(int64_t(1) << 62 | (kSwizzleBytes / 16) << 32 | 1 << 16));
 }
 
-/// Starts the products of steps from `first` on on unpacked weights, four words a step, part by part of the tokens;
-/// adds to `sums`, or where it is empty begins new ones.
+/// Starts the products of steps from `first` on on unpacked weights, four words a step; adds to `sums`, or where it is
+/// empty begins new ones.
 SmallVector<Value> WeightTiles::emitProducts(ArrayRef<Value> weights, Value descriptor, int64_t first,
                                              ArrayRef<Value> sums) {
   SmallVector<Value> fenced(weights);
   llvm::append_range(fenced, sums);
   fenced = emitOrdered("wgmma.fence.sync.aligned;", fenced);
-  ArrayRef<Value> begun = ArrayRef(fenced).drop_front(weights.size());
-  SmallVector<Value> results;
-  int64_t stepBytes = row.k * tokenSize, stepsOfPanel = kLineBytes / stepBytes, sumsOfPart = row.n / 2;
-  for (int64_t part = 0; part < parts; ++part) {
-    Value acc;
-    if (!sums.empty()) {
-      SmallVector<Type> types(sumsOfPart, sums.front().getType());
-      acc = LLVM::UndefOp::create(builder, loc, LLVM::LLVMStructType::getLiteral(builder.getContext(), types));
-      for (int64_t i = 0; i < sumsOfPart; ++i)
-        acc = LLVM::InsertValueOp::create(builder, loc, acc, begun[part * sumsOfPart + i], i);
-    }
-    for (int64_t i = 0, count = weights.size() / 4; i < count; ++i) {
-      int64_t step = first + i;
-      int64_t bytes = (step / stepsOfPanel * tokens + part * row.n) * kLineBytes + step % stepsOfPanel * stepBytes;
-      Value matrix = i64.add(descriptor, bytes / 16);
-      acc = row.emit(builder, loc, acc, wordsOf(ArrayRef(fenced).slice(4 * i, 4)), matrix);
-    }
-    NVVM::WgmmaGroupSyncAlignedOp::create(builder, loc);
-    for (int64_t i = 0; i < sumsOfPart; ++i)
-      results.push_back(LLVM::ExtractValueOp::create(builder, loc, acc, i));
+  Value acc;
+  if (!sums.empty()) {
+    acc = LLVM::UndefOp::create(
+        builder, loc,
+        LLVM::LLVMStructType::getLiteral(builder.getContext(), SmallVector<Type>(ValueRange(sums).getTypes())));
+    for (int64_t i = 0, e = sums.size(); i < e; ++i)
+      acc = LLVM::InsertValueOp::create(builder, loc, acc, fenced[weights.size() + i], i);
   }
+  int64_t stepBytes = row.k * tokenSize, stepsOfPanel = kLineBytes / stepBytes;
+  for (int64_t i = 0, count = weights.size() / 4; i < count; ++i) {
+    int64_t step = first + i;
+    int64_t bytes = step / stepsOfPanel * tokens * kLineBytes + step % stepsOfPanel * stepBytes;
+    Value matrix = i64.add(descriptor, bytes / 16);
+    acc = row.emit(builder, loc, acc, wordsOf(ArrayRef(fenced).slice(4 * i, 4)), matrix);
+  }
+  NVVM::WgmmaGroupSyncAlignedOp::create(builder, loc);
+  SmallVector<Value> results;
+  for (int64_t i = 0; i < tokens / 2; ++i)
+    results.push_back(LLVM::ExtractValueOp::create(builder, loc, acc, i));
   return results;
 }
 
@@ -160,23 +155,12 @@ void WeightTiles::followScale(MutableArrayRef<Value> sums, ArrayRef<Value> ratio
     sum = arith::MulFOp::create(builder, loc, sum, ratios[i / 2 % 2]);
 }
 
-/// Waits for the sums of the codes of one scale, which a unit ends, part by part, and adds them to all. Those of parts
-/// before are added before the wait for the last one; `between`, a branch, keeps ptxas to it.
-void WeightTiles::joinScaled(MutableArrayRef<Value> sums, ArrayRef<Value> apart, Value stage, const Unit &unit,
-                             function_ref<void()> between) {
+/// Waits for the sums of the codes of one scale, which a unit ends, and adds them to all.
+void WeightTiles::joinScaled(MutableArrayRef<Value> sums, ArrayRef<Value> apart, Value stage, const Unit &unit) {
   std::array<Value, 2> scales = readFloats(stage, unit.columns, scaleNumber(0, unit.first), /*word=*/0);
-  int64_t sumsOfPart = row.n / 2;
-  for (int64_t part = 0; part < parts; ++part) {
-    int64_t first = part * sumsOfPart;
-    if (part + 1 == parts)
-      between();
-    SmallVector<Value> done(apart.slice(first, sumsOfPart));
-    llvm::append_range(done, sums.take_front(first));
-    done = emitOrdered(waitAllBut(parts - 1 - part), done);
-    llvm::copy(ArrayRef(done).drop_front(sumsOfPart), sums.begin());
-    for (auto [i, sum] : llvm::enumerate(sums.slice(first, sumsOfPart)))
-      sum = addScaled(done[i], scales[i / 2 % 2], sum);
-  }
+  SmallVector<Value> done = emitOrdered(kWaitAll, apart);
+  for (auto [i, sum] : llvm::enumerate(sums))
+    sum = addScaled(done[i], scales[i / 2 % 2], sum);
 }
 
 //===----------------------------------------------------------------------===//
@@ -274,7 +258,7 @@ void WeightTiles::emitBlock(Value turn, RingPlace place, RingPlace next, Mutable
   SmallVector<Unit> units = unitsOfBlock();
   SmallVector<Sums> apartOf(columnBlocks); // of one scale, by block of columns
   for (auto [number, unit] : llvm::enumerate(units)) {
-    bool isLast = number + 1 == units.size(), isApart = scaling == Scaling::Apart, joins = isApart && endsScale(unit);
+    bool isLast = number + 1 == units.size(), isApart = scaling == Scaling::Apart;
     const Unit &coming = units[(number + 1) % units.size()];
     Sums &apart = apartOf[unit.columns];
     ArrayRef<Value> addedTo = isApart ? ArrayRef<Value>(apart) : ArrayRef<Value>(sumsOf(unit));
@@ -288,21 +272,16 @@ void WeightTiles::emitBlock(Value turn, RingPlace place, RingPlace next, Mutable
     // Products of the unit before are done: their weights' registers may be written, and the sums of another block of
     // columns. ptxas does not see that across the loop's end, where all must be done.
     bool follows = scaling == Scaling::Follow && beginsScale(coming), areDone = columnBlocks > 1 && !isLast;
-    // The buffer of the block before is free: behind the first unit, or where parts of sums are joined first.
-    bool releases = unit.columns == 0 && unit.first == (parts > 1 ? stepsPerScale() - together : 0);
-    auto release = [&] {
-      ifThen(i32.notEqual(turn, i32.constant(0)), [&] { arrive(stageBefore(place.stage), /*isFree=*/true); });
-    };
     auto read = [&](Value stage) {
       SmallVector<Value> words = readWords(stage, coming);
       int64_t numWords = words.size();
       if (follows && areDone)
         llvm::append_range(words, sumsOf(coming));
-      words = emitOrdered(waitAllBut(parts), words);
+      words = emitOrdered(kWaitAllButOne, words);
       if (follows && areDone)
         llvm::copy(ArrayRef(words).drop_front(numWords), sumsOf(coming).begin());
-      if (releases && parts == 1)
-        release();
+      if (number == 0)
+        ifThen(i32.notEqual(turn, i32.constant(0)), [&] { arrive(stageBefore(place.stage), /*isFree=*/true); });
       SmallVector<Value> values = emitWeights(ArrayRef(words).take_front(numWords), stage, coming);
       if (follows)
         llvm::append_range(values, readFloats(stage, coming.columns, scaleNumber(0, coming.first), /*word=*/0));
@@ -316,10 +295,7 @@ void WeightTiles::emitBlock(Value turn, RingPlace place, RingPlace next, Mutable
     }
     if (follows)
       followScale(sumsOf(coming), ArrayRef(ahead).drop_front(weights.size()));
-    if (joins)
-      joinScaled(sumsOf(unit), apart, place.stage, unit, [&] {
-        if (releases && parts > 1)
-          release();
-      });
+    if (isApart && endsScale(unit))
+      joinScaled(sumsOf(unit), apart, place.stage, unit);
   }
 }

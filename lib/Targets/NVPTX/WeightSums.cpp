@@ -15,43 +15,53 @@
 using namespace mlir;
 using namespace qlow;
 
-/// Sums 4 j + c and 4 j + c + 2 of a thread are of token 8 j + 2 (t % 4) + c and of its two columns: unit 2 j + c.
-void WeightTiles::emitPair(ValueRange sums, Value unit, int64_t columnBlock) {
-  Value token = i32.add(i32.mul(i32.div(unit, 2), 8), i32.rem(unit, 2));
-  token = i32.add(i32.add(token0, token), i32.mul(i32.rem(lane, 4), 2));
-  const std::array<Value, 2> &column = columns[columnBlock];
-  auto result = [&](int64_t h) { return emitResult(sums[h], token, column[h]); };
+/// Pairs whose results are made together.
+static constexpr size_t kPairsTogether = 8;
+
+/// Sums 4 j + c and 4 j + c + 2 of a thread are of token 8 j + 2 (t % 4) + c and of its two columns: unit 2 j + c. What
+/// the epilogue reads is read for all pairs, inside the matrix, before the first is stored: no load passes a store.
+void WeightTiles::emitPairs(ArrayRef<Pair> pairs) {
   std::optional<int64_t> knownM = getConstantIntValue(OpFoldResult(m));
   bool areTokens = knownM && *knownM % tokens == 0,
        areColumns = n % (groups * columnBlocks * Layout::kFragmentColumns) == 0;
-  auto isThere = [&](int64_t h) {
+  SmallVector<Value> places;
+  SmallVector<std::array<Value, 2>> results;
+  for (const Pair &pair : pairs) {
+    Value token = i32.add(i32.mul(i32.div(pair.unit, 2), 8), i32.rem(pair.unit, 2));
+    token = i32.add(i32.add(token0, token), i32.mul(i32.rem(lane, 4), 2));
+    places.push_back(token);
+    Value inside = areTokens ? token : i32.min(token, i32.sub(m32, i32.constant(1)));
+    std::array<Value, 2> &both = results.emplace_back();
+    for (auto [h, column] : llvm::enumerate(columns[pair.columnBlock]))
+      both[h] = emitResult(pair.sums[h], inside, areColumns ? column : i32.min(column, i32.constant(n - 1)));
+  }
+  auto ifThere = [&](Value token, Value column, function_ref<void()> body) {
     Value isToken = areTokens ? Value() : i32.less(token, m32),
-          isColumn = areColumns ? Value() : i32.less(column[h], i32.constant(n));
-    return isToken && isColumn ? i32.both(isToken, isColumn) : isToken ? isToken : isColumn;
-  };
-  auto ifThere = [&](int64_t h, function_ref<void()> body) {
-    if (Value condition = isThere(h))
-      ifThen(condition, body);
+          isColumn = areColumns ? Value() : i32.less(column, i32.constant(n));
+    if (isToken || isColumn)
+      ifThen(isToken && isColumn ? i32.both(isToken, isColumn) : isToken ? isToken : isColumn, body);
     else
       body();
   };
-  if (n % 2 == 0) {
-    ifThere(0, [&] {
-      SmallVector<Value> results{result(0), result(1)};
-      emitStore(results, token, column[0]);
-    });
-    return;
+  for (auto [pair, token, both] : llvm::zip(pairs, places, results)) {
+    const std::array<Value, 2> &column = columns[pair.columnBlock];
+    if (n % 2 == 0)
+      ifThere(token, column[0], [&] { emitStore(both, token, column[0]); });
+    else
+      for (int64_t h = 0; h < 2; ++h)
+        ifThere(token, column[h], [&] { emitStore(both[h], token, column[h]); });
   }
-  for (int64_t h = 0; h < 2; ++h)
-    ifThere(h, [&] { emitStore(result(h), token, column[h]); });
 }
 
 void WeightTiles::emitResults(ArrayRef<Value> sums) {
+  SmallVector<Pair> pairs;
   for (int64_t block = 0; block < columnBlocks; ++block)
     for (int64_t unit = 0; unit < tokens / 4; ++unit) {
       int64_t first = block * tokens / 2 + unit / 2 * 4 + unit % 2;
-      emitPair(ValueRange{sums[first], sums[first + 2]}, i32.constant(unit), block);
+      pairs.push_back({{sums[first], sums[first + 2]}, i32.constant(unit), block});
     }
+  for (size_t first = 0; first < pairs.size(); first += kPairsTogether)
+    emitPairs(ArrayRef(pairs).slice(first, std::min(kPairsTogether, pairs.size() - first)));
 }
 
 /// In shared memory: [team][unit][thread of the team] pairs. Teams of all blocks of the cluster take units in turn.
@@ -87,6 +97,11 @@ void WeightTiles::emitReduction(ArrayRef<Value> sums) {
   for (int64_t other = 0; other < cluster; ++other)
     blocks.push_back(
         cluster == 1 ? pairsAt : NVVM::MapaOp::create(builder, loc, remote, pairsAt, i32.constant(other)).getResult());
+  SmallVector<Pair> pairs;
+  auto flush = [&] {
+    emitPairs(pairs);
+    pairs.clear();
+  };
   for (int64_t i = 0; i < perPart; ++i) {
     Value unit = i32.add(i32.mul(slice, perPart), i);
     auto add = [&] {
@@ -97,15 +112,19 @@ void WeightTiles::emitReduction(ArrayRef<Value> sums) {
               LLVM::LoadOp::create(builder, loc, pair, offset(block, placeOf(i32.constant(other), unit)), kPairBytes);
           sum = sum ? addSums(sum, part) : part;
         }
-      SmallVector<Value> both;
-      for (int64_t h = 0; h < 2; ++h)
-        both.push_back(LLVM::ExtractElementOp::create(builder, loc, sum, i32.constant(h)));
-      emitPair(both, unit, /*columnBlock=*/0);
+      auto half = [&](int64_t h) { return LLVM::ExtractElementOp::create(builder, loc, sum, i32.constant(h)); };
+      pairs.push_back({{half(0), half(1)}, unit, /*columnBlock=*/0});
     };
-    if (parts * perPart == units)
+    if (parts * perPart == units) {
       add();
-    else
-      ifThen(i32.less(unit, i32.constant(units)), add);
+      if (pairs.size() == kPairsTogether || i + 1 == perPart)
+        flush();
+    } else {
+      ifThen(i32.less(unit, i32.constant(units)), [&] {
+        add();
+        flush();
+      });
+    }
   }
   // What others read stays until they have.
   if (cluster > 1)

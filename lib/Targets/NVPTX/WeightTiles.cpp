@@ -39,8 +39,9 @@ static constexpr int64_t kBarrierBytes = 8, kPairBytes = 2 * kBarrierBytes;
 /// Registers of a multiprocessor for each thread of one warpgroup, the most that a thread may have, what is left to
 /// each of the warpgroup that copies, and what a thread needs beside its sums.
 static constexpr int64_t kRegisters = 512, kMostRegisters = 240, kCopyingRegisters = 56, kOtherRegisters = 72;
-/// What it needs at least where codes become bytes: unpacked ones, and addresses; more where sums are always in use.
-static constexpr int64_t kLeastRegisters = 40, kLeastOfLongSums = 56;
+/// What it needs at least where codes become bytes: unpacked ones, and addresses; more where teams share K, and where
+/// sums are always in use.
+static constexpr int64_t kLeastRegisters = 40, kLeastOfTeams = 48, kLeastOfLongSums = 56;
 /// The most sums that a thread has registers for, and warpgroups of a block.
 static constexpr int64_t kMostSums = 128, kMostGroups = 4;
 /// Half of the warps that copy do it for a team each, the others read scales.
@@ -87,10 +88,8 @@ int64_t WeightTiles::sharedBytes(RecipeAttr recipe, const MultiplyRow &row, cons
 std::string WeightTiles::verify(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes,
                                 const Machine &machine) {
   ArrayRef<int64_t> block = recipe.getTile("cta"), group = recipe.getTile("warpgroup");
-  bool isApart = scalingOf(recipe, row, codes) == Scaling::Apart;
-  // Products of parts of the tokens are for sums that stand apart: one's are scaled while the other's run.
-  if (block.size() != 3 || group.size() != 3 || block[0] % row.n || (block[0] != row.n && !isApart) || row.n % 8 ||
-      group[0] != block[0] || group[1] % kColumns || group[2] != kBlockK || block[1] % group[1] || block[2] % kBlockK ||
+  if (block.size() != 3 || group.size() != 3 || block[0] != row.n || row.n % 8 || group[0] != row.n ||
+      group[1] % kColumns || group[2] != kBlockK || block[1] % group[1] || block[2] % kBlockK ||
       block[1] / group[1] * (block[2] / kBlockK) > kMostGroups || block[2] > kMostTeams * kBlockK)
     return llvm::formatv(
         "expected warpgroup tiles of {0} x {1} x {2}, or a multiple of these columns, and a cta tile of "
@@ -99,24 +98,26 @@ std::string WeightTiles::verify(RecipeAttr recipe, const MultiplyRow &row, const
         row.n, kColumns, kBlockK, kMostGroups, kMostTeams);
   if (recipe.getLhs().front().getBy() != "tma" || recipe.getRhs()[1].getBy() != "bulk")
     return "expected tokens by 'tma' and codes by 'bulk'";
-  int64_t sums = group[1] / kColumns * (isApart ? 2 : 1) * block[0] / 2, most = kMostSums;
+  bool isApart = scalingOf(recipe, row, codes) == Scaling::Apart;
+  int64_t sums = group[1] / kColumns * (isApart ? 2 : 1) * row.n / 2, most = kMostSums;
   bool sharesK = block[2] / kBlockK * recipe.getSplitK() > 1;
-  if (!row.isFloat)
-    most = std::min(most, mostRegisters(block[1] / group[1] * (block[2] / kBlockK)) -
-                              (isApart ? kLeastRegisters : kLeastOfLongSums));
+  if (!row.isFloat) {
+    int64_t teams = block[2] / kBlockK, least = !isApart    ? kLeastOfLongSums
+                                                : teams > 1 ? kLeastOfTeams
+                                                            : kLeastRegisters;
+    most = std::min(most, mostRegisters(block[1] / group[1] * teams) - least);
+  }
   if (sums > most || (sharesK && group[1] != kColumns))
     return llvm::formatv(
         "expected at most {0} sums a thread, and warpgroup tiles of {1} columns where K is shared, found "
         "{2} sums",
         most, kColumns, sums);
   int64_t stages = recipe.getLhs().front().getStages(), shared = sharedBytes(recipe, row, codes);
-  // Where tokens are multiplied in parts, a buffer is free behind the wait for the next one.
-  int64_t fewest = block[0] == row.n ? 2 : 3;
-  if (stages < fewest || stages > 16 || shared > machine.levelBytes("cta") || recipe.getSplitK() > 8)
+  if (stages < 2 || stages > 16 || shared > machine.levelBytes("cta") || recipe.getSplitK() > 8)
     return llvm::formatv(
-        "expected {3} to 16 stages in {0} bytes of shared memory and at most 8 blocks that share K, found "
+        "expected 2 to 16 stages in {0} bytes of shared memory and at most 8 blocks that share K, found "
         "{1} stages in {2} bytes",
-        machine.levelBytes("cta"), stages, shared, fewest);
+        machine.levelBytes("cta"), stages, shared);
   return {};
 }
 
@@ -130,7 +131,6 @@ WeightTiles::WeightTiles(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recip
   teams = block[2] / kBlockK;
   cluster = recipe.getSplitK();
   stages = recipe.getLhs().front().getStages();
-  parts = tokens / row.n;
   steps = kBlockK / row.k;
   tokenBytes = tokens * kBlockK * tokenSize;
   codeBytes = groups * columnBlocks * layout.blockBytes();
