@@ -158,9 +158,19 @@ static constexpr double kStart = 4500, kClusterSums = 1500, kClusterSumsOfToken 
 static constexpr double kOfBlock = 180, kOfCode = 128, kOfToken = 2.5, kTensor = 1.2, kFewGroups = 1.15,
                         kFewStages = 1.6;
 
-/// The same of bytes: with zero points, and for each further scale of a block of 128 k, whose sums are scaled apart.
-static constexpr double kOfByteBlock = 126, kOfByteZeros = 60, kOfByteToken = 2, kOfByteScale = 1.2,
-                        kFewByteGroups = 1.4;
+/// The same of bytes. Their sums are scaled apart, so that each further scale of a block of 128 k takes more.
+static constexpr double kByteClusterSums = 3700, kByteClusterSumsOfToken = 12, kByteMemory = 0.85;
+static constexpr double kOfByteBlock = 150, kOfFewByteBlock = 220, kOfByteZeros = 53, kOfByteScale = 47;
+static constexpr double kOfByteToken = 1.5, kOfFewByteToken = 1.7, kOfExactToken = 0.8, kOfScaledToken = 0.85;
+
+static double cyclesOfByteBlock(const MatmulProblem &problem, const Tiling &tiling) {
+  int64_t together = problem.rhs.scaledTogether, blocks = tiling.columns / Layout::kFragmentColumns * tiling.teams;
+  bool areFew = blocks < 4;
+  double further = together && together < kBlockK ? static_cast<double>(kBlockK / together - 1) : 0;
+  double ofToken = !together ? kOfExactToken : areFew ? kOfFewByteToken : kOfByteToken;
+  return (areFew ? kOfFewByteBlock : kOfByteBlock) + (problem.rhs.zeroFormat ? kOfByteZeros : 0) +
+         further * kOfByteScale + (ofToken + further * kOfScaledToken) * static_cast<double>(tiling.tokens);
+}
 
 /// Of a core, whose stream's blocks are so many that they even out.
 static ResourceVector countStream(const MultiplyRow &row, const MatmulProblem &problem, const Tiling &tiling,
@@ -192,22 +202,18 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
   double tokens = static_cast<double>(tiling.tokens), columns = static_cast<double>(tiling.columns);
   double turns = std::ceil(problem.k / static_cast<double>(kBlockK * tiling.cluster));
   double blocks = waves * turns * columns / Layout::kFragmentColumns; // of the layout
-  int64_t together = problem.rhs.scaledTogether;
-  add(Resource::Memory, bytes);
+  add(Resource::Memory, row.isFloat ? bytes : bytes / kByteMemory);
   add(Resource::L2,
       waves * turns * kBlockK * (columns * problem.rhs.format->bits / 8 + tokens * elementBytes(row.lhs)));
   if (tiling.stages < 3)
     blocks *= kFewStages;
   double products = blocks * static_cast<double>(kBlockK) / static_cast<double>(row.k);
   add(Resource::Multiply, products * kTensor * row.uses[static_cast<unsigned>(Resource::Multiply)]);
-  bool areFew = tiling.columns / tiling.ofGroup * tiling.teams < 4;
   if (!row.isFloat) {
-    double scales = std::max(static_cast<double>(kBlockK) / static_cast<double>(std::max<int64_t>(together, 1)), 1.0);
-    double alu = kOfByteBlock + (problem.rhs.zeroFormat ? kOfByteZeros : 0) +
-                 (kOfByteToken + kOfByteScale * (together ? scales - 1 : 0)) * tokens;
-    add(Resource::Alu, blocks * alu * (areFew ? kFewByteGroups : 1) * 4);
+    add(Resource::Alu, blocks * cyclesOfByteBlock(problem, tiling) * 4);
     return uses;
   }
+  bool areFew = tiling.columns / tiling.ofGroup * tiling.teams < 4;
   double alu =
       kOfBlock + kOfCode * FragmentDecoder::aluPerCode(*problem.rhs.format, row.lhs, WeightTiles::hasTable(row));
   add(Resource::Alu, blocks * (alu + kOfToken * tokens) * (areFew && tokens <= 64 ? kFewGroups : 1) * 4);
@@ -231,7 +237,8 @@ static void countUses(const MultiplyRow &row, const MatmulProblem &problem, cons
     if (tiling.teams * tiling.cluster > 1) // such blocks take one tile each
       overhead *= waves;
     if (tiling.cluster > 1)
-      overhead += kClusterSums + kClusterSumsOfToken * static_cast<double>(tiling.tokens);
+      overhead += (row.isFloat ? kClusterSums : kByteClusterSums) +
+                  (row.isFloat ? kClusterSumsOfToken : kByteClusterSumsOfToken) * static_cast<double>(tiling.tokens);
   }
   score(candidate, machine);
   candidate.cycles += overhead;
