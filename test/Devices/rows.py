@@ -28,7 +28,7 @@ def run(*command):
 class Row:
     def __init__(self, id):
         self.id = id
-        self.unit, sizes, self.sum, self.lhs, self.rhs = re.match(r"([a-z]+)_([0-9x]+)_(\w+?)_(\w+?)_(\w+?)(?:_|$)", id).groups()
+        self.unit, sizes, self.sum, self.lhs, self.rhs = re.match(r"([a-z0-9]+)_([0-9x]+)_(\w+?)_(\w+?)_(\w+?)(?:_|$)", id).groups()
         self.m, self.n, self.k = map(int, sizes.split("x"))
         self.is_half = self.lhs in ("f16", "bf16")
         # Of floats on both sides: by wgmma, whose left operand stands in shared memory.
@@ -44,7 +44,7 @@ class Row:
             return f"tiles = [<cta, [64, 64, 16]>, <lane, [4, 4, 1]>], lhs = {side}, rhs = {side}, rescale = {'fold' if self.unit == 'fma' else 'end'}"
         if self.takes_floats:
             rhs = "<to = cta, by = tma, stages = 4, swizzle = 128>" if self.by_columns else "<to = memory, by = pack>, <to = cta, by = bulk, stages = 4>"
-            return (f"tiles = [<cta, [64, {self.n}, 64]>, <warpgroup, [64, {self.n}, 16]>], lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>],\n"
+            return (f"tiles = [<cta, [{self.m}, {self.n}, 64]>, <warpgroup, [{self.m}, {self.n}, 16]>], lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>],\n"
                     f"      rhs = [{rhs}], rescale = fold")
         if self.unpacks and self.unit == "mma":
             return (f"tiles = [<cta, [8, 16, 4096]>, <warp, [8, 16, 512]>], lhs = [<to = reg, by = load>],\n"
@@ -56,7 +56,7 @@ class Row:
             depth = 128 if self.scales else 2 * self.k
             return (f"tiles = [<cta, [64, 128, {depth}]>, <warp, [32, 32, {self.k}]>], lhs = [<to = cta, by = cp_async, stages = 4>, <to = reg, by = ldmatrix>],\n"
                     f"      rhs = [<to = memory, by = pack>, <to = cta, by = cp_async, stages = 4>, <to = reg, by = ldmatrix>], rescale = {'fold' if self.scales else 'end'}")
-        return (f"tiles = [<cta, [64, {self.n}, 128]>, <warpgroup, [64, {self.n}, 32]>], lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>],\n"
+        return (f"tiles = [<cta, [{self.m}, {self.n}, 128]>, <warpgroup, [{self.m}, {self.n}, 32]>], lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>],\n"
                 f"      rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = 4>], rescale = end")
 
     def matmul(self, name):

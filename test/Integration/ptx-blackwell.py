@@ -131,5 +131,148 @@ def test_scales_that_are_undefined():
     fails("a scale of ue4m3 has seven bits", text, 1, 32, [*operands, output((32, 4), np.float32)])
 
 
+# ---- products in tensor memory -------------------------------------------------------------------------------------------
+
+# Kind, types, their numbers, bytes of an element, and D's type and number.
+TENSOR = [
+    ("i8", "s8", "s8", 1, 1, "s32", 2),
+    ("i8", "u8", "s8", 0, 1, "s32", 2),
+    ("i8", "s8", "u8", 1, 0, "s32", 2),
+    ("f16", "f16", "f16", 0, 0, "f32", 1),
+    ("f16", "bf16", "bf16", 1, 1, "f32", 1),
+    ("f8f6f4", "e4m3", "e5m2", 0, 1, "f32", 1),
+]
+COLUMNS = 64
+
+
+def operand(kind, rows):
+    """(rows, 32) bytes of K and the values."""
+    if kind in ("s8", "u8"):
+        raw = RANDOM.integers(0, 256, (rows, 32)).astype(np.uint8)
+        return raw, raw.view(np.int8 if kind == "s8" else np.uint8).astype(np.int64)
+    if kind in ("f16", "bf16"):
+        values = (RANDOM.integers(-64, 64, (rows, 16)) / 16).astype(np.float32)
+        if kind == "f16":
+            return np.ascontiguousarray(values.astype(np.float16)).view(np.uint8), values.astype(np.float64)
+        return np.ascontiguousarray((values.view(np.uint32) >> 16).astype(np.uint16)).view(np.uint8), values.astype(np.float64)
+    words, values = codes_of(kind, rows, 32)
+    return words.view(np.uint8), values
+
+
+def cores(raw):
+    """Without swizzle: 8 x 16 bytes lie together, then along rows, then along K."""
+    return np.ascontiguousarray(raw.reshape(-1, 8, 2, 16).transpose(2, 0, 1, 3)).reshape(-1)
+
+
+def swizzled(raw, step):
+    """Step `step` of lines of 128 bytes, swizzled; the rest is of no meaning."""
+    lines = RANDOM.integers(0, 256, (len(raw), 128)).astype(np.uint8)
+    lines[:, 32 * step : 32 * step + 32] = raw
+    pieces = lines.reshape(-1, 8, 16)
+    rows = np.arange(len(raw))[:, None]
+    out = np.empty_like(pieces)
+    out[rows, np.arange(8)[None] ^ rows % 8] = pieces
+    return out.reshape(-1)
+
+
+# Threads copy both matrices, the first multiplies twice, each warp loads its 32 rows of sums; then the first begins them anew.
+PRODUCT = """.shared .align 1024 .b8 a[{a}]; .shared .align 1024 .b8 b[{b}]; .shared .align 8 .b8 bar[8]; .shared .align 8 .b8 slot[8];
+.reg .b32 t, at, w, s, tm, row, d<{registers}>; .reg .b64 from, da, db; .reg .pred first, warp0, done, more, no, yes;
+mov.u32 t, %tid.x; setp.eq.u32 first, t, 0; setp.lt.u32 warp0, t, 32; shl.b32 at, t, 2;
+{copies}
+mov.u32 s, bar; @first mbarrier.init.shared.b64 [s], 1; @first fence.mbarrier_init.release.cluster;
+{proxy}
+mov.u32 w, slot; @!warp0 bra A; tcgen05.alloc.cta_group::1.sync.aligned.shared::cta.b32 [w], {columns};
+tcgen05.relinquish_alloc_permit.cta_group::1.sync.aligned;
+A: tcgen05.fence::before_thread_sync; bar.sync 0; tcgen05.fence::after_thread_sync; ld.shared.b32 tm, [w];
+mov.u32 w, a; cvt.u64.u32 da, w; shr.u64 da, da, 4; add.s64 da, da, {step}; or.b64 da, da, {describe_a};
+mov.u32 w, b; cvt.u64.u32 db, w; shr.u64 db, db, 4; or.b64 db, db, {describe_b};
+setp.ne.u32 no, t, t; setp.eq.u32 yes, t, t; @!first bra W;
+tcgen05.mma.cta_group::1.kind::{kind}.collector::a::discard [tm], da, db, {instruction}, no;
+tcgen05.mma.cta_group::1.kind::{kind} [tm], da, db, {instruction}, yes;
+tcgen05.commit.cta_group::1.mbarrier::arrive::one.shared::cluster.b64 [s];
+W: {wait}
+{fence}
+shr.u32 row, t, 5; shl.b32 row, row, 21; add.s32 tm, tm, row;
+{loads}
+{order} sub.s32 tm, tm, row;
+@first tcgen05.mma.cta_group::1.kind::{kind} [tm], da, db, {instruction}, no;
+@first tcgen05.commit.cta_group::1.mbarrier::arrive::one.shared::cluster.b64 [s];
+V: mbarrier.try_wait.parity.shared.b64 done, [s], 1; @!done bra V;
+@warp0 {free}
+"""
+WAIT = "mbarrier.try_wait.parity.shared.b64 done, [s], 0; @!done bra W;"
+FENCE = "tcgen05.fence::after_thread_sync;"
+ORDER = "tcgen05.fence::before_thread_sync; bar.sync 0; tcgen05.fence::after_thread_sync;"
+FREE = "tcgen05.dealloc.cta_group::1.sync.aligned.b32 tm, {columns};"
+
+
+def product_text(kind, instruction, shape="16x256b", swizzle=False, by_columns=False, wait=WAIT, fence=FENCE, load_wait="tcgen05.wait::ld.sync.aligned;", order=ORDER, free=FREE, proxy="fence.proxy.async.shared::cta;"):
+    """Sums go out as the lanes hold them: (load, thread, register)."""
+    size_a, size_b = (128 * 128, COLUMNS * 128) if swizzle else (128 * 32, COLUMNS * 32)
+    copies = "".join(
+        f"mov.u32 w, {name}; add.u32 w, w, at; add.s64 from, {pointer}, 0; cvt.u64.u32 da, at; add.s64 from, from, da;\n"
+        + "".join(f"ld.global.b32 row, [from+{i}]; st.shared.b32 [w+{i}], row;\n" for i in range(0, size, 512))
+        for name, pointer, size in (("a", "p0", size_a), ("b", "p1", size_b))
+    )
+    loads, count = ([(0, 16), (16, 16)], COLUMNS // 8) if shape == "16x256b" else ([(0, 32)], COLUMNS)
+    registers = COLUMNS // 2 if shape == "16x256b" else COLUMNS
+    names = ", ".join(f"d{i}" for i in range(registers))
+    text = ""
+    for number, (lane, _) in enumerate(loads):
+        text += f"add.s32 w, tm, {lane << 16}; tcgen05.ld.sync.aligned.{shape}.x{count}.b32 {{{names}}}, [w];\n{load_wait}\n"
+        text += f"mul.wide.u32 from, t, {4 * registers}; add.s64 from, from, p2;\n"
+        text += "".join(f"st.global.b32 [from+{128 * 4 * registers * number + 4 * i}], d{i};\n" for i in range(registers))
+    layout = 1 << 46 | (2 << 61 | 64 << 32 | 1 << 16 if swizzle else 8 << 32)
+    rows = lambda count: 0 if swizzle else count << 16  # noqa: E731 distance along K, in units of 16 bytes
+    describe_b = 1 << 46 | 2 << 61 | 64 << 32 | 1 << 16 if by_columns else (layout | rows(COLUMNS)) + (4 if swizzle else 0)
+    body = PRODUCT.format(a=size_a, b=size_b, registers=registers, copies=copies, columns=COLUMNS, kind=kind, instruction=instruction, proxy=proxy,
+                          step=4 if swizzle else 0, describe_a=layout | rows(128), describe_b=describe_b,
+                          wait=wait, fence=fence, loads=text, order=order, free=free.format(columns=COLUMNS))
+    return for_chip(kernel(body, 3), "sm_100a", "8.6")
+
+
+def run_product(case, shape, swizzle, by_columns=False, **options):
+    kind, kind_a, kind_b, number_a, number_b, to, number = case
+    (raw_a, a), (raw_b, b) = operand(kind_a, 128), operand(kind_b, COLUMNS)
+    stored = [swizzled(raw, 2) if swizzle else cores(raw) for raw in (raw_a, raw_b)]
+    if by_columns:  # 16 k of 64 columns of two bytes, lines of a swizzle's pattern
+        lines = np.ascontiguousarray(raw_b.view(np.uint16).T).view(np.uint8).reshape(16, 8, 16)
+        stored[1] = np.empty_like(lines)
+        stored[1][np.arange(16)[:, None], np.arange(8)[None] ^ np.arange(16)[:, None] % 8] = lines
+    instruction = number << 4 | number_a << 7 | number_b << 10 | by_columns << 16 | COLUMNS // 8 << 17 | 128 // 16 << 24
+    dtype = np.int32 if to == "s32" else np.float32
+    result = output((2, 128, COLUMNS // 2) if shape == "16x256b" else (128, COLUMNS), dtype)
+    text = product_text(kind, instruction, shape, swizzle, by_columns, **options)
+    return text, [*stored, result], 2 * (a @ b.T), np.abs(a) @ np.abs(b).T
+
+
+def test_tensor_products():
+    ways = [(case, shape, swizzle, False) for case in TENSOR for shape in ("16x256b", "32x32b") for swizzle in (False, True)]
+    ways += [(case, "16x256b", False, True) for case in TENSOR if case[0] == "f16"]
+    for case, shape, swizzle, by_columns in ways:
+        text, arrays, expected, magnitude = run_product(case, shape, swizzle, by_columns)
+        found = run(text, 1, 128, arrays)[-1]
+        if shape == "16x256b":  # load, warp, g, t, j, i, c -> warp, load, i, g, j, t, c
+            found = found.reshape(2, 4, 8, 4, COLUMNS // 8, 2, 2).transpose(1, 0, 5, 2, 4, 3, 6).reshape(128, COLUMNS)
+        error = np.abs(found - expected)
+        assert (error <= (0 if case[0] == "i8" else 2.0**-18) * magnitude).all(), f"{case} {shape} {swizzle} {by_columns}: {error.max()}"
+
+
+def test_what_products_must_wait_for():
+    def refuses(pattern, **options):
+        text, arrays, _, _ = run_product(TENSOR[0], "16x256b", False, **options)
+        fails(pattern, text, 1, 128, arrays)
+
+    refuses("products of these sums are under way", wait="")
+    refuses("loads sums without tcgen05.fence::after_thread_sync", fence="")
+    refuses("is written by an asynchronous operation that has not been waited for", load_wait="")
+    refuses("tensor memory was not given back", free="mov.u32 w, w;")
+    refuses("without a fence.proxy.async", proxy="")
+    refuses("race: writes sums", order="tcgen05.fence::before_thread_sync;")
+    refuses("without tcgen05.fence::before_thread_sync", order="bar.sync 0; tcgen05.fence::after_thread_sync;")
+    refuses("is no allocation", free="tcgen05.dealloc.cta_group::1.sync.aligned.b32 tm, 32;")
+
+
 if __name__ == "__main__":
     main(globals())

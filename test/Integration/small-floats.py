@@ -4,6 +4,7 @@
 #
 # RUN: python3 %s --targets sm_89,sm_90 --samples 40 --spread --seconds 60 --out %t
 # RUN: python3 %s --targets sm_90 --tilings --samples 10 --seconds 60 --out %t
+# RUN: env QLOW_CUDA_CAPABILITY=100 python3 %s --targets sm_100 --tilings --samples 10 --seconds 60 --out %t
 #
 # On a GPU: --compile-only here, then the same with --reuse --gpu there.
 
@@ -22,11 +23,12 @@ PAIRS = [(a, b) for a in ("f8E4M3FN", "f8E5M2") for b in ("f8E4M3FN", "f8E5M2")]
 NAMES = {"f8E4M3FN": "e4m3", "f8E5M2": "e5m2"}
 M, N, K = [1, 5, 16, 64, 65, 129, 257], [3, 8, 16, 100, 129, 256, 264], [16, 32, 48, 128, 144, 400, 1040, 33, 200]
 TILES = [(128, 256, 256, 4), (128, 128, 128, 6), (64, 128, 128, 8), (64, 256, 256, 5), (192, 128, 128, 4)]  # M, N, of a warpgroup, stages
+TENSOR_TILES = [(128, 256, 4), (128, 128, 6), (64, 64, 9), (128, 64, 9), (32, 32, 11), (32, 128, 6)]  # M, N, stages
 
 
-def draw_scales(r, rank, k_dim):
+def draw_scales(r, rank, k_dim, along_k):
     """A block: of the tensor, of lines, or groups along K of one line or of many."""
-    kind = r.random()
+    kind = r.random() * (1 if along_k else 0.5)
     if kind < 0.25:
         return (None,) * rank
     if kind < 0.5:
@@ -40,10 +42,10 @@ def draw_scales(r, rank, k_dim):
 class Side(Operand):
     """Codes under scales that matrix units' sums can be multiplied by."""
 
-    def __init__(self, f, name, format, shape, swapped, dims, how, hides):
+    def __init__(self, f, name, format, shape, swapped, dims, how, hides, along_k):
         r, numbers = f.r, f.numbers
         self.swapped, self.dims, self.k_dim = swapped, dims, len(shape) - (2 if swapped else 1)
-        block = canonical_block(shape, draw_scales(r, len(shape), self.k_dim), tuple(dims))
+        block = canonical_block(shape, draw_scales(r, len(shape), self.k_dim, along_k), tuple(dims))
         self.tensor_type = Type(format, r.choice(["f32", "f32", "f32", "f16", "bf16", "f8E8M0FNU"]), None, None, block)
         self.tensor = Quantized(self.tensor_type, draw_codes(r, numbers, format, shape), None)
         if hides:
@@ -94,7 +96,15 @@ def recipe(sides, formats, tile_m, tile_n, inner, stages):
             f"    rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = {stages}>], rescale = {rescale}>]>")
 
 
-def draw(seed, index, tilings):
+def tensor_recipe(formats, tile_m, tile_n, stages):
+    """Sums in tensor memory: one product a block, whose last rows may be none."""
+    return (f"recipes <[#qlow.recipe<tcgen05_128x{tile_n}x32_f32_{NAMES[formats[0]]}_{NAMES[formats[1]]},\n"
+            f"    tiles = [<cta, [{tile_m}, {tile_n}, 128]>, <warpgroup, [128, {tile_n}, 32]>],\n"
+            f"    lhs = [<to = cta, by = tma, stages = {stages}, swizzle = 128>],\n"
+            f"    rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = {stages}>], rescale = end>]>")
+
+
+def draw(seed, index, tilings, in_tensor_memory):
     f = Function(f"s{index}", seed)
     r, numbers = f.r, f.numbers
     formats = PAIRS[index % 4]
@@ -105,9 +115,9 @@ def draw(seed, index, tilings):
     swapped = (False, r.random() < 0.5) if tilings else (r.random() < 0.2, r.random() < 0.5)
     dims = {len(batch) + swapped[0]: "m"} if r.random() < 0.3 else {}
     stored = lambda rows, swap: (*batch, k, rows) if swap else (*batch, rows, k)  # noqa: E731
-    lhs = Side(f, "x", FORMATS[formats[0]], stored(m, swapped[0]), swapped[0], dims, "argument", left)
+    lhs = Side(f, "x", FORMATS[formats[0]], stored(m, swapped[0]), swapped[0], dims, "argument", left, not in_tensor_memory)
     how = "constant" if tilings else r.choice(["constant", "constant", "mixed", "argument"])
-    rhs = Side(f, "w", FORMATS[formats[1]], stored(n, swapped[1]), swapped[1], {}, how, right)
+    rhs = Side(f, "w", FORMATS[formats[1]], stored(n, swapped[1]), swapped[1], {}, how, right, not in_tensor_memory)
     result, shape = r.choice(["f32", "f16", "bf16", "codes"]), (*batch, m, n)
     out_dims = {len(batch): "m"} if dims else {}
     words = "transpose_lhs " * swapped[0] + "transpose_rhs " * (not swapped[1])
@@ -121,7 +131,8 @@ def draw(seed, index, tilings):
         names, types = f.parts("out", parts, False, "constant" if r.random() < 0.5 else "argument")
         given += f" parts({', '.join(names)} : {', '.join(types)})"
     if tilings:
-        given += " " + recipe((lhs, rhs), formats, *TILES[index % len(TILES)])
+        given += " " + (tensor_recipe(formats, *TENSOR_TILES[index % len(TENSOR_TILES)]) if in_tensor_memory
+                        else recipe((lhs, rhs), formats, *TILES[index % len(TILES)]))
     y = tensor_type(shape, element, out_dims)
     f.body += f"  %y = qlow.matmul {words}%x, %w{given} : {lhs.type}, {rhs.type} -> {y}\n"
     outputs = of_parts("y", Quantized(parts.type, np.zeros(shape, int), parts.scale, parts.zero)) if parts else STORED[result]
@@ -134,7 +145,8 @@ def main():
     add_run_options(parser, samples=200, out="build/small-floats")
     parser.add_argument("--tilings", action="store_true", help="with recipes of a warpgroup that copies")
     options = parser.parse_args()
-    return run_all(options, "Integration/small-floats.py", lambda index: draw(options.seed, index, options.tilings))
+    in_tensor_memory = options.tilings and options.targets == ["sm_100"]
+    return run_all(options, "Integration/small-floats.py", lambda index: draw(options.seed, index, options.tilings, in_tensor_memory))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 # for bit.
 #
 # RUN: python3 %s --targets sm_90 --samples 24 --seconds 90 --out %t
+# RUN: env QLOW_CUDA_CAPABILITY=100 python3 %s --targets sm_100 --samples 16 --seconds 60 --out %t
 #
 # On a GPU: --compile-only here, then the same with --reuse --gpu there.
 
@@ -29,28 +30,42 @@ TILES = [
     (64, 256, 128, 4, 256),
     (32, 64, 32, 6, 64),
 ]
+# Those of sums in tensor memory: one product of 128 rows a block.
+TENSOR_TILES = [
+    (128, 256, 256, 4, 256),
+    (32, 32, 32, 11, 128),
+    (128, 128, 128, 6, 128),
+    (64, 64, 64, 9, 256),
+    (32, 128, 128, 6, 128),
+    (128, 64, 64, 9, 128),
+    (128, 256, 256, 2, 256),
+    (32, 64, 64, 6, 64),
+]
 M, N, K = [1, 5, 64, 65, 129, 257], [3, 8, 16, 100, 129, 256, 264, 513, 768], [16, 32, 48, 128, 144, 400, 1040]
 
 NAMES = {"i8": "s8", "u8": "u8"}
 
 
-def recipe(product, tile_m, tile_n, inner, stages, panel):
-    row = f"wgmma_64x{inner}x32_i32_{NAMES[product.lhs.format]}_{NAMES[product.rhs.format]}"
+def recipe(unit, rows, product, tile_m, tile_n, inner, stages, panel):
+    row = f"{unit}_{rows}x{inner}x32_i32_{NAMES[product.lhs.format]}_{NAMES[product.rhs.format]}"
     stored = f"<memory, [{tile_m}, {panel}, 128]>, " if panel != tile_n else ""
     by = "tma" if tile_n <= 64 and product.n % panel == 0 else "bulk"
-    return (f"#qlow.recipe<{row}, tiles = [{stored}<cta, [{tile_m}, {tile_n}, 128]>, <warpgroup, [64, {inner}, 32]>], "
+    return (f"#qlow.recipe<{row}, tiles = [{stored}<cta, [{tile_m}, {tile_n}, 128]>, <warpgroup, [{rows}, {inner}, 32]>], "
             f"lhs = [<to = cta, by = tma, stages = {stages}, swizzle = 128>], "
             f"rhs = [<to = memory, by = pack>, <to = cta, by = {by}, stages = {stages}>], rescale = end>")
 
 
-def draw(seed, index):
+def draw(seed, index, in_tensor_memory):
     """A sample of matmul.py with a left side that lies along K and a constant right side."""
     r = rng_of(seed, index, "warpgroups")
     shape = r.choice(M), r.choice(N), r.choice(K)
     product = draw_sample(seed, index, shape, transposes_lhs=False, constant_rhs=True)
     if product.result == "f32" and not product.relu:
         product.result = "f16"
-    product.recipe = recipe(product, *TILES[index % len(TILES)])
+    if in_tensor_memory:
+        product.recipe = recipe("tcgen05", 128, product, *TENSOR_TILES[index % len(TENSOR_TILES)])
+    else:
+        product.recipe = recipe("wgmma", 64, product, *TILES[index % len(TILES)])
     return sample_of(product)
 
 
@@ -58,7 +73,7 @@ def main():
     parser = argparse.ArgumentParser()
     add_run_options(parser, samples=100, out="build/warpgroups")
     options = parser.parse_args()
-    return run_all(options, "Integration/warpgroups.py", lambda index: draw(options.seed, index))
+    return run_all(options, "Integration/warpgroups.py", lambda index: draw(options.seed, index, options.targets == ["sm_100"]))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 // RUN: qlow-opt %s --qlow-pipeline="target=sm_89 stop-after=qlow-schedule-kernels" | FileCheck %s --check-prefixes=CHECK,MMA
 // RUN: qlow-opt %s --qlow-select-recipes=target=sm_90 | FileCheck %s --check-prefix=RECIPE
 // RUN: qlow-opt %s --qlow-select-recipes=target=sm_75 | FileCheck %s --check-prefix=OLD
+// RUN: qlow-opt %s --qlow-select-recipes=target=sm_100 | FileCheck %s --check-prefix=EXPANDED
 
 !x = !qlow.q<f8E4M3FN : f32, block = [1, 128]>
 !w = !qlow.q<f8E4M3FN : f32, block = [128, 128]>
@@ -11,6 +12,8 @@
 !short = !qlow.q<f8E4M3FN : f32, block = [1, 16]>
 
 // RECIPE: #qlow.recipe<wgmma_64x128x32_f32_e4m3_e4m3, {{.*}}<warpgroup, [64, 256, 32]>{{.*}}rescale = block
+// The report says what is not the chip's own: sums in tensor memory are under one scale.
+// EXPANDED: emulation = "by two products of f16"
 // CHECK-LABEL: func @dynamic
 // Activations are quantized as the program says, then a launch takes them.
 // WGMMA: gpu.launch

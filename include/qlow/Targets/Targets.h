@@ -125,9 +125,10 @@ struct MultiplyRow {
   llvm::StringRef expansion; ///< what it is made of where the machine has not the instruction itself; empty: it has
   /// Of a device: how its assembly spells the instruction, and how its machine code spells what does the work.
   std::string assembly, machineCode;
-  bool lhsInRegisters;                   ///< a warpgroup's left operand is what its threads hold
-  bool rhsByColumns;                     ///< takes a right side whose columns lie side by side, else its k do
-  bool isFast;                           ///< keeps fewer bits all along K: within the law's bound of fast sums only
+  bool lhsInRegisters; ///< a warpgroup's left operand is what its threads hold
+  bool sumsInMemory;   ///< a warpgroup's sums lie in a memory of the unit, from which its threads load them
+  bool rhsByColumns;   ///< takes a right side whose columns lie side by side, else its k do
+  bool isFast;         ///< keeps fewer bits all along K: within the law's bound of fast sums only
   std::vector<llvm::StringRef> features; ///< all of them needed
   llvm::StringRef lostWith;              ///< a feature of machines that the row is not for any more; empty: none
   unsigned temporaries;                  ///< registers it needs beside accumulators and operands
@@ -136,6 +137,9 @@ struct MultiplyRow {
   /// words each thread holds, a warpgroup's as descriptors of shared memory. Where a product may be a sum of its own, a
   /// null acc begins one.
   mlir::Value (*emit)(mlir::OpBuilder &, mlir::Location, mlir::Value acc, mlir::Value lhs, mlir::Value rhs);
+  /// The same where sums lie in memory: starts a product there, added to what lies there where `adds` (i1) says so.
+  void (*emitStart)(mlir::OpBuilder &, mlir::Location, mlir::Value sums, mlir::Value adds, mlir::Value lhs,
+                    mlir::Value rhs);
   /// The same where it takes scales.
   mlir::Value (*emitScaled)(mlir::OpBuilder &, mlir::Location, mlir::Value acc, mlir::Value lhs, mlir::Value rhs,
                             ScaleWord lhsScales, ScaleWord rhsScales);

@@ -49,6 +49,15 @@ static constexpr Tiling kScaledTilings[] = {
     {128, 256, 64, 64, 64, 3}, {128, 128, 64, 64, 32, 5}, {64, 128, 64, 32, 32, 6},
     {64, 128, 128, 32, 32, 4}, {32, 128, 128, 16, 32, 4}, {16, 128, 128, 16, 16, 5},
 };
+/// The same of rows whose sums lie in memory: one product, whose rows may be fewer, and more buffers.
+static constexpr Tiling kTensorTilings[] = {
+    {128, 256, 128, 128, 256, 4},    {128, 128, 128, 128, 128, 6},   {128, 64, 128, 128, 64, 9, 128},
+    {64, 64, 128, 128, 64, 9, 128},  {32, 64, 128, 128, 64, 9, 128}, {32, 32, 128, 128, 32, 11, 128},
+    {128, 64, 128, 128, 64, 9, 256}, {64, 64, 128, 128, 64, 9, 256}, {32, 64, 128, 128, 64, 9, 256},
+    {32, 32, 128, 128, 32, 11, 256},
+};
+static constexpr Tiling kComputedTensorTilings[] = {
+    {128, 256, 128, 128, 256, 4}, {128, 128, 128, 128, 128, 6}, {128, 64, 128, 128, 64, 9}, {64, 64, 128, 128, 64, 9}};
 /// Where the right side is not stored for them.
 static constexpr Tiling kComputedTilings[] = {
     {128, 256, 128, 64, 256, 4}, {128, 128, 128, 64, 128, 6}, {64, 128, 128, 64, 128, 8},
@@ -126,7 +135,7 @@ static std::string declineSmallFloats(const MultiplyRow &row, const MatmulProble
       return llvm::formatv("takes no offset, the {0} side has one", side);
     if (!facts->scaledTogether)
       continue;
-    if (row.isFast)
+    if (row.isFast || row.sumsInMemory)
       return llvm::formatv("takes one scale along K, the {0} side has others", side);
     if (facts->scaledTogether % row.k || !problem.knownK)
       return llvm::formatv("takes scales for multiples of {0} along a known K, the {1} side has one for each {2}{3}",
@@ -406,6 +415,8 @@ static ArrayRef<Tiling> tilingsOf(const MultiplyRow &row, const MatmulProblem &p
     return kScaledTilings;
   if (row.scope == MultiplyRow::Scope::Warp)
     return kWarpTilings;
+  if (row.sumsInMemory)
+    return packsRhs(row, problem) ? ArrayRef<Tiling>(kTensorTilings) : ArrayRef<Tiling>(kComputedTensorTilings);
   if (!isSpecialized(row, problem))
     return kWarpgroupTilings;
   return packsRhs(row, problem) ? ArrayRef<Tiling>(kSpecializedTilings) : ArrayRef<Tiling>(kComputedTilings);
@@ -439,7 +450,7 @@ std::vector<Candidate> qlow::nvptxCandidates(MLIRContext *context, const MatmulP
                     [](const Candidate &candidate) { return candidate.declined.empty(); });
     std::string reason = decline(*row, problem, target);
     bool isAlone = row->scope == MultiplyRow::Scope::Warpgroup && !isSpecialized(*row, problem);
-    if (reason.empty() && isAlone && row->rhsByColumns)
+    if (reason.empty() && isAlone && (row->rhsByColumns || row->sumsInMemory))
       reason = whyNotSpecialized(*row, problem);
     if (!reason.empty()) {
       declineRow(row, reason);

@@ -175,24 +175,30 @@ void TileNest::emitEpilogue(const OutputTile &block, ArrayRef<HeldLine> rows, Ar
   if (tileM >= innerM)
     return emitResults(block, rows, sums);
   // The products' other rows are none.
-  ifThen(i32.less(i32.mul(i32.rem(warp, 4), kWarpRows), i32.constant(tileM)), [&] { emitResults(block, rows, sums); });
+  ifThen(i32.less(i32.mul(i32.rem(warp, 4), warpRows(row)), i32.constant(tileM)),
+         [&] { emitResults(block, rows, sums); });
 }
 
 /// Columns in groups: what belongs to those of a group is read ahead of its results, since no load passes a barrier.
 void TileNest::emitResults(const OutputTile &block, ArrayRef<HeldLine> rows, ArrayRef<Value> sums) {
   SmallVector<Value> positions = columnsHeld(block);
   int64_t together = columnsStoredTogether(), group = outMap ? std::min(kColumnsAhead, piece()) : together;
+  if (row.sumsInMemory && !outMap)
+    group = std::min<int64_t>(kColumnsAhead, positions.size());
   for (int64_t first = 0, e = positions.size(); first < e; first += group) {
     SmallVector<HeldLine> columns;
     for (Value position : ArrayRef(positions).slice(first, group))
       columns.push_back(emitColumn(block, position));
+    SmallVector<Value> loaded = row.sumsInMemory ? emitTensorSums(first, group) : SmallVector<Value>();
     if (outMap && first % piece() == 0)
       beginStaging();
     for (int64_t c = 0; c < group; c += together)
       for (auto [r, held] : llvm::enumerate(rows)) {
         SmallVector<Value> results;
-        for (int64_t i = 0; i < together; ++i)
-          results.push_back(emitResult(block, sumAt(sums, r, first + c + i), held, columns[c + i]));
+        for (int64_t i = 0; i < together; ++i) {
+          Value sum = row.sumsInMemory ? loaded[r * group + c + i] : sumAt(sums, r, first + c + i);
+          results.push_back(emitResult(block, sum, held, columns[c + i]));
+        }
         if (outMap)
           stage(r, first + c, results);
         else

@@ -142,7 +142,7 @@ static bool takesCodesOf(MatmulKernelOp kernel, const MultiplyRow &row) {
       return type && !type.getOffset() && smallFloatOf(*type.getFormat()) == element &&
              scaleElementOf(type) == row.scales && together % row.scaledTogether == 0;
     return type && !type.getOffset() && smallFloatOf(*type.getFormat()) == element &&
-           (together == 0 || (!row.isFast && knowsK && together % row.k == 0));
+           (together == 0 || (!row.isFast && !row.sumsInMemory && knowsK && together % row.k == 0));
   };
   return fits(true, row.lhs) && fits(false, row.rhs);
 }
@@ -162,7 +162,8 @@ static std::string scalesTaken(const MultiplyRow &row) {
   if (row.takesScales())
     return llvm::formatv(" under scales of {0}, one for each multiple of {1} along K or for all",
                          elementName(row.scales), row.scaledTogether);
-  return " under one scale along K" + (row.isFast ? "" : ", or one for each multiple of " + std::to_string(row.k));
+  return " under one scale along K" +
+         (row.isFast || row.sumsInMemory ? "" : ", or one for each multiple of " + std::to_string(row.k));
 }
 
 /// Whether the recipe says when scales meet sums.
@@ -206,7 +207,10 @@ static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, cons
   int64_t unitN = row->scope == MultiplyRow::Scope::Warp ? 2 * row->n : row->n;
   int64_t depth = std::max<int64_t>(256, 2048 / elementBits(row->lhs));
   if (!TileNest::hasWholeTiles(recipe, *row) || block[0] > 256 || block[1] > 256 || block[2] > depth ||
-      inner[0] * inner[1] > (isGroup ? 4 : 1) * 64 * 64)
+      inner[0] * inner[1] > (row->sumsInMemory ? 8
+                             : isGroup         ? 4
+                                               : 1) *
+                                64 * 64)
     return kernel.emitOpError() << "expected a cta tile of at most 256 x 256 x " << depth
                                 << " in whole inner tiles, and these in whole units of " << row->m << " x " << unitN
                                 << " x " << row->k
@@ -225,6 +229,9 @@ static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, cons
                                 << (row->lhsInRegisters ? "left operand no tile in shared memory gives"
                                                         : "right side comes by tensor map as it lies")
                                 << ", found " << recipe;
+  if (row->sumsInMemory && (!isSpecialized || block[0] > inner[0] || block[1] > inner[1] || inner[1] != row->n))
+    return kernel.emitOpError() << "has a recipe with '" << row->id << "', whose sums are of one product a block, of "
+                                << "sides that a warpgroup copies, found " << recipe;
   if (!takesFloatsOf(kernel, *row))
     return kernel.emitOpError() << "has a recipe with '" << row->id << "', which multiplies " << elementName(row->lhs)
                                 << ", found " << kernel.getLhsType() << " and " << kernel.getRhsType();

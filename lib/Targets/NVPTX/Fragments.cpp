@@ -7,7 +7,8 @@
 // / 2) and column 2 (t % 4) + e % 2 (PTX ISA 8.0, figures of mma.m16n8k32).
 //
 // A row of a warpgroup (wgmma m64): the unit reads shared memory itself; warp w of the four holds rows 16 w to 16 w +
-// 15, each 16 x 8 of them as above (figure of wgmma's D).
+// 15, each 16 x 8 of them as above (figure of wgmma's D). Sums in tensor memory come to registers in the same way, of
+// 32 rows a warp (TensorMemory.cpp).
 //
 // A row of a lane: threads form a grid of tileM / innerM x tileN / innerN; each holds innerM rows side by side and
 // innerN columns that are one grid row apart, so that neighbours read neighbouring columns.
@@ -157,10 +158,10 @@ SmallVector<Value> TileNest::rowsHeld(const OutputTile &block) {
   Value inner = isGroup ? i32.div(warp, 4) : warp;
   Value first = i32.add(block.row0, i32.mul(i32.div(inner, gridN), innerM));
   if (isGroup)
-    first = i32.add(first, i32.mul(i32.rem(warp, 4), 16));
+    first = i32.add(first, i32.mul(i32.rem(warp, 4), warpRows(row)));
   first = i32.add(first, i32.div(lane, 4));
   for (int64_t product = 0; product < innerM; product += row.m)
-    for (int64_t i : {0, 8})
+    for (int64_t i = 0; i < (isGroup ? warpRows(row) : row.m); i += 8)
       rows.push_back(i32.add(first, product + i));
   return rows;
 }

@@ -12,6 +12,8 @@ llvm::ArrayRef<MultiplyRow> nvptxRows();
 std::vector<MultiplyRow> bitRows();
 /// Those that multiply by scales.
 std::vector<MultiplyRow> scaledRows();
+/// Those whose sums lie in tensor memory.
+std::vector<MultiplyRow> tensorRows();
 const MultiplyRow *findNvptxRow(llvm::StringRef id);
 
 /// A fragment's words, and the four sums of a product as one.

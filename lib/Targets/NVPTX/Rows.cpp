@@ -457,7 +457,8 @@ static void spellProduct(MultiplyRow &row) {
 ArrayRef<MultiplyRow> qlow::nvptxRows() {
   static const std::vector<MultiplyRow> kRows = [] {
     std::vector<MultiplyRow> all;
-    for (auto part : {integerRows, bitRows, halfRows, smallFloatRows, fastSmallFloatRows, scaledRows, scalarRows})
+    for (auto part :
+         {integerRows, bitRows, halfRows, smallFloatRows, fastSmallFloatRows, scaledRows, tensorRows, scalarRows})
       llvm::append_range(all, part());
     for (MultiplyRow &row : all)
       if (row.scope != MultiplyRow::Scope::Lane && row.assembly.empty())

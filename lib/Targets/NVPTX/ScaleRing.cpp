@@ -201,7 +201,7 @@ TileNest::Run TileNest::emitScalesOfProduct(Value turn, int64_t product, int64_t
   if (product > 0) {
     result.rows = first.rows;
   } else if (isScaledAlongK(Side::Lhs)) {
-    Value first = i32.add(i32.mul(i32.rem(warp, 4), kWarpRows), i32.div(lane, 4));
+    Value first = i32.add(i32.mul(i32.rem(warp, 4), warpRows(row)), i32.div(lane, 4));
     first = i32.add(first, i32.mul(i32.div(warpgroup, gridN), innerM));
     // Rows that a tile lacks are computed as its last.
     auto inTile = [&](Value number) { return tileM < innerM ? i32.min(number, i32.constant(tileM - 1)) : number; };

@@ -10,6 +10,8 @@
 //                                            arrive at empty[stage of k - 1]
 //                    epilogue
 //
+// Where sums lie in tensor memory the warpgroup's side is that of TensorMemory.cpp.
+//
 // A tile may be a slice of its panel's columns, so that one stored layout serves tiles of many widths. A slice comes by
 // tensor map too, where panels are all of one width; or else in pieces, one for each chunk, which takes the copy engine
 // longer. A tile may also have fewer rows than a product: the rest is zero.
@@ -61,7 +63,7 @@ int64_t TileNest::specializedBytes(RecipeAttr recipe, const MultiplyRow &row) {
   int64_t stages = recipe.getLhs().front().getStages();
   int64_t rows = std::max(block[0], recipe.getTile(innerLevel(row))[0]);
   return kTileAlignment + stages * ((rows + block[1]) * kSwizzleBytes + kPairBytes) + stagingBytes(recipe, row) +
-         scaleRingBytes(recipe, row);
+         scaleRingBytes(recipe, row) + tensorMemoryBytes(row);
 }
 
 void TileNest::emitSpecializedLaunch() {
@@ -91,7 +93,7 @@ void TileNest::emitSpecializedLaunch() {
   sharedBase = LLVM::IntToPtrOp::create(builder, loc, sharedBase.getType(), i32.alignTo(address, kTileAlignment));
   stagingAt = offset(sharedBase, i32.constant(stages * stageBytes));
   barriersAt = offset(stagingAt, i32.constant(stagingBytes(recipe, row)));
-  scalesAt = offset(barriersAt, i32.constant(stages * kPairBytes));
+  scalesAt = tensorSlotAt = offset(barriersAt, i32.constant(stages * kPairBytes));
   auto asPointer = [&](Value map) {
     Type pointer = LLVM::LLVMPointerType::get(builder.getContext());
     return UnrealizedConversionCastOp::create(builder, loc, TypeRange(pointer), map).getResult(0);
@@ -102,6 +104,8 @@ void TileNest::emitSpecializedLaunch() {
   if (outMap)
     outMap = asPointer(outMap);
   emitRingSetup();
+  if (row.sumsInMemory)
+    emitTensorAddress();
   auto roles =
       scf::IfOp::create(builder, loc, i32.equal(warpgroup, i32.constant(consumers / kWarpgroup)), /*withElse=*/true);
   builder.setInsertionPointToStart(&roles.getThenRegion().front());
@@ -121,10 +125,12 @@ void TileNest::emitRingSetup() {
     for (int64_t stage = 0; stage < stages; ++stage) {
       NVVM::MBarrierInitOp::create(builder, loc, fullBarrier(i32.constant(stage)),
                                    i32.constant(copiesPieces() ? kCopyingWarps : 1), Value());
-      // Each warp that multiplies arrives once.
-      NVVM::MBarrierInitOp::create(builder, loc, emptyBarrier(i32.constant(stage)), i32.constant(consumers / 32),
-                                   Value());
+      // Each warp that multiplies arrives once, or the unit that has.
+      NVVM::MBarrierInitOp::create(builder, loc, emptyBarrier(i32.constant(stage)),
+                                   i32.constant(row.sumsInMemory ? 1 : consumers / 32), Value());
     }
+    if (row.sumsInMemory)
+      NVVM::MBarrierInitOp::create(builder, loc, tensorSlotAt, i32.constant(1), Value());
     if (hasScaleRing())
       emitScaleRingSetup();
     NVVM::FenceMbarrierInitOp::create(builder, loc);
@@ -137,6 +143,8 @@ void TileNest::emitRingSetup() {
     emitZeros(i32.mul(thread, kCopyBytes), i32.constant(stages * stageBytes), threads * kCopyBytes);
     emitProxyFence();
   }
+  if (row.sumsInMemory)
+    emitTensorSetup();
   gpu::BarrierOp::create(builder, loc);
 }
 
@@ -321,11 +329,15 @@ void TileNest::emitConsumers() {
   forEachTile([&](const OutputTile &block, RingPlace place) {
     // What belongs to rows arrives while products run.
     SmallVector<HeldLine> rows = emitRows(block);
+    if (row.sumsInMemory)
+      return emitTensorTile(block, rows, place);
     SmallVector<Value> sums = emitConsumption(block, place);
     emitEpilogue(block, rows, sums);
     return place;
   });
   finishStaging();
+  if (row.sumsInMemory)
+    emitTensorRelease();
 }
 
 /// One arrival for each warp: its threads are done with their products together.

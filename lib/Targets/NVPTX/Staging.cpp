@@ -1,8 +1,8 @@
 //===- Staging.cpp - results on their way out -------------------------------===//
 //
-// A warpgroup's results go to shared memory in pieces of 64 rows and 128 bytes, each of which one thread then sends to
-// global memory by tensor map while the next one is computed: global memory is written in whole lines, and what lies
-// past the matrix's edges is cut off by the copy. Two pieces are under way.
+// A warpgroup's results go to shared memory in pieces of a product's rows and 128 bytes, each of which one thread then
+// sends to global memory by tensor map while the next one is computed: global memory is written in whole lines, and
+// what lies past the matrix's edges is cut off by the copy. Two pieces are under way.
 //
 // Registers hold two neighbouring columns of a row, a quarter warp eight of them. A piece is swizzled (PTX ISA 8.0,
 // 5.5.4): 16 bytes number c of row r lie at c ^ (r mod 8), so that the eight rows that a warp stores at a time lie in
@@ -24,8 +24,9 @@ using namespace mlir;
 using namespace qlow;
 
 static constexpr int64_t kWarpgroup = 128;
-/// Of a piece, and how many each warpgroup has.
-static constexpr int64_t kRows = 64, kRowBytes = 128, kPieceBytes = kRows * kRowBytes, kPieces = 2;
+/// Of a row of a piece, and how many pieces each warpgroup has.
+static constexpr int64_t kRowBytes = 128, kPieces = 2;
+static int64_t pieceBytes(const MultiplyRow &row) { return row.m * kRowBytes; }
 
 static int64_t bytesOf(Value memref) {
   return llvm::divideCeil(cast<MemRefType>(memref.getType()).getElementTypeBitWidth(), 8);
@@ -70,13 +71,13 @@ bool TileNest::stagesResults(RecipeAttr recipe, const MultiplyRow &row) {
 
 /// Maps take rows of whole 16 bytes.
 bool TileNest::canStageResults() {
-  return stagesResults(recipe, row) && staticN && *staticN * bytesOf(op.getOut()) % kCopyBytes == 0;
+  return stagesResults(recipe, row) && tileM >= innerM && staticN && *staticN * bytesOf(op.getOut()) % kCopyBytes == 0;
 }
 
 int64_t TileNest::stagingBytes(RecipeAttr recipe, const MultiplyRow &row) {
   if (!stagesResults(recipe, row))
     return 0;
-  return (threadsOf(recipe, row) / kWarpgroup - 1) * kPieces * kPieceBytes;
+  return (threadsOf(recipe, row) / kWarpgroup - 1) * kPieces * pieceBytes(row);
 }
 
 int64_t TileNest::columnsStaged() { return kRowBytes / bytesOf(op.getOut()); }
@@ -86,8 +87,8 @@ void TileNest::prepareStaging() {
   if (!outMap)
     return;
   Value eighth = i32.div(lane, 4), bytes = i32.mul(i32.rem(lane, 4), 2 * bytesOf(op.getOut()));
-  Value matrixRow = i32.add(i32.mul(i32.rem(warp, 4), 16), eighth);
-  Value at = i32.add(i32.mul(warpgroup, kPieces * kPieceBytes), i32.mul(matrixRow, kRowBytes));
+  Value matrixRow = i32.add(i32.mul(i32.rem(warp, 4), warpRows(row)), eighth);
+  Value at = i32.add(i32.mul(warpgroup, kPieces * pieceBytes(row)), i32.mul(matrixRow, kRowBytes));
   stagedRow = offset(stagingAt, i32.add(at, i32.rem(bytes, kCopyBytes)));
   stagedSwizzle = i32.mul(arith::XOrIOp::create(builder, loc, eighth, i32.div(bytes, kCopyBytes)), kCopyBytes);
   isLeader = i32.equal(i32.rem(thread, kWarpgroup), i32.constant(0));
@@ -115,7 +116,7 @@ void TileNest::stage(int64_t heldRow, int64_t heldColumn, ArrayRef<Value> result
   int64_t inRow = column % columnsStaged() * bytes, piece = column / columnsStaged() % kPieces;
   Value granule =
       arith::XOrIOp::create(builder, loc, i32.constant(inRow / kCopyBytes * kCopyBytes), stagedSwizzle).getResult();
-  int64_t fixed = piece * kPieceBytes + heldRow * 8 * kRowBytes + inRow % kCopyBytes;
+  int64_t fixed = piece * pieceBytes(row) + heldRow * 8 * kRowBytes + inRow % kCopyBytes;
   auto type = VectorType::get({static_cast<int64_t>(results.size())}, results.front().getType());
   Value value = vector::FromElementsOp::create(builder, loc, type, results);
   LLVM::StoreOp::create(builder, loc, value, offset(offset(stagedRow, granule), i32.constant(fixed)), 2 * bytes);
@@ -130,7 +131,7 @@ void TileNest::endStaging(const OutputTile &block, int64_t heldColumn) {
     Value matrixRow = i32.add(block.row0, i32.mul(i32.div(warpgroup, gridN), innerM));
     Value column = i32.add(block.column0, i32.mul(i32.rem(warpgroup, gridN), innerN));
     column = i32.add(column, number * columnsStaged());
-    Value from = i32.add(i32.mul(warpgroup, kPieces * kPieceBytes), number % kPieces * kPieceBytes);
+    Value from = i32.add(i32.mul(warpgroup, kPieces * pieceBytes(row)), number % kPieces * pieceBytes(row));
     NVVM::CpAsyncBulkTensorSharedCTAToGlobalOp::create(builder, loc, outMap, offset(stagingAt, from),
                                                        mapCoordinates(block, matrixRow, column), Value(),
                                                        NVVM::TMAStoreMode::TILE, Value());

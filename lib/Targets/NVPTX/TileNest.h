@@ -21,9 +21,9 @@
 // memory, and a tile may have fewer rows than a product or a slice of a stored panel's columns: see Specialized.cpp.
 //
 // Its files: TileNest.cpp (tiles and the pipeline), Asynchronous.cpp (the pipeline of wgmma), Specialized.cpp (the same
-// with a warpgroup that copies), BlockScales.cpp and ScaleRing.cpp (scales that change along K), ProductScales.cpp
-// (those that instructions take), Copies.cpp (hops), Fragments.cpp (who holds what), Epilogue.cpp, Staging.cpp (results
-// on their way out).
+// with a warpgroup that copies), TensorMemory.cpp (its other side where sums lie in tensor memory), BlockScales.cpp and
+// ScaleRing.cpp (scales that change along K), ProductScales.cpp (those that instructions take), Copies.cpp (hops),
+// Fragments.cpp (who holds what), Epilogue.cpp, Staging.cpp (results on their way out).
 //
 //===----------------------------------------------------------------------===//
 
@@ -50,7 +50,7 @@ public:
   /// Whether a recipe has a warpgroup that only copies.
   static bool isSpecialized(RecipeAttr recipe) { return recipe.getLhs().front().getBy() == "tma"; }
   /// Rows of a warpgroup's product that one of its warps holds.
-  static constexpr int64_t kWarpRows = 16;
+  static int64_t warpRows(const MultiplyRow &row) { return row.m / 4; }
   /// Whether tensor maps bring the right side, too, and most columns of such a tile.
   static bool isMapped(RecipeAttr recipe) { return recipe.getRhs().back().getBy() == "tma"; }
   static constexpr int64_t kMostMapped = 64;
@@ -234,6 +234,14 @@ private:
   void emitWait(mlir::Value barrier, mlir::Value phase);
   void emitRelease(mlir::Value stage);
 
+  // TensorMemory.cpp
+  static int64_t tensorMemoryBytes(const MultiplyRow &row); ///< in shared memory, beside the sums
+  void emitTensorSetup(), emitTensorAddress(), emitTensorRelease();
+  mlir::Value tensorPointer(mlir::Value address);
+  void emitTensorProducts(const OutputTile &block, RingPlace &place);
+  RingPlace emitTensorTile(const OutputTile &block, llvm::ArrayRef<HeldLine> rows, RingPlace place);
+  llvm::SmallVector<mlir::Value> emitTensorSums(int64_t firstColumn, int64_t count);
+
   // Staging.cpp
   static bool stagesResults(RecipeAttr recipe, const MultiplyRow &row);
   bool canStageResults();
@@ -321,6 +329,7 @@ private:
   mlir::Value lhsMap, rhsMap, outMap;
   mlir::Value warpgroup, firstTile, tileCount, tileStride; ///< i32
   mlir::Value barriersAt, stagingAt, scalesAt;             ///< pointers
+  mlir::Value tensorSlotAt, tensorAddress;                 ///< pointer, i32
   mlir::Value stagedRow, stagedSwizzle, isLeader, groupBarrier;
 };
 

@@ -12,7 +12,7 @@ instruction.
 
 import numpy as np
 
-from . import asynchronous, barriers, tensormap, wgmma
+from . import asynchronous, barriers, tcgen05, tensormap, wgmma
 from .decode import decode
 from .machine import Wave
 from .memory import FIRST_SHARED, Buffer, Global
@@ -167,7 +167,7 @@ class Launch:
         self.check()
         self.parameters = self.pack(args)
         self.wave = wave
-        self.exit_hooks = [asynchronous.before_exit, wgmma.before_exit, barriers.after_exit]
+        self.exit_hooks = [asynchronous.before_exit, wgmma.before_exit, tcgen05.before_exit, barriers.after_exit]
 
     def error(self, message):
         return PtxError(f"{self.module.path}:{self.function.line}: launch of {self.function.name}: {message}")
