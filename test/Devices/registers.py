@@ -48,24 +48,30 @@ CODES = """func.func @{name}(%x: tensor<{M}x{K}x!qlow.q<i8 : f32, zero = i8>>, %
 UNPACKED_TILES = [(256, 128, 64, 1, 1, 3), (128, 256, 128, 1, 1, 3), (128, 128, 64, 1, 1, 4), (128, 64, 64, 2, 2, 2), (64, 256, 64, 1, 1, 4), (64, 64, 64, 2, 2, 4), (16, 128, 64, 2, 1, 6), (8, 128, 64, 1, 1, 6)]
 # Codes, their decoder, and how scales meet sums.
 UNPACKED = [("u4 : f16, zero = u4, block = [1, 128]", "nibble", 128, "f16", "block"), ("f4E2M1FN : f8E8M0FNU, block = [1, 32]", "minifloat", 32, "f8E8M0FNU", "fold")]
-HALVES = """func.func @{name}(%x: tensor<{M}x{K}xf16>) -> tensor<{M}x{N}xf16> {{
+HALVES = """func.func @{name}(%x: tensor<{M}x{K}x{element}>) -> tensor<{M}x{N}xf16> {{
   %c = arith.constant dense<3> : tensor<{N}x{half}xi8>
   %s = arith.constant dense<0.5> : tensor<{N}x{scales}x{scale}>
   {zero}%q = qlow.compose %c, %s{given} : (tensor<{N}x{half}xi8>, tensor<{N}x{scales}x{scale}>{type}) -> tensor<{N}x{K}x!qlow.q<{codes}>>
-  %y = qlow.matmul transpose_rhs %x, %q recipes <[{recipe}]> : tensor<{M}x{K}xf16>, tensor<{N}x{K}x!qlow.q<{codes}>> -> tensor<{M}x{N}xf16>
+  %y = qlow.matmul transpose_rhs %x, %q recipes <[{recipe}]> : tensor<{M}x{K}x{element}>, tensor<{N}x{K}x!qlow.q<{codes}>> -> tensor<{M}x{N}xf16>
   return %y : tensor<{M}x{N}xf16>
 }}
 """
 
 
-def unpacked(name, codes, decoder, together, scale, rescale, tokens, columns, group, teams, cluster, stages):
+# The same of bytes.
+BYTE_TILES = [(128, 128, 64, 1, 1, 6), (64, 256, 64, 1, 1, 6), (64, 256, 128, 1, 1, 6), (128, 64, 64, 2, 2, 3), (64, 64, 64, 2, 1, 6), (32, 128, 64, 2, 1, 6), (8, 64, 64, 2, 1, 8)]
+BYTES = [("i4 : f16, block = [1, 128]", 128, "f16", "block"), ("u4 : f16, zero = u4, block = [1, 32]", 32, "f16", "block")]
+
+
+def unpacked(name, codes, decoder, together, scale, rescale, tokens, columns, group, teams, cluster, stages, element="f16"):
     share = f", split_k = {cluster}" if cluster > 1 else ""
-    recipe = (f"#qlow.recipe<wgmma_64x{tokens}x16_f32_f16_f16_via_registers, tiles = [<cta, [{tokens}, {columns}, {teams * 128}]>, <warpgroup, [{tokens}, {group}, 128]>],\n"
+    row = f"{tokens}x16_f32_f16_f16" if element == "f16" else f"{tokens}x32_i32_s8_s8"
+    recipe = (f"#qlow.recipe<wgmma_64x{row}_via_registers, tiles = [<cta, [{tokens}, {columns}, {teams * 128}]>, <warpgroup, [{tokens}, {group}, 128]>],\n"
               f"      lhs = [<to = cta, by = tma, stages = {stages}, swizzle = 128>],\n"
               f"      rhs = [<to = memory, by = fragments>, <to = cta, by = bulk, stages = {stages}>, <to = reg, by = decode_{decoder}>], rescale = {rescale}, swap = true{share}>")
     zeros = f"tensor<{N}x{K // together // 2}xi8>"
     zero, given, of_type = (f"%z = arith.constant dense<7> : {zeros}\n  ", ", %z", f", {zeros}") if "zero" in codes else ("", "", "")
-    return HALVES.format(name=name, codes=codes, scale=scale, scales=K // together, zero=zero, given=given, type=of_type, half=K // 2, recipe=recipe, M=M, N=N, K=K)
+    return HALVES.format(name=name, element=element, codes=codes, scale=scale, scales=K // together, zero=zero, given=given, type=of_type, half=K // 2, recipe=recipe, M=M, N=N, K=K)
 
 
 path = os.path.join(sys.argv[1], "registers.mlir")
@@ -81,13 +87,16 @@ with open(path, "w") as file:
     for number, tile in enumerate(UNPACKED_TILES):
         for codes in UNPACKED:
             file.write(unpacked(f"{codes[1]}{number}", *codes, *tile))
+    for number, tile in enumerate(BYTE_TILES):
+        for format, *codes in BYTES:
+            file.write(unpacked(f"bytes{codes[0]}x{number}", format, "nibble", *codes, *tile, "!qlow.q<i8 : f32, block = [1, *]>"))
 done = subprocess.run(["qlowc", path, "-target=sm_90", "-v", "-o", os.path.join(sys.argv[1], "registers.o")], capture_output=True, text=True)
 assert done.returncode == 0, done.stderr
 kernels = re.findall(r"^kernel (\w+): (\d+) registers, (\d+) bytes spilled", done.stderr, re.M)
 if not kernels:
     print("no ptxas")
     sys.exit()
-assert len(kernels) >= 3 * len(TILES) + len(UNPACKED) * len(UNPACKED_TILES), kernels
+assert len(kernels) >= 3 * len(TILES) + len(UNPACKED) * len(UNPACKED_TILES) + len(BYTES) * len(BYTE_TILES), kernels
 assert not [kernel for kernel in kernels if kernel[2] != "0"], kernels
 assert "serialized" not in done.stderr and "Potential Performance Loss" not in done.stderr, done.stderr
 print(kernels)
