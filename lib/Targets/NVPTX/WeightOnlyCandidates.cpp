@@ -166,7 +166,8 @@ static constexpr double kOfByteToken = 1.5, kOfFewByteToken = 1.7, kOfExactToken
 static double cyclesOfByteBlock(const MatmulProblem &problem, const Tiling &tiling) {
   int64_t together = problem.rhs.scaledTogether, blocks = tiling.columns / Layout::kFragmentColumns * tiling.teams;
   bool areFew = blocks < 4;
-  double further = together && together < kBlockK ? static_cast<double>(kBlockK / together - 1) : 0;
+  int64_t scales = together && together < kBlockK ? kBlockK / together : 1;
+  auto further = static_cast<double>(scales - 1);
   double ofToken = !together ? kOfExactToken : areFew ? kOfFewByteToken : kOfByteToken;
   return (areFew ? kOfFewByteBlock : kOfByteBlock) + (problem.rhs.zeroFormat ? kOfByteZeros : 0) +
          further * kOfByteScale + (ofToken + further * kOfScaledToken) * static_cast<double>(tiling.tokens);
