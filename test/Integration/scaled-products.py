@@ -2,7 +2,7 @@
 # without words of them side by side in memory, in every schedule, at sizes that tiles do not divide, as device objects in the
 # emulator. All results lie inside the law's bound: of floats of 4 bits that of any sum in f32.
 #
-# RUN: env QLOW_CUDA_CAPABILITY=120 python3 %s --targets sm_120 --samples 40 --seconds 60 --out %t
+# RUN: env QLOW_CUDA_CAPABILITY=120 python3 %s --targets sm_120 --samples 30 --seconds 40 --out %t
 
 import argparse
 import os

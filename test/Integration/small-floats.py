@@ -4,7 +4,7 @@
 #
 # RUN: python3 %s --targets sm_89,sm_90 --samples 40 --spread --seconds 60 --out %t
 # RUN: python3 %s --targets sm_90 --tilings --samples 10 --seconds 60 --out %t
-# RUN: env QLOW_CUDA_CAPABILITY=100 python3 %s --targets sm_100 --tilings --samples 10 --seconds 60 --out %t
+# RUN: env QLOW_CUDA_CAPABILITY=100 python3 %s --targets sm_100 --tilings --samples 6 --seconds 30 --out %t
 #
 # On a GPU: --compile-only here, then the same with --reuse --gpu there.
 

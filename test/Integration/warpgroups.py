@@ -3,7 +3,7 @@
 # for bit.
 #
 # RUN: python3 %s --targets sm_90 --samples 24 --seconds 90 --out %t
-# RUN: env QLOW_CUDA_CAPABILITY=100 python3 %s --targets sm_100 --samples 16 --seconds 60 --out %t
+# RUN: env QLOW_CUDA_CAPABILITY=100 python3 %s --targets sm_100 --samples 8 --seconds 30 --out %t
 #
 # On a GPU: --compile-only here, then the same with --reuse --gpu there.
 
