@@ -1,7 +1,7 @@
 //===- WeightProducts.cpp - unpacked weights multiply tokens ----------------===//
 //
-// What the warpgroups of WeightTiles do that multiply. A block of the layout is done in units: four steps of K, or as
-// many as have one scale, of 64 columns; a warpgroup's blocks of 64 columns take turns. While a unit multiplies, the
+// What the warpgroups of WeightTiles do that multiply. A block of the layout is done in units of 64 columns: half of
+// its steps, or as many as have one scale; a warpgroup's blocks of 64 columns take turns. While a unit multiplies, the
 // next one's weights are unpacked.
 //
 //   for each block of 128 k, each unit of it:
