@@ -114,6 +114,15 @@ def draw_tiles(r, format, element, follows, folds, scales):
             f"rescale = {'fold' if folds else 'block' if scales else 'end'}, swap = true{f', split_k = {cluster}' if cluster > 1 else ''}>]>")
 
 
+def draw_ring(r, format, element):
+    """A recipe of one token against a stream that is copied ahead."""
+    warps, together, stages = r.choice([1, 2, 3, 8]), r.choice([1, 2, 4]), r.choice([2, 3, 4])
+    decode = f"<to = reg, by = decode_{HOPS.get(format.name, 'minifloat')}>"
+    return (f" recipes <[#qlow.recipe<mma_16x8x16_f32_{element}_{element}, "
+            f"tiles = [<cta, [1, 16, {warps * together * 128}]>, <warp, [1, 16, {together * 128}]>], lhs = [<to = cta, by = load>], "
+            f"rhs = [<to = memory, by = fragments>, <to = cta, by = cp_async, stages = {stages}>, {decode}], rescale = block, swap = true>]>")
+
+
 def weight_only(f, format, with_tiles):
     r = f.r
     m, n, k = r.choice(TOKENS), r.choice(COLUMNS), r.choice(DEPTHS)
@@ -147,7 +156,8 @@ def weight_only(f, format, with_tiles):
         bias = f.numbers.normal(0, 8, n).astype(F32)
         given = f" bias(%bias : {f.part('bias', Part('bias', bias, 'f32'), r.random() < 0.5)})"
     if with_tiles:
-        given += draw_tiles(r, format, element, weight.type.scale in ("f16", "f8E4M3FN"), folds, max(1, 128 // along) if along else 0)
+        is_ring = not folds and r.random() < 0.3
+        given += draw_ring(r, format, element) if is_ring else draw_tiles(r, format, element, weight.type.scale in ("f16", "f8E4M3FN"), folds, max(1, 128 // along) if along else 0)
     y = tensor_type((*batch, m, n), result, dims)
     words = "" if swapped else "transpose_rhs "
     f.body += f"  %y = qlow.matmul {words}%x, %w{given} : {lhs.type}, {rhs.type} -> {y}\n"

@@ -73,3 +73,31 @@ func.func @stages(%x: tensor<16x256xf16>) -> tensor<16x64xf16> {
   %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<16x256xf16>, tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>> -> tensor<16x64xf16>
   return %y : tensor<16x64xf16>
 }
+
+// -----
+
+// One token is brought to shared memory, not eight.
+#r = #qlow.recipe<mma_16x8x16_f32_f16_f16, tiles = [<cta, [8, 16, 256]>, <warp, [8, 16, 128]>], lhs = [<to = cta, by = load>],
+  rhs = [<to = memory, by = fragments>, <to = cta, by = cp_async, stages = 2>, <to = reg, by = decode_nibble>], rescale = block, swap = true>
+func.func @ring(%x: tensor<16x256xf16>) -> tensor<16x64xf16> {
+  %c = arith.constant dense<3> : tensor<64x128xi8>
+  %s = arith.constant dense<3.0> : tensor<64x2xf16>
+  %w = qlow.compose %c, %s : (tensor<64x128xi8>, tensor<64x2xf16>) -> tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>>
+  // expected-error@+1 {{expected a cta tile of 1 x 16 and warp tiles of as much, with 128 to 512 of its k for each of at most 16 warps, 2 to 8 stages, and some K, found}}
+  %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<16x256xf16>, tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>> -> tensor<16x64xf16>
+  return %y : tensor<16x64xf16>
+}
+
+// -----
+
+// Codes of 16 warps and 8 stages are more than a core holds.
+#r = #qlow.recipe<mma_16x8x16_f32_f16_f16, tiles = [<cta, [1, 16, 4096]>, <warp, [1, 16, 256]>], lhs = [<to = cta, by = load>],
+  rhs = [<to = memory, by = fragments>, <to = cta, by = cp_async, stages = 8>, <to = reg, by = decode_nibble>], rescale = block, swap = true>
+func.func @room(%x: tensor<1x256xf16>) -> tensor<1x64xf16> {
+  %c = arith.constant dense<3> : tensor<64x128xi8>
+  %s = arith.constant dense<3.0> : tensor<64x2xf16>
+  %w = qlow.compose %c, %s : (tensor<64x128xi8>, tensor<64x2xf16>) -> tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>>
+  // expected-error@+1 {{expected at most 232448 bytes of shared memory, found}}
+  %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<1x256xf16>, tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>> -> tensor<1x64xf16>
+  return %y : tensor<1x64xf16>
+}

@@ -5,6 +5,7 @@
 // RUN: qlow-opt %s --qlow-select-recipes="target=sm_75" | FileCheck %s --check-prefix=OLD
 
 !u4 = !qlow.q<u4 : f16, zero = u4, block = [1, 128]>
+!i4 = !qlow.q<i4 : f16, block = [1, 128]>
 !nf4 = !qlow.q<nf4 : f16, block = [1, 64]>
 !mx = !qlow.q<f4E2M1FN : f8E8M0FNU, block = [1, 32]>
 !i5 = !qlow.q<i5 : f16, block = [1, 128]>
@@ -44,17 +45,40 @@ func.func @tokens(%x: tensor<16x4096xf16>) -> tensor<16x4096xf16> {
   return %y : tensor<16x4096xf16>
 }
 
-// One token: a stream on either chip. Tables are looked up by byte permutes.
+// One token: a stream on either chip. The table of pairs is made by byte permutes, and on the way of the codes: every
+// second word is looked up in it.
 // CHECK-LABEL: func @table
-// CHECK: llvm.load {{.*}} nontemporal
+// TILES: llvm.load {{.*}} nontemporal
 // CHECK: nvvm.prmt
+// CHECK: llvm.store {{.*}} vector<4xi32>, !llvm.ptr<3>
+// CHECK: gpu.barrier
+// CHECK: llvm.load {{.*}} !llvm.ptr<3> -> i32
 // CHECK: nvvm.mma.sync
+// TILES: nvvm.prmt
+// TILES: nvvm.mma.sync
 func.func @table(%x: tensor<1x4096xf16>) -> tensor<1x4096xf16> {
   %c = arith.constant dense<3> : tensor<4096x2048xi8>
   %s = arith.constant dense<2.0> : tensor<4096x64xf16>
   %w = qlow.compose %c, %s : (tensor<4096x2048xi8>, tensor<4096x64xf16>) -> tensor<4096x4096x!nf4>
   %y = qlow.matmul transpose_rhs %x, %w : tensor<1x4096xf16>, tensor<4096x4096x!nf4> -> tensor<1x4096xf16>
   return %y : tensor<1x4096xf16>
+}
+
+// Many columns: blocks of threads stay, and copy codes ahead. The token lies in shared memory.
+// CHECK-LABEL: func @ring
+// TILES: gpu.launch blocks{{.*}} = %c264
+// TILES: nvvm.cp.async.shared.global {{.*}} 16, cache = cg
+// TILES: nvvm.cp.async.commit.group
+// TILES: llvm.store {{.*}} vector<4xi32>, !llvm.ptr<3>
+// TILES: scf.for
+// TILES: nvvm.cp.async.wait.group 0
+// TILES: nvvm.mma.sync
+func.func @ring(%x: tensor<1x8192xf16>) -> tensor<1x28672xf16> {
+  %c = arith.constant dense<3> : tensor<28672x4096xi8>
+  %s = arith.constant dense<2.0> : tensor<28672x64xf16>
+  %w = qlow.compose %c, %s : (tensor<28672x4096xi8>, tensor<28672x64xf16>) -> tensor<28672x8192x!i4>
+  %y = qlow.matmul transpose_rhs %x, %w : tensor<1x8192xf16>, tensor<28672x8192x!i4> -> tensor<1x28672xf16>
+  return %y : tensor<1x28672xf16>
 }
 
 // Open M: ranges that share the layout. Scales that are powers of two meet the codes.

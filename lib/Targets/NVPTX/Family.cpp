@@ -85,7 +85,11 @@ static LogicalResult verifyWeightOnly(MatmulKernelOp kernel, RecipeAttr recipe, 
   int64_t together = block.empty() ? QType::kWhole : block[tensor.getRank() - (kernel.getTransposeRhs() ? 1 : 2)];
   WeightCodes facts{alignedFormat(*codes.getFormat()), codes.getZero(), getScaleFormat(codes.getScale()),
                     together == QType::kWhole ? 0 : together};
-  if (std::string wrong = isWarp ? WeightStream::verify(recipe) : WeightTiles::verify(recipe, *row, facts, machine);
+  int64_t k = tensor.getShape()[tensor.getRank() - (kernel.getTransposeRhs() ? 1 : 2)];
+  bool isRing = isWarp && WeightRing::isTaken(recipe);
+  if (std::string wrong = isRing   ? WeightRing::verify(recipe, *row, *facts.format, k, machine)
+                          : isWarp ? WeightStream::verify(recipe)
+                                   : WeightTiles::verify(recipe, *row, facts, machine);
       !wrong.empty())
     return kernel.emitOpError() << wrong << ", found " << recipe;
   return success();
@@ -286,6 +290,8 @@ LogicalResult NvptxFamily::schedule(RewriterBase &rewriter, MatmulKernelOp kerne
     const MultiplyRow &row = *findNvptxRow(recipe.getUnit());
     if (storesFragments(recipe) && row.scope == MultiplyRow::Scope::Warpgroup)
       WeightTiles(rewriter, kernel, recipe, row, machine).emit();
+    else if (storesFragments(recipe) && WeightRing::isTaken(recipe))
+      WeightRing(rewriter, kernel, recipe, row).emit(machine);
     else if (storesFragments(recipe))
       WeightStream(rewriter, kernel, recipe, row).emit();
     else

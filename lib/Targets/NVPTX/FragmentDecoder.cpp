@@ -9,8 +9,8 @@
 //   minifloat  sign, exponent and mantissa move to their places in f16, whose bias is another: a power of two that
 //              the sum is multiplied by. Subnormals are subnormals there too. In bf16 the codes are multiplied by it.
 //   lookup16   two codes are the number of a pair of values in a table in shared memory. Each lane has a copy of its
-//              own, in a bank of its own. Who makes the table looks four codes up at once by byte permutes, low and
-//              high bytes of the values apart: two and a half times the operations.
+//              own, in a bank of its own. Who makes the table, or has none, looks four codes up at once by byte
+//              permutes, low and high bytes of the values apart: three times the operations.
 //
 // And to bytes, nibbles alone: what a mask leaves of a word are four codes, or, signed, sixteen times each. Zero points
 // are taken off four codes at once: a byte of 128 more than the difference borrows nothing of its neighbour, and the
@@ -119,13 +119,13 @@ bool FragmentDecoder::canFold(const Format &format, OperandElement element, doub
 double FragmentDecoder::aluPerCode(const Format &format, OperandElement element, bool hasTable) {
   switch (*wayOf(format, element)) {
   case Way::Nibble:
-    return 10.0 / 8;
+    return 9.0 / 8;
   case Way::Byte:
-    return (element == OperandElement::F16 ? 8.0 : 16.0) / 8;
+    return (element == OperandElement::F16 ? 11.0 : 16.0) / 8;
   case Way::Minifloat:
     return (element == OperandElement::F16 ? 12.0 : 16.0) / 8;
   case Way::Lookup:
-    return (hasTable ? 15.0 : 21.0) / 8;
+    return (hasTable ? 14.0 : 18.0) / 8;
   case Way::NibbleToByte:
     return 4.0 / 8;
   }
@@ -223,15 +223,16 @@ Value FragmentDecoder::splat(double value) {
 }
 /// Of an integer, or a number in f32, that such floats hold.
 Value FragmentDecoder::splat(Value value) {
-  Value number = value, bits;
+  Value number = value;
   if (value.getType().isInteger())
     number = arith::SIToFPOp::create(builder, loc, builder.getF32Type(), value);
-  if (element.isF16())
-    bits = LLVM::BitcastOp::create(builder, loc, builder.getI16Type(),
-                                   LLVM::FPTruncOp::create(builder, loc, element, number));
-  else
-    bits = shift(LLVM::BitcastOp::create(builder, loc, builder.getI32Type(), number), -16);
-  return i32.mul(i32.cast(bits), kBothHalves);
+  if (element.isF16()) // both halves in one operation
+    return LLVM::InlineAsmOp::create(builder, loc, TypeRange(builder.getI32Type()), ValueRange{number, number},
+                                     "cvt.rn.f16x2.f32 $0, $1, $2;", "=r,f,f", /*has_side_effects=*/false,
+                                     /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None, nullptr, nullptr)
+        .getRes();
+  Value bits = shift(LLVM::BitcastOp::create(builder, loc, builder.getI32Type(), number), -16);
+  return i32.mul(bits, kBothHalves);
 }
 
 /// a * b + c on both halves of words. Chips that multiply bf16 need not add it, but all of them have this.
@@ -436,9 +437,10 @@ int64_t FragmentDecoder::tableBytes(const Format &format, OperandElement element
   return wayOf(format, element) == Way::Lookup ? kPairs * kEntryBytes : 0;
 }
 
-void FragmentDecoder::emitTable(Value sharedMemory, Value thread, int64_t threads, Value lane) {
+void FragmentDecoder::emitTable(Value sharedMemory, Value thread, int64_t threads, Value lane, bool sharesLookups) {
   if (way != Way::Lookup)
     return;
+  this->sharesLookups = sharesLookups;
   auto at = [&](Value byte) {
     return LLVM::GEPOp::create(builder, loc, sharedMemory.getType(), builder.getI8Type(), sharedMemory,
                                ValueRange{byte});
@@ -529,7 +531,8 @@ SmallVector<Value> FragmentDecoder::emitNumbers(ValueRange words, const std::arr
     return emitMinifloats(words);
   case Way::Lookup:
     word = withoutZeros(words.front(), biases);
-    return pairsAt ? emitLookups(word) : emitPermutes(word);
+    // Permutes and loads from the table are done by different units, which share the work.
+    return pairsAt && (!sharesLookups || numWords++ % 2 == 0) ? emitLookups(word) : emitPermutes(word);
   case Way::NibbleToByte:
     for (int64_t r = 0; r < 4; ++r)
       registers.push_back(emitBytes(words[r / 2], r % 2, biases[r % 2]));

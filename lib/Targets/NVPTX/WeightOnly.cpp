@@ -128,10 +128,9 @@ Value WeightOnly::emitEndScale(Value column) {
   return reader.emitScale(builder, loc, indicesOf(index.cast(column), index.constant(0)));
 }
 
-/// `count` parameters that lie side by side along K, from `group` (i32, a multiple of count) on, by one load; empty if
-/// they do not lie so. As f32 of a float's format, as i32 of an integer's.
-SmallVector<Value> WeightOnly::emitTogether(Value part, const Format &format, Value column, Value group,
-                                            int64_t count) {
+/// `count` parameters that lie side by side along K, from `group` (i32, a multiple of count) on, as one load brings
+/// them; null if they do not lie so.
+Value WeightOnly::loadTogether(Value part, const Format &format, Value column, Value group, int64_t count) {
   auto memref = cast<MemRefType>(part.getType());
   int64_t groups = llvm::divideCeil(k, scaledTogether), bits = format.bits * count;
   bool isPlain = rank == 2 && op.getTransposeRhs() && memref.hasStaticShape() && memref.getLayout().isIdentity();
@@ -149,12 +148,18 @@ SmallVector<Value> WeightOnly::emitTogether(Value part, const Format &format, Va
   int64_t unit = std::min<int64_t>(loadBytes, 4);
   auto word = builder.getIntegerType(8 * unit);
   Type loaded = loadBytes > 4 ? Type(VectorType::get({loadBytes / 4}, word)) : word;
-  Value bytes = LLVM::LoadOp::create(builder, loc, loaded, offset(pointerOf(part), i64.cast(at)), loadBytes,
-                                     /*isVolatile=*/false, /*isNonTemporal=*/false, /*isInvariant=*/true);
+  return LLVM::LoadOp::create(builder, loc, loaded, offset(pointerOf(part), i64.cast(at)), loadBytes,
+                              /*isVolatile=*/false, /*isNonTemporal=*/false, /*isInvariant=*/true);
+}
+
+/// Their codes, i32, from what was loaded.
+SmallVector<Value> WeightOnly::codesOf(Value loaded, const Format &format, int64_t count) {
   SmallVector<Value> result;
   for (int64_t i = 0; i < count; ++i) {
     int64_t bit = i * format.bits;
-    Value code = loadBytes > 4 ? LLVM::ExtractElementOp::create(builder, loc, bytes, i32.constant(bit / 32)) : bytes;
+    Value code = loaded;
+    if (isa<VectorType>(loaded.getType()))
+      code = LLVM::ExtractElementOp::create(builder, loc, loaded, i32.constant(bit / 32));
     code = i32.cast(code);
     if (format.bits < 32) {
       code = builder.createOrFold<arith::ShRUIOp>(loc, code, i32.constant(bit % 32));
@@ -165,12 +170,30 @@ SmallVector<Value> WeightOnly::emitTogether(Value part, const Format &format, Va
   return result;
 }
 
-SmallVector<Value> WeightOnly::emitParameters(Value column, Value block, int64_t blocks, int64_t validK,
-                                              bool ofScales) {
+/// A scale's bits, i32, as f32: the machine widens f16 itself, and a power of two that is folded is a normal number.
+Value WeightOnly::emitScaleOfBits(const Format &format, Value bits) {
+  Type scale = type.getScale(), f32Type = builder.getF32Type();
+  if (scale.isF16()) {
+    Value narrow = arith::TruncIOp::create(builder, loc, builder.getI16Type(), bits);
+    return LLVM::FPExtOp::create(builder, loc, f32Type, arith::BitcastOp::create(builder, loc, scale, narrow));
+  }
+  constexpr int64_t kMantissa = 23, kExponents = 8;
+  const MinifloatLayout &layout = format.layout;
+  bool isExponent = format.kind == DecodeKind::Minifloat && !layout.isSigned && layout.mantissaBits == 0 &&
+                    layout.exponentBits == kExponents && layout.bias == 127;
+  if (isExponent && recipe.getRescale() == "fold")
+    return LLVM::BitcastOp::create(builder, loc, f32Type,
+                                   arith::ShLIOp::create(builder, loc, bits, i32.constant(kMantissa)));
+  return emitDecode(builder, loc, format, bits);
+}
+
+SmallVector<Value> WeightOnly::loadParameters(Kind kind, Value column, Value block, int64_t blocks, int64_t validK) {
+  if (kind == Kind::Scales ? scalesAtEnd() : !type.getZero())
+    return {};
   ElementReader reader(type, op.getRhs());
   auto readAt = [&](Value kIndex) {
     SmallVector<Value> indices = indicesOf(index.cast(column), index.cast(kIndex));
-    return ofScales ? reader.emitScale(builder, loc, indices) : reader.emitZeroPoint(builder, loc, indices);
+    return kind == Kind::Scales ? reader.emitScale(builder, loc, indices) : reader.emitZeroPoint(builder, loc, indices);
   };
   SmallVector<Value> result;
   if (scaledTogether == 0) {
@@ -178,15 +201,10 @@ SmallVector<Value> WeightOnly::emitParameters(Value column, Value block, int64_t
     return result;
   }
   int64_t perBlock = scaleNumber(1, 0), valid = llvm::divideCeil(validK, row.k * stepsPerScale());
-  const Format *format =
-      ofScales ? (isa<QType>(type.getScale()) ? nullptr : getScaleFormat(type.getScale())) : type.getZero();
-  if (format && scaledTogether <= Layout::kFragmentK && valid == perBlock) {
-    Value part = op.getRhs()[ofScales ? 1 : 1 + QType::getNumParts(type.getScale())];
-    SmallVector<Value> codes = emitTogether(part, *format, column, i32.mul(block, perBlock), blocks * perBlock);
-    for (Value code : codes)
-      result.push_back(ofScales ? emitDecode(builder, loc, *format, code) : emitInteger(builder, loc, *format, code));
-    if (!result.empty())
-      return result;
+  if (const Format *format = formatOf(kind); format && scaledTogether <= Layout::kFragmentK && valid == perBlock) {
+    Value part = op.getRhs()[kind == Kind::Scales ? 1 : 1 + QType::getNumParts(type.getScale())];
+    if (Value loaded = loadTogether(part, *format, column, i32.mul(block, perBlock), blocks * perBlock))
+      return {loaded};
   }
   for (int64_t i = 0; i < blocks; ++i)
     for (int64_t j = 0; j < perBlock; ++j) {
@@ -199,12 +217,22 @@ SmallVector<Value> WeightOnly::emitParameters(Value column, Value block, int64_t
   return result;
 }
 
-SmallVector<Value> WeightOnly::emitScales(Value column, Value block, int64_t blocks, int64_t validK) {
-  return emitParameters(column, block, blocks, validK, /*ofScales=*/true);
+/// Null of scales that are quantized themselves.
+const Format *WeightOnly::formatOf(Kind kind) const {
+  if (kind == Kind::Zeros)
+    return type.getZero();
+  return isa<QType>(type.getScale()) ? nullptr : getScaleFormat(type.getScale());
 }
 
-SmallVector<Value> WeightOnly::emitZeros(Value column, Value block, int64_t blocks, int64_t validK) {
-  return type.getZero() ? emitParameters(column, block, blocks, validK, /*ofScales=*/false) : SmallVector<Value>();
+SmallVector<Value> WeightOnly::decodeParameters(Kind kind, ArrayRef<Value> loaded, int64_t blocks) {
+  int64_t count = blocks * scaleNumber(1, 0);
+  if (loaded.size() != 1 || count == 1)
+    return SmallVector<Value>(loaded);
+  const Format &format = *formatOf(kind);
+  SmallVector<Value> result;
+  for (Value code : codesOf(loaded.front(), format, count))
+    result.push_back(kind == Kind::Scales ? emitScaleOfBits(format, code) : emitInteger(builder, loc, format, code));
+  return result;
 }
 
 //===----------------------------------------------------------------------===//

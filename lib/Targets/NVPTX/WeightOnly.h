@@ -7,8 +7,8 @@
 // scaled; the tokens' scales meet the result.
 //
 // Its files: FragmentDecoder.cpp (codes to floats or bytes), WeightOnly.cpp (what all schedules share),
-// WeightStream.cpp (few rows: a stream of weights through mma.sync), WeightTiles.cpp (more rows: tiles through wgmma),
-// WeightProducts.cpp and WeightSums.cpp (their products and results).
+// WeightStream.cpp (few rows: a stream of weights through mma.sync), WeightRing.cpp (one row: the same, copied ahead),
+// WeightTiles.cpp (more rows: tiles through wgmma), WeightProducts.cpp and WeightSums.cpp (their products and results).
 //
 //===----------------------------------------------------------------------===//
 
@@ -46,8 +46,8 @@ public:
                   OperandElement element);
 
   /// Writes the table, where the way has one; the block's threads (`thread` of `threads`, i32) wait for each other
-  /// before they use it.
-  void emitTable(mlir::Value sharedMemory, mlir::Value thread, int64_t threads, mlir::Value lane);
+  /// before they use it. Every second word may do without it: threads compute while others look up.
+  void emitTable(mlir::Value sharedMemory, mlir::Value thread, int64_t threads, mlir::Value lane, bool sharesLookups);
 
   float factor() const { return unit; }
   /// Words that hold a thread's codes of one step.
@@ -105,6 +105,8 @@ private:
   bool hasSmallBiases = false;      ///< zero points less the least integer are from 0 to 63
   std::array<uint16_t, 16> table{}; ///< of Lookup
   mlir::Value pairsAt, laneByte;    ///< of Lookup: where the table lies, and the lane's byte in an entry
+  bool sharesLookups = false;       ///< every second word is not looked up there
+  int64_t numWords = 0;             ///< unpacked so far
 };
 
 /// What schedules of one kernel share: its sizes, parts of the weight, and the way from sums to the result.
@@ -123,14 +125,17 @@ protected:
   /// Codes along K of one scale, cut to a block of the layout; steps of a product's k that they are.
   int64_t stepsPerScale() const;
   bool scalesAtEnd() const { return scaledTogether == 0; }
-  /// f32 scales of a column in `blocks` blocks of the layout from `block` (i32) on, a multiple of `blocks`. `validK` of
-  /// each block's k are there. One for each that scale k differently: `scalesOfBlock` a block, or one for all blocks.
-  llvm::SmallVector<mlir::Value> emitScales(mlir::Value column, mlir::Value block, int64_t blocks, int64_t validK);
-  /// The same of zero points, i32; empty where there are none.
-  llvm::SmallVector<mlir::Value> emitZeros(mlir::Value column, mlir::Value block, int64_t blocks, int64_t validK);
+  /// Parameters of codes: scales, f32, and zero points, i32.
+  enum class Kind { Scales, Zeros };
+  /// Those of a column in `blocks` blocks of the layout from `block` (i32) on, a multiple of `blocks`, as they are
+  /// loaded: what all can be had from later. `validK` of each block's k are there. Empty where there are none.
+  llvm::SmallVector<mlir::Value> loadParameters(Kind kind, mlir::Value column, mlir::Value block, int64_t blocks,
+                                                int64_t validK);
+  /// One for each that scale k differently: `scaleNumber(1, 0)` a block.
+  llvm::SmallVector<mlir::Value> decodeParameters(Kind kind, llvm::ArrayRef<mlir::Value> loaded, int64_t blocks);
   /// The one scale of a column, and of a token.
   mlir::Value emitEndScale(mlir::Value column), emitTokenScale(mlir::Value token);
-  /// Which of emitScales' values belongs to a step of block number `block` among those.
+  /// Which of decodeParameters' values belongs to a step of block number `block` among those.
   int64_t scaleNumber(int64_t block, int64_t step) const;
 
   /// What results are made of: sums of bytes under one scale stay exact, the epilogue scales them.
@@ -165,11 +170,11 @@ protected:
   mlir::Value linearBatch;              ///< i64
 
 private:
-  /// Parameters (scales, zero points) of a column in consecutive groups of k, and how one is read.
-  llvm::SmallVector<mlir::Value> emitParameters(mlir::Value column, mlir::Value block, int64_t blocks, int64_t validK,
-                                                bool ofScales);
-  llvm::SmallVector<mlir::Value> emitTogether(mlir::Value part, const Format &format, mlir::Value column,
-                                              mlir::Value group, int64_t count);
+  const Format *formatOf(Kind kind) const;
+  mlir::Value loadTogether(mlir::Value part, const Format &format, mlir::Value column, mlir::Value group,
+                           int64_t count);
+  llvm::SmallVector<mlir::Value> codesOf(mlir::Value loaded, const Format &format, int64_t count);
+  mlir::Value emitScaleOfBits(const Format &format, mlir::Value bits);
   llvm::SmallVector<mlir::Value> indicesOf(mlir::Value column, mlir::Value kIndex);
 };
 
@@ -182,6 +187,24 @@ public:
   /// What is wrong with a recipe's tiles; empty if nothing.
   static std::string verify(RecipeAttr recipe);
 
+protected:
+  /// Of the thread's two columns: scales and zero points of consecutive blocks, empty where there are none.
+  struct ColumnParameters {
+    std::array<llvm::SmallVector<mlir::Value>, 2> scales, zeros;
+  };
+  ColumnParameters readParameters(const std::array<mlir::Value, 2> &ofColumns, mlir::Value block, int64_t blocks,
+                                  int64_t validK);
+  llvm::SmallVector<mlir::Value> wordsOfPieces(llvm::ArrayRef<mlir::Value> pieces);
+  void emitProducts(llvm::ArrayRef<mlir::Value> words, const ColumnParameters &parameters, int64_t steps,
+                    int64_t validK,
+                    llvm::function_ref<llvm::SmallVector<mlir::Value>(int64_t product, int64_t step)> tokensOf,
+                    llvm::MutableArrayRef<mlir::Value> sums);
+  void emitTable(bool sharesLookups);
+
+  int64_t tokens, warps, blocksTogether; ///< of the block of threads; of the layout, a warp at a time
+  int64_t tableAt;                       ///< in shared memory
+  bool needsTable;                       ///< of pairs of codes, which is still to be made
+
 private:
   /// Adds `blocks` blocks of the layout from `block` (i32) on to the sums.
   void emitBlocks(mlir::Value block, int64_t blocks, int64_t validK, llvm::MutableArrayRef<mlir::Value> sums);
@@ -189,11 +212,44 @@ private:
                                           llvm::ArrayRef<mlir::Value> sums);
   void emitReduction(llvm::ArrayRef<mlir::Value> sums);
 
-  int64_t tokens, warps, blocksTogether;   ///< of the block of threads; of the layout, a warp at a time
   mlir::Value token0, column0;             ///< i32
   std::array<mlir::Value, 2> columns;      ///< i32, of the thread, inside the matrix
   mlir::Value codesAt;                     ///< pointer to the thread's piece of the first block
   llvm::SmallVector<mlir::Value> tokensAt; ///< pointers to the thread's part of its rows
+};
+
+/// One token: blocks of threads stay, and copy codes to shared memory some turns ahead.
+class WeightRing : public WeightStream {
+public:
+  using WeightStream::WeightStream;
+  void emit(const Machine &machine);
+  static bool isTaken(RecipeAttr recipe) {
+    return recipe.getRhs().size() > 1 && recipe.getRhs()[1].getBy() == "cp_async";
+  }
+  /// What is wrong with a recipe's tiles; empty if nothing.
+  static std::string verify(RecipeAttr recipe, const MultiplyRow &row, const Format &format, int64_t k,
+                            const Machine &machine);
+  /// Blocks of threads that share a core.
+  static int64_t blocksOfCore(RecipeAttr recipe, const MultiplyRow &row, const Format &format, int64_t k,
+                              const Machine &machine);
+
+private:
+  /// Of a turn of a block of threads, both i32: tile of columns, and the warp's first block of the layout.
+  struct Turn {
+    mlir::Value tile, block;
+  };
+  Turn placeOf(mlir::Value turn);
+  mlir::Value slotOf(mlir::Value turn);
+  void emitCopies(mlir::Value turn);
+  llvm::SmallVector<mlir::Value> readTurn(mlir::Value turn);
+  void emitToken(mlir::Value token);
+  void emitTurn(mlir::Value turn, llvm::ArrayRef<mlir::Value> values, llvm::MutableArrayRef<mlir::Value> sums);
+  void emitReduction(llvm::ArrayRef<mlir::Value> sums, mlir::Value turn, mlir::Value token);
+
+  int64_t stages, blocksOfToken, blocksOfK, turnsOfTile; ///< blocksOfToken: of threads, that share its tiles
+  int64_t tileBytes, tokenAt, sumsAt;                    ///< of a tile of a block of the layout; in shared memory
+  mlir::Value shared, firstTile, turns;                  ///< i32 but for the pointer
+  mlir::Value ringAt, codesFrom;                         ///< pointers to the thread's first pieces
 };
 
 /// What tiles have to know of a weight before there is an op: formats of codes, zero points and plain scales (the last
@@ -259,7 +315,8 @@ private:
   struct ColumnScales {
     llvm::SmallVector<mlir::Value> scales, zeros;
   };
-  ColumnScales readScales(mlir::Value column, mlir::Value block);
+  ColumnScales loadScales(mlir::Value column, mlir::Value block);
+  ColumnScales decodeScales(llvm::ArrayRef<mlir::Value> &loaded, const ColumnScales &like);
   void emitRecords(llvm::ArrayRef<ColumnScales> read, int64_t block, RingPlace at, mlir::Value to,
                    llvm::MutableArrayRef<mlir::Value> known, mlir::Value isThere);
   llvm::SmallVector<mlir::Value> emitRecord(mlir::Value scale, mlir::Value zero, mlir::Value &known);

@@ -84,6 +84,10 @@ struct Tiling {
 } // namespace
 
 static constexpr int64_t kBlockK = Layout::kFragmentK;
+/// Sums of a warpgroup, where there are four.
+static constexpr int64_t kMostSumsOfMany = 64 * 64;
+/// Blocks of threads that copy ahead, on a core: one's copies run while another's sums are added up.
+static constexpr int64_t kRingsOfCore = 2;
 
 /// As many codes on their way at once as registers allow, and all warps busy: short K goes to more warps.
 static Tiling streamTiling(const MatmulProblem &problem, int64_t tokens) {
@@ -121,11 +125,14 @@ static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const
   StringRef rescale = problem.rhs.scaledTogether ? "block" : "end";
   if (row.scope == MultiplyRow::Scope::Warp) {
     int64_t ofWarp = tiling.together * kBlockK;
+    bool isRing = tiling.stages;
     return RecipeAttr::get(context, row.id.str(),
                            {level("cta", {tiling.tokens, tiling.columns, tiling.warps * ofWarp}),
                             level("warp", {tiling.tokens, tiling.columns, ofWarp})},
-                           {hop("reg", "load")}, {stored, hop("reg", "load128"), decode}, rescale.str(), /*swap=*/true,
-                           /*split_k=*/1);
+                           {hop(isRing ? "cta" : "reg", "load")},
+                           {stored, isRing ? hop("cta", "cp_async", tiling.stages) : hop("reg", "load128"), decode},
+                           rescale.str(),
+                           /*swap=*/true, /*split_k=*/1);
   }
   const OperandFacts &rhs = problem.rhs;
   if (rhs.scaledTogether && FragmentDecoder::canFold(*rhs.format, row.lhs, rhs.leastScale, rhs.mostScale))
@@ -137,11 +144,30 @@ static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const
                          rescale.str(), /*swap=*/true, tiling.cluster);
 }
 
+/// For one token: two turns on their way, as long as leave room for enough blocks of threads; none where none do.
+static std::optional<Tiling> ringTiling(MLIRContext *context, const MultiplyRow &row, const MatmulProblem &problem,
+                                        const Machine &machine) {
+  const Format &format = *problem.rhs.format;
+  for (int64_t bits : {16, 8}) { // of a turn's codes, one of each block of the layout
+    Tiling tiling{
+        .tokens = 1, .columns = WeightStream::kColumns, .warps = 8, .together = bits / format.bits, .stages = 2};
+    RecipeAttr recipe = makeRecipe(context, row, problem, tiling);
+    if (WeightRing::verify(recipe, row, format, *problem.knownK, machine).empty() &&
+        WeightRing::blocksOfCore(recipe, row, format, *problem.knownK, machine) >= kRingsOfCore)
+      return tiling;
+  }
+  return std::nullopt;
+}
+
 /// As many buffers as fit; whether the tiles can be done.
 static bool takeMostStages(MLIRContext *context, const MultiplyRow &row, const MatmulProblem &problem, Tiling &tiling,
                            const Machine &machine) {
   const OperandFacts &rhs = problem.rhs;
   WeightCodes codes{rhs.format, rhs.zeroFormat, rhs.scaleFormat, rhs.scaledTogether};
+  // So many threads have too few registers for so many sums: ptxas would do one product after the other.
+  bool areMany = tiling.columns / tiling.ofGroup * tiling.teams == 4;
+  if (areMany && row.n * tiling.ofGroup > kMostSumsOfMany)
+    return false;
   tiling.tokens = row.n;
   for (tiling.stages = 16; tiling.stages >= 2; --tiling.stages)
     if (WeightTiles::verify(makeRecipe(context, row, problem, tiling), row, codes, machine).empty())
@@ -150,13 +176,15 @@ static bool takeMostStages(MLIRContext *context, const MultiplyRow &row, const M
 }
 
 // Measured on an H100, N x K = 4096 x 4096 and 28672 x 8192, M = 1 to 2048: cycles in which a kernel starts and ends,
-// and in which blocks of a cluster add sums; bytes of memory that a stream gets of those there are; operations for each
-// k of a token that a stream reads. A block of 64 columns x 128 k takes the operations of its codes, those of each
-// token's sums and others; more than its products where these are few. Four warpgroups hide what two do not.
-static constexpr double kStart = 4500, kClusterSums = 1500, kClusterSumsOfToken = 30, kStreamMemory = 0.85,
-                        kStreamLoads = 0.14, kStreamAlu = 2.6;
-static constexpr double kOfBlock = 180, kOfCode = 128, kOfToken = 2.5, kTensor = 1.2, kFewGroups = 1.15,
-                        kFewStages = 1.6;
+// and in which blocks of a cluster add sums; bytes of memory that a stream, or copies ahead of time, get of those there
+// are; operations for each k of a token that a stream reads. A block of 64 columns x 128 k takes the operations of its
+// codes, those of each token's sums and others; more than its products where these are few. Four warpgroups hide what
+// two do not.
+static constexpr double kStart = 4500, kClusterSums = 2000, kClusterSumsOfToken = 45, kStreamMemory = 0.82,
+                        kStreamLoads = 0.17, kStreamAlu = 3.3, kRingStart = 2500, kRingTable = 2500,
+                        kCopiedMemory = 0.9, kRingAlu = 1.8;
+static constexpr double kOfBlock = 125, kOfCode = 128, kOfToken = 1.75, kTensor = 1.24, kFewGroups = 1.18,
+                        kFewStages = 1.15;
 
 /// The same of bytes. Their sums are scaled apart, so that each further scale of a block of 128 k takes more.
 static constexpr double kByteClusterSums = 3700, kByteClusterSumsOfToken = 12, kByteMemory = 0.85;
@@ -181,16 +209,18 @@ static ResourceVector countStream(const MultiplyRow &row, const MatmulProblem &p
   double tokens = static_cast<double>(tiling.tokens), columns = static_cast<double>(tiling.columns);
   double blocks = problem.batch * std::ceil(problem.m / tokens) * std::ceil(problem.n / columns);
   double perCore = blocks / static_cast<double>(machine.cores), codes = columns * problem.k;
-  double products = codes * tokens / static_cast<double>(row.m * row.n * row.k);
+  double products = codes * std::max(tokens, static_cast<double>(row.n)) / static_cast<double>(row.m * row.n * row.k);
   double tokenBytes = std::min(problem.m, tokens) * problem.k * elementBytes(row.lhs);
-  add(Resource::Memory, bytes / kStreamMemory);
+  bool isRing = tiling.stages;
+  add(Resource::Memory, bytes / (isRing ? kCopiedMemory : kStreamMemory));
   add(Resource::L2, perCore * (codes * problem.rhs.format->bits / 8 + tokenBytes));
-  add(Resource::Load, perCore * tokenBytes * kStreamLoads / 2);
+  if (!isRing)
+    add(Resource::Load, perCore * tokenBytes * kStreamLoads / 2);
   add(Resource::Multiply, perCore * products);
   int64_t together = problem.rhs.scaledTogether ? std::min<int64_t>(problem.rhs.scaledTogether, kBlockK) : kBlockK;
-  double alu = FragmentDecoder::aluPerCode(*problem.rhs.format, row.lhs, /*hasTable=*/false);
+  double alu = FragmentDecoder::aluPerCode(*problem.rhs.format, row.lhs, /*hasTable=*/true);
   add(Resource::Alu,
-      perCore * kStreamAlu *
+      perCore * (isRing ? kRingAlu : kStreamAlu) *
           (codes * alu / 32 + products * 4 * static_cast<double>(row.k) / static_cast<double>(together)));
   return uses;
 }
@@ -203,7 +233,7 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
   double tokens = static_cast<double>(tiling.tokens), columns = static_cast<double>(tiling.columns);
   double turns = std::ceil(problem.k / static_cast<double>(kBlockK * tiling.cluster));
   double blocks = waves * turns * columns / Layout::kFragmentColumns; // of the layout
-  add(Resource::Memory, row.isFloat ? bytes : bytes / kByteMemory);
+  add(Resource::Memory, bytes / (row.isFloat ? kCopiedMemory : kByteMemory));
   add(Resource::L2,
       waves * turns * kBlockK * (columns * problem.rhs.format->bits / 8 + tokens * elementBytes(row.lhs)));
   if (tiling.stages < 3)
@@ -230,6 +260,8 @@ static void countUses(const MultiplyRow &row, const MatmulProblem &problem, cons
                  cores;
   if (row.scope == MultiplyRow::Scope::Warp) {
     candidate.uses = countStream(row, problem, tiling, bytes, machine);
+    if (tiling.stages)
+      overhead += kRingStart + (FragmentDecoder::tableBytes(*problem.rhs.format, row.lhs) ? kRingTable : 0);
   } else {
     double tiles = problem.batch * std::ceil(problem.m / static_cast<double>(tiling.tokens)) *
                    std::ceil(problem.n / static_cast<double>(tiling.columns));
@@ -267,6 +299,8 @@ std::vector<Candidate> qlow::weightOnlyCandidates(MLIRContext *context, const Mu
   if (row.scope == MultiplyRow::Scope::Warp) {
     for (int64_t tokens : {8, 16, 32})
       take(streamTiling(problem, tokens));
+    if (std::optional<Tiling> ring = !row.isFloat ? std::nullopt : ringTiling(context, row, problem, target.machine()))
+      take(*ring);
     return result;
   }
   for (Tiling tiling : kTileTilings)

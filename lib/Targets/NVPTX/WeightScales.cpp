@@ -23,9 +23,8 @@ using namespace mlir;
 using namespace qlow;
 
 static constexpr int64_t kBlockK = Layout::kFragmentK, kScaleWarps = 2, kWordBytes = 4;
-/// Scales that a thread reads together at most: its registers are few. Products of bytes take half the time, so that
-/// theirs are read further ahead.
-static constexpr int64_t kReadTogether = 4, kReadTogetherOfBytes = 16;
+/// Scales and zero points that a thread reads together at most: its registers are few.
+static constexpr int64_t kReadTogether = 16;
 
 /// Ratios of scales of few bits, and sums in units of any of them, are far from the ends of f32.
 static bool canFollow(const Format *scale) {
@@ -52,8 +51,7 @@ void WeightTiles::divideK() {
   int64_t slices = teams * cluster, blocks = llvm::divideCeil(k, kBlockK);
   blocksOfSlice = llvm::divideCeil(blocks, slices);
   int64_t columnsOfThread = tileColumns * teams / (kScaleWarps * kWarp);
-  int64_t most = row.isFloat ? kReadTogether : kReadTogetherOfBytes;
-  blocksRead = std::max<int64_t>(most / (scaleNumber(1, 0) * columnsOfThread), 1);
+  blocksRead = std::max<int64_t>(kReadTogether / (scaleNumber(1, 0) * columnsOfThread * (type.getZero() ? 2 : 1)), 1);
   while (blocksRead > 1 && blocksOfSlice % blocksRead)
     blocksRead /= 2;
 }
@@ -65,42 +63,69 @@ void WeightTiles::divideK() {
 void WeightTiles::emitScaleWarps() {
   int64_t threadsOfTeam = kScaleWarps / teams * kWarp, perThread = tileColumns / threadsOfTeam;
   Value first = i32.rem(i32.add(i32.mul(copyingWarp, kWarp), lane), threadsOfTeam), last = i32.constant(n - 1);
+  first = i32.mul(first, perThread); // of neighbours
   forEachTile([&](RingPlace place) {
-    SmallVector<Value> carried{place.stage, place.phase}, columnsRead;
+    SmallVector<Value> columnsRead, carried{place.stage, place.phase};
     for (int64_t i = 0; i < perThread; ++i) {
-      Value column = i32.add(i32.mul(panel0, Layout::kFragmentColumns), i32.add(first, i * threadsOfTeam));
+      Value column = i32.add(i32.mul(panel0, Layout::kFragmentColumns), i32.add(first, i));
       columnsRead.push_back(i32.min(column, last));
     }
     if (scaling == Scaling::Follow) // what sums are in units of
       carried.append(perThread, f32(1));
+    int64_t numKnown = carried.size();
+    ColumnScales like;
+    auto load = [&](Value block) {
+      SmallVector<Value> loaded;
+      for (Value column : columnsRead) {
+        like = loadScales(column, block);
+        llvm::append_range(loaded, like.scales);
+        llvm::append_range(loaded, like.zeros);
+      }
+      return loaded;
+    };
+    // Those of the next turn are on their way while this turn's become records.
+    Value begin = blockOf(i32.constant(0));
+    if (!areAllBusy())
+      begin = i32.min(begin, i32.constant((llvm::divideCeil(k, kBlockK) - 1) / blocksRead * blocksRead));
+    llvm::append_range(carried, load(begin));
     auto loop = scf::ForOp::create(builder, loc, i32.constant(0), turns, i32.constant(blocksRead), carried);
     OpBuilder::InsertionGuard guard(builder);
     builder.setInsertionPointToStart(loop.getBody());
-    SmallVector<Value> values(loop.getRegionIterArgs());
+    Value turn = loop.getInductionVar(), next = i32.add(turn, blocksRead);
+    SmallVector<Value> values(loop.getRegionIterArgs()),
+        coming = load(blockOf(i32.select(i32.less(next, turns), next, turn)));
     SmallVector<ColumnScales> read;
-    for (Value column : columnsRead)
-      read.push_back(readScales(column, blockOf(loop.getInductionVar())));
+    ArrayRef<Value> loaded = ArrayRef(values).drop_front(numKnown);
+    for (int64_t i = 0; i < perThread; ++i)
+      read.push_back(decodeScales(loaded, like));
     Value to = i32.mul(first, kWordBytes);
     for (int64_t i = 0; i < blocksRead; ++i) {
-      Value isThere = i ? i32.less(i32.add(loop.getInductionVar(), i), turns) : Value();
-      RingPlace at{values[0], values[1]}, next = after(at);
-      emitRecords(read, i, at, to, MutableArrayRef<Value>(values).drop_front(2), isThere);
-      values[0] = isThere ? i32.select(isThere, next.stage, at.stage) : next.stage;
-      values[1] = isThere ? i32.select(isThere, next.phase, at.phase) : next.phase;
+      Value isThere = i ? i32.less(i32.add(turn, i), turns) : Value();
+      RingPlace at{values[0], values[1]}, after = this->after(at);
+      emitRecords(read, i, at, to, MutableArrayRef<Value>(values).slice(2, numKnown - 2), isThere);
+      values[0] = isThere ? i32.select(isThere, after.stage, at.stage) : after.stage;
+      values[1] = isThere ? i32.select(isThere, after.phase, at.phase) : after.phase;
     }
+    llvm::copy(coming, values.begin() + numKnown);
     scf::YieldOp::create(builder, loc, values);
     return RingPlace{loop.getResult(0), loop.getResult(1)};
   });
 }
 
-/// Those of consecutive blocks.
-WeightTiles::ColumnScales WeightTiles::readScales(Value column, Value block) {
-  ColumnScales read;
-  if (scaling == Scaling::End)
+/// Those of consecutive blocks, as they are loaded.
+WeightTiles::ColumnScales WeightTiles::loadScales(Value column, Value block) {
+  return {loadParameters(Kind::Scales, column, block, blocksRead, kBlockK),
+          loadParameters(Kind::Zeros, column, block, blocksRead, kBlockK)};
+}
+
+/// Takes as many values as `like` has off the front of what was loaded.
+WeightTiles::ColumnScales WeightTiles::decodeScales(ArrayRef<Value> &loaded, const ColumnScales &like) {
+  ColumnScales read{decodeParameters(Kind::Scales, loaded.take_front(like.scales.size()), blocksRead), {}};
+  loaded = loaded.drop_front(like.scales.size());
+  read.zeros = decodeParameters(Kind::Zeros, loaded.take_front(like.zeros.size()), blocksRead);
+  loaded = loaded.drop_front(like.zeros.size());
+  if (read.scales.empty())
     read.scales.resize(blocksRead * scaleNumber(1, 0));
-  else
-    read.scales = emitScales(column, block, blocksRead, kBlockK);
-  read.zeros = emitZeros(column, block, blocksRead, kBlockK);
   return read;
 }
 
@@ -108,21 +133,21 @@ WeightTiles::ColumnScales WeightTiles::readScales(Value column, Value block) {
 /// stored where the block is not there.
 void WeightTiles::emitRecords(ArrayRef<ColumnScales> read, int64_t block, RingPlace at, Value to,
                               MutableArrayRef<Value> known, Value isThere) {
-  SmallVector<std::pair<int64_t, Value>> words; // with their bytes
-  int64_t pitch = tileColumns / static_cast<int64_t>(read.size());
+  SmallVector<SmallVector<Value>> lines(scaleNumber(1, 0) * scaleWords); // of neighbouring columns
   for (auto [i, column] : llvm::enumerate(read))
     for (int64_t number = 0; number < scaleNumber(1, 0); ++number) {
       Value none, zero = column.zeros.empty() ? Value() : column.zeros[scaleNumber(block, 0) + number];
       SmallVector<Value> record =
           emitRecord(column.scales[scaleNumber(block, 0) + number], zero, known.empty() ? none : known[i]);
       for (auto [word, value] : llvm::enumerate(record))
-        words.push_back({((number * scaleWords + word) * tileColumns + i * pitch) * kWordBytes, value});
+        lines[number * scaleWords + word].push_back(value);
     }
   auto store = [&] {
     wait({at.stage, i32.sub(i32.constant(1), at.phase)}, /*isFree=*/true);
     Value records = offset(placeOfRecord(at.stage, 0, 0), to);
-    for (auto [byte, word] : words)
-      LLVM::StoreOp::create(builder, loc, word, offset(records, byte), kWordBytes);
+    for (auto [line, words] : llvm::enumerate(lines))
+      LLVM::StoreOp::create(builder, loc, wordsOf(words), offset(records, line * tileColumns * kWordBytes),
+                            kWordBytes * words.size());
     arrive(at.stage, /*isFree=*/false);
   };
   isThere ? ifThen(isThere, store) : store();

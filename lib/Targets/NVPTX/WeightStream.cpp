@@ -50,8 +50,11 @@ void WeightStream::emit() {
   Value tilesM = index.ceilDiv(m, tokens);
   int64_t tilesN = llvm::divideCeil(n, kColumns);
   OpBuilder::InsertionGuard guard(builder);
+  tableAt = warps * tokens * kColumns * 4;
+  int64_t tableBytes = FragmentDecoder::tableBytes(*alignedFormat(*type.getFormat()), row.lhs);
+  needsTable = tableBytes;
   gpu::LaunchOp launch =
-      startLaunch(index.mul(batchCount, index.mul(tilesM, tilesN)), warps * kWarp, warps * tokens * kColumns * 4);
+      startLaunch(index.mul(batchCount, index.mul(tilesM, tilesN)), warps * kWarp, tableAt + tableBytes);
   // Blocks with the same weights run side by side.
   Value tiles = i32.ceilDiv(m32, tokens), number = i32.cast(launch.getBlockIds().x);
   number = takeBatch(number, i32.mul(tiles, tilesN));
@@ -76,7 +79,13 @@ void WeightStream::emit() {
 
   SmallVector<Value> sums(tokens / kTokens * 4, zeroSum(sumType()));
   int64_t whole = k / kBlockK, perTurn = warps * blocksTogether, turned = whole / perTurn * perTurn;
-  if (turned)
+  // All that a warp does in one turn: its codes are on their way while the table is made.
+  bool isOneTurn = turned && turned == perTurn;
+  if (!isOneTurn)
+    emitTable(/*sharesLookups=*/true);
+  if (isOneTurn)
+    emitBlocks(i32.mul(warp, blocksTogether), blocksTogether, kBlockK, sums);
+  else if (turned)
     sums = emitLoop(i32.mul(warp, blocksTogether), i32.constant(turned), i32.constant(perTurn), blocksTogether, sums);
   if (turned < whole && blocksTogether > 1)
     sums = emitLoop(i32.add(warp, turned), i32.constant(whole), i32.constant(warps), 1, sums);
@@ -97,6 +106,13 @@ void WeightStream::emit() {
   emitReduction(sums);
 }
 
+void WeightStream::emitTable(bool sharesLookups) {
+  if (!std::exchange(needsTable, false))
+    return;
+  decoder.emitTable(offset(dynamicShared(), tableAt), thread, warps * kWarp, lane, sharesLookups);
+  gpu::BarrierOp::create(builder, loc);
+}
+
 SmallVector<Value> WeightStream::emitLoop(Value begin, Value end, Value step, int64_t blocks, ArrayRef<Value> sums) {
   auto loop = scf::ForOp::create(builder, loc, begin, end, step, sums);
   OpBuilder::InsertionGuard guard(builder);
@@ -110,61 +126,86 @@ SmallVector<Value> WeightStream::emitLoop(Value begin, Value end, Value step, in
 void WeightStream::emitBlocks(Value block, int64_t blocks, int64_t validK, MutableArrayRef<Value> sums) {
   auto four = VectorType::get({4}, builder.getI32Type());
   Value codes = offset(codesAt, i64.mul(i64.cast(block), layout.blockBytes()));
-  SmallVector<Value> words; // of all blocks, steps in order
   int64_t steps = kBlockK / row.k, pieces = steps / layout.stepsOfPiece();
   SmallVector<Value> loaded;
+  // Loads that may see stores stay before the barrier behind the table, where ptxas would put others off.
+  bool isInvariant = !needsTable;
   for (int64_t i = 0; i < blocks * pieces; ++i)
     loaded.push_back(LLVM::LoadOp::create(builder, loc, four, offset(codes, i * Layout::kThreads * Layout::kPieceBytes),
                                           Layout::kPieceBytes, /*isVolatile=*/false, /*isNonTemporal=*/true,
-                                          /*isInvariant=*/true));
-  std::array<SmallVector<Value>, 2> scales, zeros;
-  for (int64_t h = 0; h < 2; ++h) {
-    if (!scalesAtEnd())
-      scales[h] = emitScales(columns[h], block, blocks, validK);
-    zeros[h] = emitZeros(columns[h], block, blocks, validK);
-  }
-  for (Value piece : loaded)
-    for (int64_t i = 0; i < 4; ++i)
-      words.push_back(LLVM::ExtractElementOp::create(builder, loc, piece, i32.constant(i)));
+                                          isInvariant));
+  ColumnParameters parameters = readParameters(columns, block, blocks, validK);
+  emitTable(/*sharesLookups=*/true);
   SmallVector<Value> tokensOfBlock;
   for (Value at : tokensAt)
     tokensOfBlock.push_back(offset(at, i64.mul(i64.cast(block), kBlockK * tokenSize)));
+  auto tokensOf = [&](int64_t product, int64_t step) {
+    SmallVector<Value> pairs;
+    for (int64_t part = 0; part < 2; ++part) {
+      int64_t first = step % steps * row.k + part * row.k / 2; // K is a multiple of half a step
+      Value at = offset(tokensOfBlock[product], (step / steps * kBlockK + first) * tokenSize);
+      pairs.push_back(first < validK
+                          ? LLVM::LoadOp::create(builder, loc, builder.getI32Type(), at, 4, /*isVolatile=*/false,
+                                                 /*isNonTemporal=*/false, /*isInvariant=*/true)
+                                .getResult()
+                          : i32.constant(0));
+    }
+    return pairs;
+  };
+  emitProducts(wordsOfPieces(loaded), parameters, blocks * steps, validK, tokensOf, sums);
+}
 
-  int64_t products = tokens / kTokens;
+SmallVector<Value> WeightStream::wordsOfPieces(ArrayRef<Value> pieces) {
+  SmallVector<Value> words;
+  for (Value piece : pieces)
+    for (int64_t i = 0; i < 4; ++i)
+      words.push_back(LLVM::ExtractElementOp::create(builder, loc, piece, i32.constant(i)));
+  return words;
+}
+
+WeightStream::ColumnParameters WeightStream::readParameters(const std::array<Value, 2> &ofColumns, Value block,
+                                                            int64_t blocks, int64_t validK) {
+  ColumnParameters parameters;
+  for (int64_t h = 0; h < 2; ++h) {
+    auto read = [&](Kind kind) {
+      return decodeParameters(kind, loadParameters(kind, ofColumns[h], block, blocks, validK), blocks);
+    };
+    parameters.scales[h] = read(Kind::Scales);
+    parameters.zeros[h] = read(Kind::Zeros);
+  }
+  return parameters;
+}
+
+/// Adds the products of `numSteps` steps' words to the sums; `tokensOf` gives the two words of tokens of a product and
+/// a step. Of each block's k `validK` are there.
+void WeightStream::emitProducts(ArrayRef<Value> words, const ColumnParameters &parameters, int64_t numSteps,
+                                int64_t validK,
+                                function_ref<SmallVector<Value>(int64_t product, int64_t step)> tokensOf,
+                                MutableArrayRef<Value> sums) {
+  int64_t products = sums.size() / 4, steps = kBlockK / row.k;
   Value none = wordsOf(SmallVector<Value>(4, zeroSum(row.isFloat ? Type(builder.getF32Type()) : builder.getI32Type())));
   SmallVector<Value> group; // sums of the codes of one scale
   std::array<FragmentDecoder::Bias, 2> biases;
-  for (int64_t step = 0; step < blocks * steps; ++step) {
-    int64_t i = step / steps, inBlock = step % steps, number = scaleNumber(i, inBlock);
+  for (int64_t step = 0; step < numSteps; ++step) {
+    int64_t inBlock = step % steps, number = scaleNumber(step / steps, inBlock);
     if (inBlock * row.k >= validK)
       continue;
     if (inBlock % stepsPerScale() == 0) {
       group.assign(products, none);
       for (int64_t h = 0; h < 2; ++h)
-        biases[h] = decoder.emitBias(zeros[h].empty() ? Value() : zeros[h][number]);
+        biases[h] = decoder.emitBias(parameters.zeros[h].empty() ? Value() : parameters.zeros[h][number]);
     }
     ValueRange codesOfStep = ValueRange(words).slice(step * decoder.wordsPerStep(), decoder.wordsPerStep());
     Value weights = wordsOf(decoder.emit(codesOfStep, biases));
-    for (int64_t t = 0; t < products; ++t) {
-      SmallVector<Value> pairs;
-      for (int64_t part = 0; part < 2; ++part) {
-        int64_t first = inBlock * row.k + part * row.k / 2; // K is a multiple of half a step
-        Value at = offset(tokensOfBlock[t], (i * kBlockK + first) * tokenSize);
-        pairs.push_back(first < validK
-                            ? LLVM::LoadOp::create(builder, loc, builder.getI32Type(), at, 4, /*isVolatile=*/false,
-                                                   /*isNonTemporal=*/false, /*isInvariant=*/true)
-                                  .getResult()
-                            : i32.constant(0));
-      }
-      group[t] = row.emit(builder, loc, group[t], weights, wordsOf(pairs));
-    }
+    for (int64_t t = 0; t < products; ++t)
+      group[t] = row.emit(builder, loc, group[t], weights, wordsOf(tokensOf(t, step)));
     bool isLast = inBlock % stepsPerScale() == stepsPerScale() - 1 || (inBlock + 1) * row.k >= validK;
     if (!isLast)
       continue;
     for (int64_t t = 0; t < products; ++t)
       for (int64_t e = 0; e < 4; ++e) {
         Value sum = vector::ExtractOp::create(builder, loc, group[t], e), &total = sums[4 * t + e];
-        total = scalesAtEnd() ? addSums(total, sum) : addScaled(sum, scales[e / 2][number], total);
+        total = scalesAtEnd() ? addSums(total, sum) : addScaled(sum, parameters.scales[e / 2][number], total);
       }
   }
 }

@@ -38,7 +38,7 @@ static constexpr int64_t kLineBytes = 128, kSwizzleBytes = 1024;
 static constexpr int64_t kBarrierBytes = 8, kPairBytes = 2 * kBarrierBytes;
 /// Registers of a multiprocessor for each thread of one warpgroup, the most that a thread may have, what is left to
 /// each of the warpgroup that copies, and what a thread needs beside its sums.
-static constexpr int64_t kRegisters = 512, kMostRegisters = 240, kCopyingRegisters = 56, kOtherRegisters = 72;
+static constexpr int64_t kRegisters = 512, kMostRegisters = 240, kCopyingRegisters = 64, kOtherRegisters = 72;
 /// What it needs at least where codes become bytes: unpacked ones, and addresses; more where teams share K, and where
 /// sums are always in use.
 static constexpr int64_t kLeastRegisters = 40, kLeastOfTeams = 48, kLeastOfLongSums = 56;
@@ -182,7 +182,7 @@ void WeightTiles::emit() {
   if (k == 0)
     return ifThen(i32.less(thread, i32.constant(consumers)), [&] { emitConsumers(); });
   emitRingSetup();
-  auto roles = scf::IfOp::create(builder, loc, i32.less(thread, i32.constant(consumers)), /*withElse=*/true);
+  auto roles = scf::IfOp::create(builder, loc, i32.less(warp, i32.constant(consumers / kWarp)), /*withElse=*/true);
   builder.setInsertionPointToStart(&roles.getThenRegion().front());
   emitConsumers();
   builder.setInsertionPointToStart(&roles.getElseRegion().front());
@@ -271,7 +271,7 @@ void WeightTiles::emitRingSetup() {
                              Value(), builder.getUnitAttr());
   });
   if (hasTable(row))
-    decoder.emitTable(offset(shared, tableAt), thread, threads, lane);
+    decoder.emitTable(offset(shared, tableAt), thread, threads, lane, /*sharesLookups=*/false);
   gpu::BarrierOp::create(builder, loc);
 }
 
