@@ -16,17 +16,14 @@
 // are taken off four codes at once: a byte of 128 more than the difference borrows nothing of its neighbour, and the
 // bit of 128 is then the sign.
 //
-// Must not round: the one exception are tables whose values are no 16-bit floats (the law allows it for those).
+// FragmentNumbers.cpp has the conversions; here is what they are chosen by and what they need beside the codes. Must
+// not round: the one exception are tables whose values are no 16-bit floats (the law allows it for those).
 //
 //===----------------------------------------------------------------------===//
 
-#include "NVPTX/WeightOnly.h"
+#include "NVPTX/FragmentDecoder.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "llvm/ADT/APFloat.h"
 #include "llvm/Support/FormatVariadic.h"
 
@@ -34,11 +31,6 @@
 
 using namespace mlir;
 using namespace qlow;
-
-/// Pairs of codes of 4 bits, and bytes of a pair's copies for all lanes.
-static constexpr int64_t kPairs = 256, kEntryBytes = 128;
-static constexpr int64_t kBothHalves = 0x00010001, kBothSigns = int64_t(0x8000) * kBothHalves;
-static constexpr int64_t kAllBytes = 0x01010101, kAllSigns = 0x80 * kAllBytes;
 
 //===----------------------------------------------------------------------===//
 // Which way
@@ -132,14 +124,6 @@ double FragmentDecoder::aluPerCode(const Format &format, OperandElement element,
   return 0;
 }
 
-/// The float nearest to `value`, as bits.
-static uint16_t bitsOf(double value, FloatType type) {
-  llvm::APFloat number(value);
-  bool losesInfo;
-  number.convert(type.getFloatSemantics(), llvm::APFloat::rmNearestTiesToEven, &losesInfo);
-  return static_cast<uint16_t>(number.bitcastToAPInt().getZExtValue());
-}
-
 static double roundedTo(double value, FloatType type) {
   llvm::APFloat number(value);
   bool losesInfo;
@@ -169,8 +153,8 @@ static FloatType floatType(MLIRContext *context, OperandElement element) {
 
 FragmentDecoder::FragmentDecoder(OpBuilder &builder, Location loc, const Format &format, const Format *zeroFormat,
                                  OperandElement element)
-    : builder(builder), loc(loc), i32(builder, loc, builder.getI32Type()), format(format),
-      element(floatType(builder.getContext(), element)), way(*wayOf(format, element)) {
+    : WordBuilder(builder, loc, floatType(builder.getContext(), element)), format(format),
+      way(*wayOf(format, element)) {
   if (zeroFormat) {
     float least = zeroFormat->minValue() - format.minValue(), most = zeroFormat->maxValue() - format.minValue();
     hasSmallBiases = least >= 0 && most < 64;
@@ -188,86 +172,7 @@ FragmentDecoder::FragmentDecoder(OpBuilder &builder, Location loc, const Format 
 }
 
 //===----------------------------------------------------------------------===//
-// Building blocks
-//===----------------------------------------------------------------------===//
-
-Value FragmentDecoder::permute(Value low, Value high, Value selector) {
-  auto mode = NVVM::PermuteModeAttr::get(builder.getContext(), NVVM::PermuteMode::DEFAULT);
-  return NVVM::PermuteOp::create(builder, loc, builder.getI32Type(), low, high, selector, mode);
-}
-Value FragmentDecoder::permute(Value low, Value high, int64_t selector) {
-  return permute(low, high, i32.constant(selector));
-}
-Value FragmentDecoder::bitAnd(Value a, int64_t mask) {
-  return builder.createOrFold<arith::AndIOp>(loc, a, i32.constant(static_cast<int32_t>(mask)));
-}
-Value FragmentDecoder::bitOr(Value a, Value b) { return builder.createOrFold<arith::OrIOp>(loc, a, b); }
-/// a & mask | bits in one operation, which ptxas does not make of two constants by itself.
-Value FragmentDecoder::maskOr(Value a, int64_t mask, int64_t bits) {
-  auto word = [&](int64_t value) { return i32.constant(static_cast<int32_t>(value)); };
-  return LLVM::InlineAsmOp::create(builder, loc, TypeRange(builder.getI32Type()), ValueRange{a, word(mask), word(bits)},
-                                   "lop3.b32 $0, $1, $2, $3, 0xEA;", "=r,r,r,r", /*has_side_effects=*/false,
-                                   /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None, nullptr, nullptr)
-      .getRes();
-}
-Value FragmentDecoder::bitXor(Value a, Value b) { return builder.createOrFold<arith::XOrIOp>(loc, a, b); }
-Value FragmentDecoder::shift(Value a, int64_t left) {
-  if (left == 0)
-    return a;
-  if (left > 0)
-    return arith::ShLIOp::create(builder, loc, a, i32.constant(left));
-  return arith::ShRUIOp::create(builder, loc, a, i32.constant(-left));
-}
-Value FragmentDecoder::splat(double value) {
-  return i32.constant(static_cast<int32_t>(bitsOf(value, element) * kBothHalves));
-}
-/// Of an integer, or a number in f32, that such floats hold.
-Value FragmentDecoder::splat(Value value) {
-  Value number = value;
-  if (value.getType().isInteger())
-    number = arith::SIToFPOp::create(builder, loc, builder.getF32Type(), value);
-  if (element.isF16()) // both halves in one operation
-    return LLVM::InlineAsmOp::create(builder, loc, TypeRange(builder.getI32Type()), ValueRange{number, number},
-                                     "cvt.rn.f16x2.f32 $0, $1, $2;", "=r,f,f", /*has_side_effects=*/false,
-                                     /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None, nullptr, nullptr)
-        .getRes();
-  Value bits = shift(LLVM::BitcastOp::create(builder, loc, builder.getI32Type(), number), -16);
-  return i32.mul(bits, kBothHalves);
-}
-
-/// a * b + c on both halves of words. Chips that multiply bf16 need not add it, but all of them have this.
-Value FragmentDecoder::multiplyAdd(Value a, Value b, Value c) {
-  Type word = builder.getI32Type();
-  if (!element.isF16())
-    return LLVM::InlineAsmOp::create(builder, loc, TypeRange(word), ValueRange{a, b, c},
-                                     "fma.rn.bf16x2 $0, $1, $2, $3;", "=r,r,r,r", /*has_side_effects=*/false,
-                                     /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None, nullptr, nullptr)
-        .getRes();
-  auto pair = VectorType::get({2}, element);
-  auto halves = [&](Value value) -> Value { return LLVM::BitcastOp::create(builder, loc, pair, value); };
-  auto none = LLVM::FastmathFlagsAttr::get(builder.getContext(), LLVM::FastmathFlags::none);
-  Value sum = LLVM::FMAOp::create(builder, loc, pair, halves(a), halves(b), halves(c), none);
-  return LLVM::BitcastOp::create(builder, loc, word, sum);
-}
-Value FragmentDecoder::subtract(Value a, Value b) {
-  auto pair = VectorType::get({2}, element);
-  auto halves = [&](Value value) -> Value { return LLVM::BitcastOp::create(builder, loc, pair, value); };
-  auto none = LLVM::FastmathFlagsAttr::get(builder.getContext(), LLVM::FastmathFlags::none);
-  Value difference = LLVM::FSubOp::create(builder, loc, pair, halves(a), halves(b), none);
-  return LLVM::BitcastOp::create(builder, loc, builder.getI32Type(), difference);
-}
-
-Value FragmentDecoder::multiply(Value a, Value b) {
-  if (!element.isF16())
-    return multiplyAdd(a, b, splat(-0.0));
-  auto pair = VectorType::get({2}, element);
-  auto halves = [&](Value value) -> Value { return LLVM::BitcastOp::create(builder, loc, pair, value); };
-  Value product = LLVM::FMulOp::create(builder, loc, pair, halves(a), halves(b));
-  return LLVM::BitcastOp::create(builder, loc, builder.getI32Type(), product);
-}
-
-//===----------------------------------------------------------------------===//
-// The ways
+// What is taken off the codes
 //===----------------------------------------------------------------------===//
 
 FragmentDecoder::Bias FragmentDecoder::emitBias(Value zero, Value multiplier) {
@@ -347,163 +252,9 @@ FragmentDecoder::Bias FragmentDecoder::emitSubtrahend(Value zero) {
   return {splat(i32.add(bias, 1024)), splat(i32.sub(i32.constant(-64), bias))};
 }
 
-SmallVector<Value> FragmentDecoder::emitNibbles(Value word, const std::array<Bias, 2> &biases) {
-  SmallVector<Value> registers;
-  if (!element.isF16()) {
-    for (int64_t r = 0; r < 4; ++r) {
-      Value number = maskOr(shift(word, -4 * r), 0x000F000F, 0x43004300);
-      Value one = biases[r % 2].multiplier ? biases[r % 2].multiplier : splat(1.0);
-      registers.push_back(multiplyAdd(number, one, biases[r % 2].low));
-    }
-    return registers;
-  }
-  constexpr int64_t kMagic = 0x64006400;
-  Value sixteenth = splat(1.0 / 16);
-  if (biases[1].multiplier)
-    sixteenth = multiply(biases[1].multiplier, sixteenth);
-  for (int64_t byte = 0; byte < 2; ++byte) {
-    Value two = shift(word, -8 * byte);
-    registers.push_back(lessBias(maskOr(two, 0x000F000F, kMagic), biases[0]));
-    registers.push_back(multiplyAdd(maskOr(two, 0x00F000F0, kMagic), sixteenth, biases[1].high));
-  }
-  return registers;
-}
-
-/// Two codes of 8 bits, in halves of a word, less the bias. A bf16 holds seven bits q as 128 + q; the eighth makes the
-/// other term, 128 or 256.
-Value FragmentDecoder::emitByte(Value pair, const Bias &bias) {
-  Value magic = i32.constant(0x43004300), low = bitOr(bitAnd(pair, 0x007F007F), magic);
-  Value high = bitOr(bitXor(bitAnd(pair, 0x00800080), i32.constant(0x00800080)), magic);
-  Value number = multiplyAdd(high, splat(-1.0), low);
-  if (matchPattern(bias.low, m_Zero()))
-    return number;
-  return multiplyAdd(number, bias.multiplier ? bias.multiplier : splat(1.0), bias.low);
-}
-
-/// A code s e m of 4 bits is at bits 4 r of its half; one of 8 bits is brought to the upper byte of its half first. In
-/// bf16 the exponent's own place makes the number too small by a power of two, that the sum could not be multiplied by.
-SmallVector<Value> FragmentDecoder::emitMinifloats(ValueRange words) {
-  int64_t mantissa = format.layout.mantissaBits, magnitudeBits = mantissa + format.layout.exponentBits;
-  int64_t whole = element.isF16() ? 10 : 7, mask = ((int64_t(1) << magnitudeBits) - 1) << (whole - mantissa);
-  SmallVector<Value> registers;
-  for (int64_t r = 0; r < 4; ++r) {
-    int64_t first = 4 * r; // bit of the code in its half
-    Value word = words.front();
-    if (format.bits == 8) {
-      word = permute(words[r / 2], i32.constant(0), r % 2 ? 0x3424 : 0x1404);
-      first = 8;
-      if (mantissa == 2 && element.isF16()) {
-        registers.push_back(word);
-        continue;
-      }
-    }
-    Value sign = bitAnd(shift(word, 15 - (first + format.bits - 1)), 0x8000 * kBothHalves);
-    Value magnitude = bitAnd(shift(word, whole - mantissa - first), mask * kBothHalves);
-    Value number = bitOr(sign, magnitude);
-    registers.push_back(element.isF16() ? number : multiply(number, splat(std::ldexp(1.0, 127 - format.layout.bias))));
-  }
-  return registers;
-}
-
-/// Codes 2 r and 2 r + 1 are a pair. A permute takes three bits of index from each nibble of its selector, so the lower
-/// and the upper half of the table are looked up apart; a code's fourth bit, spread over a byte, chooses.
-SmallVector<Value> FragmentDecoder::emitPermutes(Value word) {
-  auto tableWord = [&](int64_t byte, int64_t firstEntry) {
-    uint32_t bytes = 0;
-    for (int64_t i = 0; i < 4; ++i)
-      bytes |= uint32_t(table[firstEntry + i] >> (8 * byte) & 0xFF) << (8 * i);
-    return i32.constant(static_cast<int32_t>(bytes));
-  };
-  Value indices = bitAnd(word, 0x77777777), evenTops = shift(word, 4);
-  SmallVector<Value> registers;
-  for (int64_t half = 0; half < 2; ++half) {
-    Value selector = half ? shift(indices, -16) : indices;
-    // A selector of 8 and more spreads the sign of a byte.
-    Value isUpper = permute(word, evenTops, half ? 0xBFAE : 0x9D8C);
-    std::array<Value, 2> bytes;
-    for (int64_t byte = 0; byte < 2; ++byte) {
-      Value lower = permute(tableWord(byte, 0), tableWord(byte, 4), selector);
-      Value upper = permute(tableWord(byte, 8), tableWord(byte, 12), selector);
-      Value change = builder.createOrFold<arith::AndIOp>(loc, bitXor(lower, upper), isUpper);
-      bytes[byte] = bitXor(lower, change);
-    }
-    registers.push_back(permute(bytes[0], bytes[1], 0x5140));
-    registers.push_back(permute(bytes[0], bytes[1], 0x7362));
-  }
-  return registers;
-}
-
-int64_t FragmentDecoder::tableBytes(const Format &format, OperandElement element) {
-  return wayOf(format, element) == Way::Lookup ? kPairs * kEntryBytes : 0;
-}
-
-void FragmentDecoder::emitTable(Value sharedMemory, Value thread, int64_t threads, Value lane, bool sharesLookups) {
-  if (way != Way::Lookup)
-    return;
-  this->sharesLookups = sharesLookups;
-  auto at = [&](Value byte) {
-    return LLVM::GEPOp::create(builder, loc, sharedMemory.getType(), builder.getI8Type(), sharedMemory,
-                               ValueRange{byte});
-  };
-  pairsAt = sharedMemory;
-  laneByte = shift(lane, 2);
-  auto loop = scf::ForOp::create(builder, loc, thread, i32.constant(kPairs), i32.constant(threads));
-  OpBuilder::InsertionGuard guard(builder);
-  builder.setInsertionPointToStart(loop.getBody());
-  Value pair = emitPermutes(loop.getInductionVar()).front();
-  Value four = vector::BroadcastOp::create(builder, loc, VectorType::get({4}, builder.getI32Type()), pair);
-  // Lanes begin at different copies: at one time they write to all banks.
-  constexpr int64_t kStores = kEntryBytes / 16;
-  for (int64_t i = 0; i < kStores; ++i) {
-    Value byte = i32.mul(i32.rem(i32.add(lane, i), kStores), 16);
-    LLVM::StoreOp::create(builder, loc, four, at(i32.add(i32.mul(loop.getInductionVar(), kEntryBytes), byte)), 16);
-  }
-}
-
-/// The code of zero; none where there is none.
-std::optional<int64_t> FragmentDecoder::zeroCode() {
-  const uint16_t *zero = llvm::find_if(table, [](uint16_t bits) { return (bits & 0x7FFF) == 0; });
-  return zero == table.end() ? std::nullopt : std::optional<int64_t>(zero - table.begin());
-}
-
-/// Two copies of the float, or all bits where codes, not numbers, are left out.
-Value FragmentDecoder::emitOne() { return usesZeroCode() ? i32.constant(-1) : splat(1.0); }
-
-/// The word with codes of zero in rows whose multiplier is 0. Byte r is of row r % 2.
-Value FragmentDecoder::withoutZeros(Value word, const std::array<Bias, 2> &biases) {
-  if (!usesZeroCode() || !biases[0].multiplier)
-    return word;
-  Value kept = bitOr(bitAnd(biases[0].multiplier, 0x00FF00FF), bitAnd(biases[1].multiplier, 0xFF00FF00));
-  Value zeros = bitAnd(bitXor(kept, i32.constant(-1)), *zeroCode() * 0x11111111);
-  return bitOr(builder.createOrFold<arith::AndIOp>(loc, word, kept), zeros);
-}
-
-/// Byte r of the word is the pair of register r.
-SmallVector<Value> FragmentDecoder::emitLookups(Value word) {
-  constexpr int64_t kShift = 7; // by an entry's bytes
-  SmallVector<Value> registers;
-  for (int64_t r = 0; r < 4; ++r) {
-    Value byte = bitOr(bitAnd(shift(word, kShift - 8 * r), 0xFF << kShift), laneByte);
-    Value at = LLVM::GEPOp::create(builder, loc, pairsAt.getType(), builder.getI8Type(), pairsAt, ValueRange{byte});
-    registers.push_back(LLVM::LoadOp::create(builder, loc, builder.getI32Type(), at, 4));
-  }
-  return registers;
-}
-
-/// The upper or the lower codes of all bytes of a word.
-Value FragmentDecoder::emitBytes(Value word, bool areUpper, const Bias &bias) {
-  if (unit != 1)
-    return bitAnd(areUpper ? word : shift(word, 4), 0xF0 * kAllBytes);
-  if (format.isSigned) // less the least
-    word = bitXor(word, i32.constant(static_cast<int32_t>(0x88 * kAllBytes)));
-  Value codes = bitAnd(areUpper ? shift(word, -4) : word, 0x0F * kAllBytes);
-  return bias.low ? bitXor(i32.add(codes, bias.low), i32.constant(static_cast<int32_t>(kAllSigns))) : codes;
-}
-
-/// A number of a code less the least one's and the zero point, times the multiplier.
-Value FragmentDecoder::lessBias(Value number, const Bias &bias) {
-  return bias.multiplier ? multiplyAdd(number, bias.multiplier, bias.low) : subtract(number, bias.low);
-}
+//===----------------------------------------------------------------------===//
+// Words of codes
+//===----------------------------------------------------------------------===//
 
 SmallVector<Value> FragmentDecoder::emit(ValueRange words, const std::array<Bias, 2> &biases) {
   SmallVector<Value> registers = emitNumbers(words, biases);

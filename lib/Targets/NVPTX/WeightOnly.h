@@ -6,7 +6,7 @@
 // the sum stays within the law's bound for any scale. Sums of bytes are i32, exact, and become f32 when they are
 // scaled; the tokens' scales meet the result.
 //
-// Its files: FragmentDecoder.cpp (codes to floats or bytes), WeightOnly.cpp (what all schedules share),
+// Its files: FragmentDecoder.h (codes to floats or bytes), WeightOnly.cpp (what all schedules share),
 // WeightStream.cpp (few rows: a stream of weights through mma.sync), WeightRing.cpp (one row: the same, copied ahead),
 // WeightTiles.cpp (more rows: tiles through wgmma), WeightProducts.cpp and WeightSums.cpp (their products and results).
 //
@@ -15,6 +15,7 @@
 #ifndef QLOW_LIB_TARGETS_NVPTX_WEIGHTONLY_H
 #define QLOW_LIB_TARGETS_NVPTX_WEIGHTONLY_H
 
+#include "NVPTX/FragmentDecoder.h"
 #include "NVPTX/KernelBuilder.h"
 #include "qlow/Targets/Layout.h"
 #include "qlow/Targets/Targets.h"
@@ -22,92 +23,6 @@
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 
 namespace qlow {
-
-/// The decode hop from words of codes to fragments of 16-bit floats or bytes. The number of a code is its float, or
-/// byte, times `factor`.
-class FragmentDecoder {
-public:
-  /// Why there is no hop from such codes to `element`; empty if there is one.
-  static std::string decline(const Format &format, OperandElement element);
-  /// Whether `element`, an integer, holds all differences of codes and zero points.
-  static bool holdsDifferences(const Format &format, const Format &zeroFormat, OperandElement element);
-  /// The hop's word in recipes.
-  static llvm::StringRef hop(const Format &format, OperandElement element);
-  /// Whether such floats hold all products of codes and scales that are 0 or powers of two from `least` to `most`.
-  static bool canFold(const Format &format, OperandElement element, double least, double most);
-  /// Integer operations that unpack one code, with the table where the way has one.
-  static double aluPerCode(const Format &format, OperandElement element, bool hasTable);
-
-  /// Bytes of shared memory of a table that makes the hop faster: all pairs of codes, a copy for each lane.
-  static int64_t tableBytes(const Format &format, OperandElement element);
-
-  /// `zeroFormat`: of zero points, null for none.
-  FragmentDecoder(mlir::OpBuilder &builder, mlir::Location loc, const Format &format, const Format *zeroFormat,
-                  OperandElement element);
-
-  /// Writes the table, where the way has one; the block's threads (`thread` of `threads`, i32) wait for each other
-  /// before they use it. Every second word may do without it: threads compute while others look up.
-  void emitTable(mlir::Value sharedMemory, mlir::Value thread, int64_t threads, mlir::Value lane, bool sharesLookups);
-
-  float factor() const { return unit; }
-  /// Words that hold a thread's codes of one step.
-  int64_t wordsPerStep() const { return (way == Way::NibbleToByte ? 16 : 8) * format.bits / 32; }
-  /// What `emit` takes off the codes of one row of the instruction: two copies of (zero point - least integer) in the
-  /// forms it needs. `zero`, i32 in the format's integers, null for none.
-  /// Where there is a multiplier (see below), it has them multiplied, too.
-  struct Bias {
-    mlir::Value low = {}, high = {}, multiplier = {};
-  };
-  Bias emitBias(mlir::Value zero, mlir::Value multiplier = {});
-  /// The words of a bias that are no constants, and how many these are.
-  llvm::SmallVector<mlir::Value> wordsOf(const Bias &bias);
-  Bias biasOf(llvm::ArrayRef<mlir::Value> words);
-  static int64_t wordsOfBias(const Format &format, OperandElement element, bool hasZero, bool hasMultiplier);
-  /// Two copies of a scale times `factor`: a power of two that keeps all numbers exact, or 0.
-  mlir::Value emitMultiplier(mlir::Value scale);
-  /// Where a multiplier is 1 or 0 this is the 1; the 0 is one.
-  mlir::Value emitOne();
-  /// The four registers of a step: row g, row g + 8, and both again half a step on.
-  llvm::SmallVector<mlir::Value> emit(mlir::ValueRange words, const std::array<Bias, 2> &biases);
-
-private:
-  enum class Way { Nibble, Byte, Minifloat, Lookup, NibbleToByte };
-  static std::optional<Way> wayOf(const Format &format, OperandElement element);
-  Bias emitSubtrahend(mlir::Value zero);
-  std::optional<int64_t> zeroCode();
-  bool usesZeroCode() { return way == Way::Lookup && zeroCode(); }
-  mlir::Value withoutZeros(mlir::Value word, const std::array<Bias, 2> &biases);
-  mlir::Value lessBias(mlir::Value number, const Bias &bias);
-  llvm::SmallVector<mlir::Value> emitNumbers(mlir::ValueRange words, const std::array<Bias, 2> &biases);
-  llvm::SmallVector<mlir::Value> emitNibbles(mlir::Value word, const std::array<Bias, 2> &biases);
-  mlir::Value emitByte(mlir::Value pair, const Bias &bias);
-  llvm::SmallVector<mlir::Value> emitMinifloats(mlir::ValueRange words);
-  llvm::SmallVector<mlir::Value> emitLookups(mlir::Value word), emitPermutes(mlir::Value word);
-  mlir::Value emitBytes(mlir::Value word, bool areUpper, const Bias &bias);
-  mlir::Value permute(mlir::Value low, mlir::Value high, mlir::Value selector);
-  mlir::Value permute(mlir::Value low, mlir::Value high, int64_t selector);
-  mlir::Value bitAnd(mlir::Value a, int64_t mask), bitOr(mlir::Value a, mlir::Value b),
-      bitXor(mlir::Value a, mlir::Value b);
-  mlir::Value maskOr(mlir::Value a, int64_t mask, int64_t bits);
-  mlir::Value shift(mlir::Value a, int64_t left);                       ///< right where negative
-  mlir::Value multiplyAdd(mlir::Value a, mlir::Value b, mlir::Value c); ///< of words of two floats
-  mlir::Value subtract(mlir::Value a, mlir::Value b), multiply(mlir::Value a, mlir::Value b);
-  mlir::Value splat(double value); ///< as two floats
-  mlir::Value splat(mlir::Value value);
-
-  mlir::OpBuilder &builder;
-  mlir::Location loc;
-  IndexBuilder i32;
-  const Format &format;
-  mlir::FloatType element; ///< null of bytes
-  Way way;
-  float unit = 1;
-  bool hasSmallBiases = false;      ///< zero points less the least integer are from 0 to 63
-  std::array<uint16_t, 16> table{}; ///< of Lookup
-  mlir::Value pairsAt, laneByte;    ///< of Lookup: where the table lies, and the lane's byte in an entry
-  bool sharesLookups = false;       ///< every second word is not looked up there
-  int64_t numWords = 0;             ///< unpacked so far
-};
 
 /// What schedules of one kernel share: its sizes, parts of the weight, and the way from sums to the result.
 class WeightOnly : protected KernelBuilder {
