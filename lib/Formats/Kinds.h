@@ -25,6 +25,7 @@ uint32_t encodeSign(float x);
 float decodeTernary(uint32_t code);
 uint32_t encodeTernary(float x);
 uint32_t extractTrit(const uint8_t *row, int64_t index);
+void extractTrits(const uint8_t *row, int64_t first, std::span<uint8_t> digits);
 void insertTrit(uint8_t *row, int64_t index, uint32_t digit);
 
 float decodeCodebook(const Format &format, uint32_t code);

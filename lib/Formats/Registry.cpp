@@ -9,6 +9,7 @@
 #include "Kinds.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -135,6 +136,25 @@ uint32_t Format::extract(const uint8_t *row, int64_t index) const {
   return uint32_t(loadBytes(row, firstBit, bits) >> firstBit % 8 & (numCodes() - 1));
 }
 
+void Format::extract(const uint8_t *row, int64_t first, std::span<uint8_t> codes) const {
+  if (kind == DecodeKind::Trit)
+    return extractTrits(row, first, codes);
+  int64_t firstBit = first * bits;
+  const uint8_t *next = row + firstBit / 8;
+  uint32_t mask = uint32_t(numCodes() - 1), window = 0, known = 0; // bits that were read and not taken yet
+  if (firstBit % 8)
+    window = *next++ >> firstBit % 8, known = 8 - firstBit % 8;
+  for (uint8_t &code : codes) {
+    if (known < bits) {
+      window |= uint32_t(*next++) << known;
+      known += 8;
+    }
+    code = uint8_t(window & mask);
+    window >>= bits;
+    known -= bits;
+  }
+}
+
 void Format::insert(uint8_t *row, int64_t index, uint32_t code) const {
   if (kind == DecodeKind::Trit)
     return insertTrit(row, index, code);
@@ -228,17 +248,29 @@ static bool holdsValuesOf(const Format &image, const Format &format) {
   return true;
 }
 
-const Format *alignedFormat(const Format &format) {
-  if (format.bits == 4 || format.bits == 8)
-    return &format;
-  if (format.bits > 8)
-    return nullptr;
+static const Format *findAligned(const Format &format) {
   for (DecodeKind kind : {DecodeKind::Integer, DecodeKind::Minifloat})
     for (unsigned bits : {4, 8})
       for (const Format &image : codeFormats())
         if (image.kind == kind && image.bits == bits && holdsValuesOf(image, format))
           return &image;
   return nullptr;
+}
+
+const Format *alignedFormat(const Format &format) {
+  if (format.bits == 4 || format.bits == 8)
+    return &format;
+  const Format *row = findCodeFormat(format.name);
+  if (format.bits > 8 || !row)
+    return nullptr;
+  // The search compares all values of all formats: it is done once.
+  static const auto images = [] {
+    std::array<const Format *, std::size(codeFormatTable)> images{};
+    for (size_t i = 0; i < images.size(); ++i)
+      images[i] = codeFormatTable[i].bits > 8 ? nullptr : findAligned(codeFormatTable[i]);
+    return images;
+  }();
+  return images[size_t(row - codeFormatTable)];
 }
 
 //===----------------------------------------------------------------------===//

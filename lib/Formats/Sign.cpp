@@ -29,6 +29,20 @@ static constexpr uint32_t powersOf3[5] = {1, 3, 9, 27, 81};
 
 uint32_t extractTrit(const uint8_t *row, int64_t index) { return row[index / 5] / powersOf3[index % 5] % 3; }
 
+void extractTrits(const uint8_t *row, int64_t first, std::span<uint8_t> digits) {
+  const uint8_t *next = row + first / 5;
+  uint32_t byte = 0, known = 0; // digits that the byte still has
+  if (first % 5)
+    byte = *next++ / powersOf3[first % 5], known = 5 - first % 5;
+  for (uint8_t &digit : digits) {
+    if (!known)
+      byte = *next++, known = 5;
+    digit = uint8_t(byte % 3);
+    byte /= 3;
+    --known;
+  }
+}
+
 void insertTrit(uint8_t *row, int64_t index, uint32_t digit) {
   // Bytes from 243 on hold the same digits as byte - 243; only the lower spelling leaves room for every change.
   uint32_t byte = row[index / 5] % 243;

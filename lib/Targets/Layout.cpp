@@ -228,7 +228,7 @@ static void packFragments(const Layout &layout, const Format &format, const uint
                           bool transposed, int64_t panel, int32_t offset, MutableArrayRef<uint8_t> out) {
   int64_t first = panel * layout.panelWidth, columns = std::min(layout.panelWidth, layout.n - first);
   int64_t lines = transposed ? columns : layout.k, codes = transposed ? layout.k : columns;
-  int64_t lineBytes = isSplat ? 0 : format.rowBytes(transposed ? layout.k : layout.n);
+  int64_t lineBytes = format.rowBytes(transposed ? layout.k : layout.n);
   std::array<int64_t, Layout::kFragmentColumns> columnBits;
   for (int64_t j = 0; j < layout.panelWidth; ++j)
     columnBits[j] = layout.fragmentBit(j, 0);
@@ -236,20 +236,13 @@ static void packFragments(const Layout &layout, const Format &format, const uint
   for (int64_t k = 0; k < layout.k; ++k)
     kBits[k] = layout.fragmentBit(0, k);
   SmallVector<uint8_t> stored = storedCodes(format, offset);
-  SmallVector<uint8_t> group(isSplat ? format.bytesPerGroup : 0, *data);
-  bool isWhole = format.bits && 8 % format.bits == 0; // no code reaches over two bytes
-  uint32_t mask = static_cast<uint32_t>(stored.size()) - 1;
-  auto codeOf = [&](const uint8_t *row, int64_t i) -> uint32_t {
-    if (isSplat)
-      return format.extract(group.data(), i % format.codesPerGroup);
-    int64_t bit = i * format.bits;
-    return isWhole ? row[bit / 8] >> (bit % 8) & mask : format.extract(row, i);
-  };
+  std::vector<uint8_t> repeated(isSplat ? lineBytes : 0, *data), ofLine(codes);
   for (int64_t line = 0; line < lines; ++line) {
-    const uint8_t *row = data + (transposed ? first + line : line) * lineBytes;
+    const uint8_t *row = isSplat ? repeated.data() : data + (transposed ? first + line : line) * lineBytes;
+    format.extract(row, transposed ? 0 : first, ofLine);
     for (int64_t i = 0; i < codes; ++i) {
       int64_t to = transposed ? columnBits[line] + kBits[i] : columnBits[i] + kBits[line];
-      out[to / 8] |= static_cast<uint8_t>(stored[codeOf(row, (transposed ? 0 : first) + i)] << (to % 8));
+      out[to / 8] |= static_cast<uint8_t>(stored[ofLine[i]] << (to % 8));
     }
   }
 }

@@ -129,6 +129,12 @@ static void testPacking(const Format &format) {
   }
   for (int64_t i = 0; i < count; ++i)
     EXPECT_INT(named(format, "code " + std::to_string(i)), format.extract(row.data(), i), codeAt(i));
+  for (int64_t first = 0; format.bits <= 8 && first <= count; ++first) {
+    std::vector<uint8_t> codes(count - first);
+    format.extract(row.data(), first, codes);
+    for (int64_t i = first; i < count; ++i)
+      EXPECT_INT(named(format, "codes from " + std::to_string(first)), codes[i - first], codeAt(i));
+  }
   EXPECT_INT(named(format, "byte after the row"), row[bytes], 0xFF);
 }
 

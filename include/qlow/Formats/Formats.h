@@ -65,6 +65,8 @@ public:
   /// trits: digit i is (byte / 3^i) % 3.
   uint32_t extract(const uint8_t *row, int64_t index) const;
   void insert(uint8_t *row, int64_t index, uint32_t code) const;
+  /// Consecutive codes from number `first` on, each a byte; of formats of at most 8 bits. Reads no byte but theirs.
+  void extract(const uint8_t *row, int64_t first, std::span<uint8_t> codes) const;
 
   /// The number a code stands for, exact in f32. Codes at or above numCodes() are a caller's error.
   float decode(uint32_t code) const;
