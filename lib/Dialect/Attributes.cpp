@@ -80,10 +80,11 @@ LogicalResult HopAttr::verify(function_ref<InFlightDiagnostic()> emitError, Stri
 LogicalResult LayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError, Type element, int64_t panel,
                                  int64_t columns, int64_t group, int64_t offset, int64_t fragment) {
   if (fragment) {
-    bool isCode = element.isInteger(4) || element.isInteger(8);
-    if (!isCode || panel != 64 || columns != 64 || group != 128 || (fragment != 1 && fragment != 2 && fragment != 4))
+    bool isCode = element.isInteger(4) || (element.isInteger(8) && fragment != 8);
+    if (!isCode || panel != 64 || columns != 64 || group != 128 || fragment < 1 || fragment > 8 ||
+        !llvm::isPowerOf2_64(fragment))
       return emitError() << "expected a layout of fragments with elements of i4 or i8, panel = columns = 64, group = "
-                            "128 and fragment = 1, 2 or 4";
+                            "128 and fragment = 1, 2, 4 or, of i4, 8";
     return success();
   }
   bool isSmall = element.isInteger(1) || element.isInteger(4);

@@ -61,13 +61,15 @@ bool qlow::storesFragments(RecipeAttr recipe) {
 
 /// Integers become unsigned, their least value 0, but for bytes. A pair stands 16 bits apart where arithmetic on both
 /// halves of a word unpacks it, side by side where it is looked up; of bytes each has a code of its register, and one
-/// of the next.
+/// of the next. Codes whose bits only have to move to their places in an f16 lie so that half of them are there.
 LayoutAttr qlow::fragmentLayout(MLIRContext *context, const Format &codes, OperandElement element) {
   const Format &format = *alignedFormat(codes);
   bool isInteger = format.kind == DecodeKind::Integer, isLookedUp = format.kind == DecodeKind::Codebook;
   bool areBytes = elementBits(element) == 8;
   int64_t offset = isInteger && format.isSigned && !areBytes ? -(int64_t(1) << (format.bits - 1)) : 0;
-  int64_t fragment = areBytes ? 2 : format.bits == 4 && !isLookedUp ? 4 : 1;
+  bool isTakenApart = element == OperandElement::F16 && format.kind == DecodeKind::Minifloat && format.bits == 4 &&
+                      format.layout.isSigned && format.layout.mantissaBits == 1;
+  int64_t fragment = areBytes ? 2 : isTakenApart ? 8 : format.bits == 4 && !isLookedUp ? 4 : 1;
   return LayoutAttr::get(context, IntegerType::get(context, format.bits), Layout::kFragmentColumns,
                          Layout::kFragmentColumns, Layout::kFragmentK, offset, fragment);
 }
@@ -223,6 +225,14 @@ static SmallVector<uint8_t> storedCodes(const Format &format, int32_t offset) {
   return codes;
 }
 
+/// Two codes with their bits where fragments of them taken apart have these.
+static uint8_t takenApart(uint8_t codes) {
+  unsigned byte = 0;
+  for (auto [bit, place] : llvm::enumerate(Layout::kTakenApart))
+    byte |= (codes >> bit & 1u) << place;
+  return static_cast<uint8_t>(byte);
+}
+
 /// Packs one panel of codes as fragments. The place of a code is that of its column and that of its k, added.
 static void packFragments(const Layout &layout, const Format &format, const uint8_t *data, bool isSplat,
                           bool transposed, int64_t panel, int32_t offset, MutableArrayRef<uint8_t> out) {
@@ -244,6 +254,13 @@ static void packFragments(const Layout &layout, const Format &format, const uint
       int64_t to = transposed ? columnBits[line] + kBits[i] : columnBits[i] + kBits[line];
       out[to / 8] |= static_cast<uint8_t>(stored[ofLine[i]] << (to % 8));
     }
+  }
+  if (layout.fragment == 8) {
+    std::array<uint8_t, 256> apart;
+    for (unsigned codes = 0; codes < apart.size(); ++codes)
+      apart[codes] = takenApart(static_cast<uint8_t>(codes));
+    for (uint8_t &byte : out)
+      byte = apart[byte];
   }
 }
 

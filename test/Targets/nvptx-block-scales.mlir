@@ -18,14 +18,13 @@
 // Activations are quantized as the program says, then a launch takes them.
 // WGMMA: gpu.launch
 // WGMMA: nvvm.setmaxregister decrease
-// Rows' scales of four tiles of K at a time, the next ones ahead of the last of these. A warp arrives once.
+// Rows' scales of four tiles of K at a time, the next ones ahead of the last of these. Each thread arrives.
 // WGMMA: vector.load {{.*}} {alignment = 16 : i64} : memref<2048x16xf32{{.*}}>, vector<4xf32>
 // WGMMA: scf.for
 // WGMMA-COUNT-3: nvvm.mbarrier.try_wait.parity
 // WGMMA: vector.load {{.*}} : memref<2048x16xf32{{.*}}>, vector<4xf32>
 // WGMMA: nvvm.mbarrier.try_wait.parity
 // WGMMA: llvm.store {{.*}} : f32, !llvm.ptr<3>
-// WGMMA: nvvm.bar.warp.sync
 // WGMMA: nvvm.mbarrier.arrive
 // WGMMA: nvvm.setmaxregister increase
 // WGMMA: nvvm.wgmma.mma_async {{.*}}<m = 64, n = 128, k = 32>, D[<f32>, <zero>]

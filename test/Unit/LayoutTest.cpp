@@ -203,6 +203,9 @@ static void testFragments(OpBuilder &builder, const Format &format, OperandEleme
                                      RankedTensorType::get(shape, logical), layout.bytes(), transposed, attribute);
   std::vector<uint8_t> stored;
   bool good = packs(weight, layout, stored);
+  if (layout.fragment == 8) // signs at bits 7 and 0, magnitudes at 1 to 3 and 4 to 6
+    for (uint8_t &byte : stored)
+      byte = static_cast<uint8_t>((byte & 0x70) | (byte & 1) << 7 | (byte >> 4 & 8) | (byte >> 1 & 7));
   std::vector<bool> used(layout.bytes() * 8);
   for (int64_t column = 0; good && column < n; ++column)
     for (int64_t kIndex = 0; kIndex < k; ++kIndex) {

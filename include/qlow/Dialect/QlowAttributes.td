@@ -101,9 +101,8 @@ def Qlow_LayoutAttr : AttrDef<Qlow_Dialect, "Layout"> {
     elements. With `fragment` codes of i4 or i8 lie as the threads
     of a matrix instruction hold them, blocks of 64 columns and 128 k: an element is an integer less `offset`, or the code
     of any other format, and those of neighbouring k in a register stand `fragment` codes apart: 1 or 4 the two of 16-bit
-    floats, 2 the four of bytes. `Layout` gives the place of each
-    byte. Recipes of different instructions that
-    read the same bytes have equal layouts.
+    floats, 2 the four of bytes; 8 is as 4, with the bits of two codes mixed in a byte. `Layout` gives the place of each
+    byte. Recipes of different instructions that read the same bytes have equal layouts.
 
     ```mlir
     #qlow.layout<element = i8, panel = 64, columns = 16, group = 4>

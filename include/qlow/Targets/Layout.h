@@ -20,6 +20,8 @@
 //   bytes, the pieces of 128 threads side by side, steps in order. Of the 4 e codes of a step, register
 //   j % 2 + 2 (k % (8 e) / (4 e)) has them; the codes of a register are `fragment` apart: 1 or 4 of floats, those of
 //   register r begin at code 2 r or r; 2 of bytes, those of registers 0 and 1 take turns, then those of 2 and 3.
+//   Of `fragment` 8 they are 4 apart: registers 0 and 1 have the lower codes of bytes 0 and 2, 1 and 3, registers 2 and
+//   3 the upper ones, and each byte's bits are taken apart (kTakenApart).
 //
 // Columns 2 g and 2 g + 1 are rows g and g + 8 of the product, so that a thread ends with neighbouring columns.
 //
@@ -31,6 +33,7 @@
 #include "qlow/Targets/Targets.h"
 
 #include <algorithm>
+#include <array>
 
 namespace qlow {
 
@@ -83,13 +86,18 @@ public:
   int64_t perRegister() const { return fragment == 2 ? 4 : 2; }
   int64_t stepsOfPiece() const { return kPieceBytes * 8 / (4 * perRegister() * elementBits); }
   int64_t blockBytes() const { return kFragmentColumns * kFragmentK * elementBits / 8; }
-  /// The first bit of a code in its panel.
+  /// Of `fragment` 8: the bits of a byte, from bit 0 on, that bits 0 to 7 of its two codes are, each three bits of
+  /// magnitude and a sign. The lower code's lie as in the upper byte of an f16 with two bits of exponent and one of
+  /// mantissa, the upper one's fill what is left.
+  static constexpr std::array<uint8_t, 8> kTakenApart{1, 2, 3, 7, 4, 5, 6, 0};
+  /// The first bit of a code in its panel; of `fragment` 8, before bytes are taken apart.
   Int fragmentBit(Int column, Int kIndex) const {
     int64_t e = perRegister();
     Int thread = column / 16 * 32 + column % 16 / 2 * 4 + kIndex % (4 * e) / e;
     Int step = kIndex % kFragmentK / (8 * e), half = kIndex % (8 * e) / (4 * e), reg = column % 2 + half * 2;
     Int code = fragment == 1   ? reg * 2 + kIndex % 2
                : fragment == 2 ? half * 8 + column % 2 + kIndex % 4 * 2
+               : fragment == 8 ? (kIndex % 2 * 2 + column % 2) * 2 + half
                                : reg + kIndex % 2 * 4;
     Int piece = step / stepsOfPiece() * kThreads + thread;
     return kIndex / kFragmentK * (blockBytes() * 8) + piece * (kPieceBytes * 8) +

@@ -8,6 +8,8 @@
 //   byte       the same for codes of 8 bits; of bf16 the difference of two such floats.
 //   minifloat  sign, exponent and mantissa move to their places in f16, whose bias is another: a power of two that
 //              the sum is multiplied by. Subnormals are subnormals there too. In bf16 the codes are multiplied by it.
+//              Of codes s e e m, to f16, the bits of two lie mixed in a byte, where half of them are in place
+//              (Layout.h).
 //   lookup16   two codes are the number of a pair of values in a table in shared memory. Each lane has a copy of its
 //              own, in a bank of its own. Who makes the table, or has none, looks four codes up at once by byte
 //              permutes, low and high bytes of the values apart: three times the operations.
@@ -51,7 +53,7 @@ std::optional<FragmentDecoder::Way> FragmentDecoder::wayOf(const Format &format,
   bool fits = layout.isSigned && layout.hasZero && layout.mantissaBits <= 3 &&
               (layout.exponentBits < 5 || (isHalf && layout.exponentBits == 5 && layout.hasInfinity));
   if (format.kind == DecodeKind::Minifloat && (format.bits == 4 || format.bits == 8) && fits)
-    return Way::Minifloat;
+    return isHalf && format.bits == 4 && layout.mantissaBits == 1 ? Way::TakenApart : Way::Minifloat;
   return std::nullopt;
 }
 
@@ -75,6 +77,7 @@ StringRef FragmentDecoder::hop(const Format &format, OperandElement element) {
   case Way::Byte:
     return "decode_byte";
   case Way::Minifloat:
+  case Way::TakenApart:
     return "decode_minifloat";
   case Way::Lookup:
     return "decode_lookup16";
@@ -95,6 +98,7 @@ bool FragmentDecoder::canFold(const Format &format, OperandElement element, doub
   case Way::Byte: // a sixteenth of the scale, and the scale times 1024 and two codes
     return element == OperandElement::F16 ? liesWithin(lowestOfF16 + 4, highestOfF16 - 12) : liesWithin(-100, 100);
   case Way::Minifloat:
+  case Way::TakenApart:
     if (element == OperandElement::BF16)
       return liesWithin(-100, 100);
     // The scale times the unit of what is decoded; the least code and the greatest.
@@ -116,6 +120,8 @@ double FragmentDecoder::aluPerCode(const Format &format, OperandElement element,
     return (element == OperandElement::F16 ? 11.0 : 16.0) / 8;
   case Way::Minifloat:
     return (element == OperandElement::F16 ? 12.0 : 16.0) / 8;
+  case Way::TakenApart:
+    return 9.0 / 8;
   case Way::Lookup:
     return (hasTable ? 14.0 : 18.0) / 8;
   case Way::NibbleToByte:
@@ -159,7 +165,7 @@ FragmentDecoder::FragmentDecoder(OpBuilder &builder, Location loc, const Format 
     float least = zeroFormat->minValue() - format.minValue(), most = zeroFormat->maxValue() - format.minValue();
     hasSmallBiases = least >= 0 && most < 64;
   }
-  if (way == Way::Minifloat) {
+  if (way == Way::Minifloat || way == Way::TakenApart) {
     unit = this->element.isF16() ? std::ldexp(1.0f, 15 - format.layout.bias) : 1;
   } else if (way == Way::Lookup) {
     int multiple = multipleThatFits(format.codebook, this->element);
@@ -258,7 +264,7 @@ FragmentDecoder::Bias FragmentDecoder::emitSubtrahend(Value zero) {
 
 SmallVector<Value> FragmentDecoder::emit(ValueRange words, const std::array<Bias, 2> &biases) {
   SmallVector<Value> registers = emitNumbers(words, biases);
-  if (way == Way::Minifloat || (way == Way::Lookup && !usesZeroCode()))
+  if (way == Way::Minifloat || way == Way::TakenApart || (way == Way::Lookup && !usesZeroCode()))
     for (auto [r, number] : llvm::enumerate(registers))
       if (biases[r % 2].multiplier)
         number = multiply(number, biases[r % 2].multiplier);
@@ -280,6 +286,8 @@ SmallVector<Value> FragmentDecoder::emitNumbers(ValueRange words, const std::arr
     return registers;
   case Way::Minifloat:
     return emitMinifloats(words);
+  case Way::TakenApart:
+    return emitTakenApart(words.front());
   case Way::Lookup:
     word = withoutZeros(words.front(), biases);
     // Permutes and loads from the table are done by different units, which share the work.

@@ -27,8 +27,9 @@ public:
   /// Integer operations that unpack one code, with the table where the way has one.
   static double aluPerCode(const Format &format, OperandElement element, bool hasTable);
 
-  /// Bytes of shared memory of a table that makes the hop faster: all pairs of codes, a copy for each lane.
-  static int64_t tableBytes(const Format &format, OperandElement element);
+  /// Bytes of shared memory of a table that makes the hop faster: all pairs of codes, a copy for each lane. In a spread
+  /// one entries are twice as far apart, and a lookup needs one operation instead of two.
+  static int64_t tableBytes(const Format &format, OperandElement element, bool isSpread = false);
 
   /// `zeroFormat`: of zero points, null for none.
   FragmentDecoder(mlir::OpBuilder &builder, mlir::Location loc, const Format &format, const Format *zeroFormat,
@@ -36,7 +37,8 @@ public:
 
   /// Writes the table, where the way has one; the block's threads (`thread` of `threads`, i32) wait for each other
   /// before they use it. Every second word may do without it: threads compute while others look up.
-  void emitTable(mlir::Value sharedMemory, mlir::Value thread, int64_t threads, mlir::Value lane, bool sharesLookups);
+  void emitTable(mlir::Value sharedMemory, mlir::Value thread, int64_t threads, mlir::Value lane, bool sharesLookups,
+                 bool isSpread = false);
 
   float factor() const { return unit; }
   /// Words that hold a thread's codes of one step.
@@ -60,7 +62,7 @@ public:
   llvm::SmallVector<mlir::Value> emit(mlir::ValueRange words, const std::array<Bias, 2> &biases);
 
 private:
-  enum class Way { Nibble, Byte, Minifloat, Lookup, NibbleToByte };
+  enum class Way { Nibble, Byte, Minifloat, TakenApart, Lookup, NibbleToByte };
   static std::optional<Way> wayOf(const Format &format, OperandElement element);
   Bias emitSubtrahend(mlir::Value zero);
   llvm::SmallVector<mlir::Value> emitNumbers(mlir::ValueRange words, const std::array<Bias, 2> &biases);
@@ -70,7 +72,7 @@ private:
   llvm::SmallVector<mlir::Value> emitNibbles(mlir::Value word, const std::array<Bias, 2> &biases);
   mlir::Value emitByte(mlir::Value pair, const Bias &bias);
   mlir::Value emitBytes(mlir::Value word, bool areUpper, const Bias &bias);
-  llvm::SmallVector<mlir::Value> emitMinifloats(mlir::ValueRange words);
+  llvm::SmallVector<mlir::Value> emitMinifloats(mlir::ValueRange words), emitTakenApart(mlir::Value word);
   llvm::SmallVector<mlir::Value> emitLookups(mlir::Value word), emitPermutes(mlir::Value word);
   std::optional<int64_t> zeroCode();
   bool usesZeroCode() { return way == Way::Lookup && zeroCode(); }
@@ -83,6 +85,7 @@ private:
   std::array<uint16_t, 16> table{}; ///< of Lookup
   mlir::Value pairsAt, laneByte;    ///< of Lookup: where the table lies, and the lane's byte in an entry
   bool sharesLookups = false;       ///< every second word is not looked up there
+  bool isSpread = false;            ///< the table
   int64_t numWords = 0;             ///< unpacked so far
 };
 

@@ -99,6 +99,16 @@ SmallVector<Value> FragmentDecoder::emitMinifloats(ValueRange words) {
   return registers;
 }
 
+/// A byte has the sign and magnitude of its lower code where the upper byte of an f16 has them; those of its upper code
+/// get there by 3 bits down and 7 up. Upper bytes of a register are bytes 0 and 2 of a word, or 1 and 3. Shifts to the
+/// left are products to ptxas, for units that have little to do.
+SmallVector<Value> FragmentDecoder::emitTakenApart(Value word) {
+  constexpr int64_t kPlaces = 0x8E008E00;
+  Value upper = maskSelect(kAllSigns, shift(word, 7), shift(word, -3));
+  return {bitAnd(shift(word, 8), kPlaces), bitAnd(word, kPlaces), bitAnd(shift(upper, 8), kPlaces),
+          bitAnd(upper, kPlaces)};
+}
+
 //===----------------------------------------------------------------------===//
 // Tables of 16 values
 //===----------------------------------------------------------------------===//
@@ -134,14 +144,16 @@ SmallVector<Value> FragmentDecoder::emitPermutes(Value word) {
   return registers;
 }
 
-int64_t FragmentDecoder::tableBytes(const Format &format, OperandElement element) {
-  return wayOf(format, element) == Way::Lookup ? kPairs * kEntryBytes : 0;
+int64_t FragmentDecoder::tableBytes(const Format &format, OperandElement element, bool isSpread) {
+  return wayOf(format, element) == Way::Lookup ? kPairs * kEntryBytes * (isSpread ? 2 : 1) : 0;
 }
 
-void FragmentDecoder::emitTable(Value sharedMemory, Value thread, int64_t threads, Value lane, bool sharesLookups) {
+void FragmentDecoder::emitTable(Value sharedMemory, Value thread, int64_t threads, Value lane, bool sharesLookups,
+                                bool isSpread) {
   if (way != Way::Lookup)
     return;
   this->sharesLookups = sharesLookups;
+  this->isSpread = isSpread;
   auto at = [&](Value byte) {
     return LLVM::GEPOp::create(builder, loc, sharedMemory.getType(), builder.getI8Type(), sharedMemory,
                                ValueRange{byte});
@@ -155,9 +167,10 @@ void FragmentDecoder::emitTable(Value sharedMemory, Value thread, int64_t thread
   Value four = vector::BroadcastOp::create(builder, loc, VectorType::get({4}, builder.getI32Type()), pair);
   // Lanes begin at different copies: at one time they write to all banks.
   constexpr int64_t kStores = kEntryBytes / 16;
+  Value entry = i32.mul(loop.getInductionVar(), kEntryBytes * (isSpread ? 2 : 1));
   for (int64_t i = 0; i < kStores; ++i) {
     Value byte = i32.mul(i32.rem(i32.add(lane, i), kStores), 16);
-    LLVM::StoreOp::create(builder, loc, four, at(i32.add(i32.mul(loop.getInductionVar(), kEntryBytes), byte)), 16);
+    LLVM::StoreOp::create(builder, loc, four, at(i32.add(entry, byte)), 16);
   }
 }
 
@@ -179,12 +192,13 @@ Value FragmentDecoder::withoutZeros(Value word, const std::array<Bias, 2> &biase
   return bitOr(builder.createOrFold<arith::AndIOp>(loc, word, kept), zeros);
 }
 
-/// Byte r of the word is the pair of register r.
+/// Byte r of the word is the pair of register r. Of a spread table it is also a byte of the address, beside the lane's.
 SmallVector<Value> FragmentDecoder::emitLookups(Value word) {
   constexpr int64_t kShift = 7; // by an entry's bytes
   SmallVector<Value> registers;
   for (int64_t r = 0; r < 4; ++r) {
-    Value byte = bitOr(bitAnd(shift(word, kShift - 8 * r), 0xFF << kShift), laneByte);
+    Value byte = isSpread ? permute(word, laneByte, 0x5504 | r << 4)
+                          : bitOr(bitAnd(shift(word, kShift - 8 * r), 0xFF << kShift), laneByte);
     Value at = LLVM::GEPOp::create(builder, loc, pairsAt.getType(), builder.getI8Type(), pairsAt, ValueRange{byte});
     registers.push_back(LLVM::LoadOp::create(builder, loc, builder.getI32Type(), at, 4));
   }

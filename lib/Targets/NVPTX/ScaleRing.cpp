@@ -78,16 +78,14 @@ Value TileNest::turnAfter(Value turn) { return i32.rem(i32.add(turn, 1), 2 * kBu
 void TileNest::emitScaleRingSetup() {
   for (int64_t buffer = 0; buffer < kBuffers; ++buffer) {
     Value turn = i32.constant(buffer);
-    NVVM::MBarrierInitOp::create(builder, loc, scaleBarrier(turn, true), i32.constant(kReaders / 32), Value());
-    NVVM::MBarrierInitOp::create(builder, loc, scaleBarrier(turn, false), i32.constant(consumers / 32), Value());
+    NVVM::MBarrierInitOp::create(builder, loc, scaleBarrier(turn, true), i32.constant(kReaders), Value());
+    NVVM::MBarrierInitOp::create(builder, loc, scaleBarrier(turn, false), i32.constant(consumers), Value());
   }
 }
 
-/// One arrival for each warp: all its lanes have written, or read.
+/// Each thread that has written or read arrives for itself.
 void TileNest::emitScaleArrival(Value barrier) {
-  NVVM::SyncWarpOp::create(builder, loc, i32.constant(0xFFFFFFFF));
-  ifThen(i32.equal(lane, i32.constant(0)),
-         [&] { NVVM::MBarrierArriveOp::create(builder, loc, builder.getI64Type(), barrier, Value()); });
+  NVVM::MBarrierArriveOp::create(builder, loc, builder.getI64Type(), barrier, Value());
 }
 
 //===----------------------------------------------------------------------===//

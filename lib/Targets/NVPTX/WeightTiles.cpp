@@ -46,8 +46,9 @@ static constexpr int64_t kLeastRegisters = 40, kLeastOfTeams = 48, kLeastOfLongS
 static constexpr int64_t kMostSums = 128, kMostGroups = 4;
 /// Half of the warps that copy do it for a team each, the others read scales.
 static constexpr int64_t kMostTeams = 2;
-/// More tokens' products take longer than unpacking without a table, and need its room for buffers.
-static constexpr int64_t kMostTokensOfTable = 128;
+/// More tokens than the first: products take longer than unpacking without a table, and need its room for buffers. More
+/// than the second: those of a spread table do.
+static constexpr int64_t kMostTokensOfTable = 128, kMostTokensOfSpreadTable = 32;
 /// Nanoseconds that a wait may sleep before it looks again.
 static constexpr int64_t kPatience = 10'000'000;
 
@@ -65,8 +66,10 @@ static int64_t mostRegisters(int64_t groups) {
 
 bool WeightTiles::hasTable(const MultiplyRow &row) { return row.n <= kMostTokensOfTable; }
 
+static bool isTableSpread(const MultiplyRow &row) { return row.n <= kMostTokensOfSpreadTable; }
+
 static int64_t tableBytes(const MultiplyRow &row, const WeightCodes &codes) {
-  return WeightTiles::hasTable(row) ? FragmentDecoder::tableBytes(*codes.format, row.lhs) : 0;
+  return WeightTiles::hasTable(row) ? FragmentDecoder::tableBytes(*codes.format, row.lhs, isTableSpread(row)) : 0;
 }
 
 int64_t WeightTiles::stageBytesOf(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes) {
@@ -253,7 +256,7 @@ void WeightTiles::forEachTile(function_ref<RingPlace(RingPlace)> body) {
 // The ring
 //===----------------------------------------------------------------------===//
 
-/// Copies arrive once, and each warp that reads scales, or that multiplies.
+/// Copies arrive once, and each thread that reads scales, or that multiplies.
 void WeightTiles::emitRingSetup() {
   auto asPointer = [&](Value map) {
     Type pointer = LLVM::LLVMPointerType::get(builder.getContext());
@@ -265,13 +268,13 @@ void WeightTiles::emitRingSetup() {
     for (int64_t i = 0; i < teams * stages * 2; ++i)
       NVVM::MBarrierInitOp::create(
           builder, loc, offset(first, i * kBarrierBytes),
-          i32.constant(i % 2 ? teamThreads / kWarp : 1 + (scaleWords ? kMostTeams / teams : 0)), Value());
+          i32.constant(i % 2 ? teamThreads : 1 + (scaleWords ? kMostTeams / teams * kWarp : 0)), Value());
     NVVM::FenceMbarrierInitOp::create(builder, loc);
     NVVM::PrefetchOp::create(builder, loc, NVVM::PrefetchCacheLevelAttr(), NVVM::CacheEvictionPriorityAttr(), tokenMap,
                              Value(), builder.getUnitAttr());
   });
   if (hasTable(row))
-    decoder.emitTable(offset(shared, tableAt), thread, threads, lane, /*sharesLookups=*/false);
+    decoder.emitTable(offset(shared, tableAt), thread, threads, lane, /*sharesLookups=*/false, isTableSpread(row));
   gpu::BarrierOp::create(builder, loc);
 }
 
@@ -294,12 +297,9 @@ Value WeightTiles::stageBefore(Value stage) {
   return i32.select(i32.equal(stage, i32.constant(0)), i32.constant(stages - 1), i32.sub(stage, i32.constant(1)));
 }
 
-/// One arrival for each warp: what its threads did before is seen by those that wait.
+/// Each thread that has read or written arrives for itself.
 void WeightTiles::arrive(Value stage, bool isFree) {
-  NVVM::SyncWarpOp::create(builder, loc, i32.constant(-1));
-  Value barrier = barrierOf(stage, isFree);
-  ifThen(i32.equal(lane, i32.constant(0)),
-         [&] { NVVM::MBarrierArriveOp::create(builder, loc, builder.getI64Type(), barrier, Value()); });
+  NVVM::MBarrierArriveOp::create(builder, loc, builder.getI64Type(), barrierOf(stage, isFree), Value());
 }
 
 void WeightTiles::emitCopyingWarps() {

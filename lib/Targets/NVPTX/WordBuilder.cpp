@@ -40,10 +40,13 @@ Value WordBuilder::bitAnd(Value a, int64_t mask) {
   return builder.createOrFold<arith::AndIOp>(loc, a, i32.constant(static_cast<int32_t>(mask)));
 }
 Value WordBuilder::bitOr(Value a, Value b) { return builder.createOrFold<arith::OrIOp>(loc, a, b); }
-/// a & mask | bits in one operation, which ptxas does not make of two constants by itself.
+/// This and the next in one operation, which ptxas does not make of two constants by itself.
 Value WordBuilder::maskOr(Value a, int64_t mask, int64_t bits) {
   auto word = [&](int64_t value) { return i32.constant(static_cast<int32_t>(value)); };
   return instruction("lop3.b32 $0, $1, $2, $3, 0xEA;", "=r,r,r,r", {a, word(mask), word(bits)});
+}
+Value WordBuilder::maskSelect(int64_t mask, Value a, Value b) {
+  return instruction("lop3.b32 $0, $1, $2, $3, 0xCA;", "=r,r,r,r", {i32.constant(static_cast<int32_t>(mask)), a, b});
 }
 Value WordBuilder::bitXor(Value a, Value b) { return builder.createOrFold<arith::XOrIOp>(loc, a, b); }
 Value WordBuilder::shift(Value a, int64_t left) {

@@ -26,8 +26,9 @@ protected:
   mlir::Value permute(mlir::Value low, mlir::Value high, int64_t selector);
   mlir::Value bitAnd(mlir::Value a, int64_t mask), bitOr(mlir::Value a, mlir::Value b),
       bitXor(mlir::Value a, mlir::Value b);
-  mlir::Value maskOr(mlir::Value a, int64_t mask, int64_t bits); ///< a & mask | bits
-  mlir::Value shift(mlir::Value a, int64_t left);                ///< right where negative
+  mlir::Value maskOr(mlir::Value a, int64_t mask, int64_t bits);      ///< a & mask | bits
+  mlir::Value maskSelect(int64_t mask, mlir::Value a, mlir::Value b); ///< a & mask | b & ~mask
+  mlir::Value shift(mlir::Value a, int64_t left);                     ///< right where negative
 
   /// Of both halves, as floats: a * b + c, rounded once; a - b; a * b.
   mlir::Value multiplyAdd(mlir::Value a, mlir::Value b, mlir::Value c);
