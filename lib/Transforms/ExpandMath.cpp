@@ -76,7 +76,7 @@ void qlow::populateRoundingExpansions(RewritePatternSet &patterns, bool hasRound
 }
 
 //===----------------------------------------------------------------------===//
-// Fused multiply-add, remainder
+// Fused multiply-add, remainder, extremes
 //===----------------------------------------------------------------------===//
 
 /// x * y + z rounded once. The product of two f32 is exact in f64; the sum is not, so it is rounded to odd first: then
@@ -139,11 +139,27 @@ struct ExpandRemainder : OpRewritePattern<arith::RemFOp> {
     return success();
   }
 };
+
+/// Upstream makes these LLVM's maxnum and minnum, which may take either zero, and in kernels calls of a library.
+template <typename Op> struct OrderZeros : OpRewritePattern<Op> {
+  OrderZeros(MLIRContext *context, StringRef name) : OpRewritePattern<Op>(context), name(name) {}
+  LogicalResult matchAndRewrite(Op op, PatternRewriter &rewriter) const override {
+    Type element = getElementTypeOrSelf(op.getType());
+    if (!element.isF32() && !element.isF64())
+      return rewriter.notifyMatchFailure(op, "expected f32 or f64");
+    rewriter.replaceOpWithNewOp<LLVM::CallIntrinsicOp>(op, op.getType(), rewriter.getStringAttr(name),
+                                                       op->getOperands());
+    return success();
+  }
+  StringRef name;
+};
 } // namespace
 
 void qlow::populateArithmeticExpansions(RewritePatternSet &patterns, bool hasFma) {
   patterns.add<ExpandFma>(patterns.getContext(), hasFma);
   patterns.add<ExpandRemainder>(patterns.getContext());
+  patterns.add<OrderZeros<arith::MaxNumFOp>>(patterns.getContext(), "llvm.maximumnum");
+  patterns.add<OrderZeros<arith::MinNumFOp>>(patterns.getContext(), "llvm.minimumnum");
   arith::populateCeilFloorDivExpandOpsPatterns(patterns);
 }
 

@@ -62,6 +62,22 @@ func.func @never_native(%x: f64) -> (f64, f16) {
 
 // -----
 
+// Of a number and a NaN the number, of zeros the positive one: not what LLVM's maxnum promises, nor a call in kernels.
+// CHECK-LABEL: func.func @numbers(
+// CHECK:         llvm.call_intrinsic "llvm.maximumnum"(%{{.*}}) : (f32, f32) -> f32
+// CHECK:         llvm.call_intrinsic "llvm.minimumnum"(%{{.*}}) : (f32, f32) -> f32
+// CHIP-LABEL:  func.func @numbers(
+// CHIP:          llvm.call_intrinsic "llvm.maximumnum"
+func.func @numbers(%x: f32, %y: f32, %z: f16) -> (f32, f16) {
+  %w = arith.extf %z : f16 to f32
+  %h = arith.truncf %y : f32 to f16
+  %a = arith.maxnumf %x, %w : f32
+  %b = arith.minnumf %z, %h : f16
+  return %a, %b : f32, f16
+}
+
+// -----
+
 // Each operation on bf16 is one on f32, rounded, by the target where it does so.
 // CHIP-LABEL:    func.func @bf16(
 // CHIP-NOT:      truncf

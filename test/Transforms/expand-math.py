@@ -46,6 +46,8 @@ for op in ("atan2", "powf"):
     function(op, "%%r = math.%s %%x0, %%x1 : f32" % op, [F32, F32], F32)
 function("remf", "%r = arith.remf %x0, %x1 : f32", [F32, F32], F32)
 function("maximumf", "%r = arith.maximumf %x0, %x1 : f32", [F32, F32], F32)
+for op in ("maxnumf", "minnumf"):
+    function(op, "%%r = arith.%s %%x0, %%x1 : f32" % op, [F32, F32], F32)
 function("fma", "%r = math.fma %x0, %x1, %x2 : f32", [F32, F32, F32], F32)
 for t, bits in (("f16", "i16"), ("bf16", "i16"), ("f8E4M3FN", "i8"), ("f8E5M2", "i8"), ("f8E4M3FNUZ", "i8"),
                 ("f8E5M2FNUZ", "i8"), ("f8E8M0FNU", "i8")):
@@ -138,6 +140,9 @@ for name, f in exact.items():
         check(name + "64", call(name + "64", x64), f(x64))
 check("remf", call("remf", x2, y2), np.fmod(x2, y2))
 check("maximumf", call("maximumf", x2, y2), np.where((x2 == 0) & (y2 == 0), np.where(np.signbit(x2), y2, x2), np.maximum(x2, y2)))
+zeros = (x2 == 0) & (y2 == 0)
+check("maxnumf", call("maxnumf", x2, y2), np.where(zeros, np.where(np.signbit(x2), y2, x2), np.fmax(x2, y2)))
+check("minnumf", call("minnumf", x2, y2), np.where(zeros, np.where(np.signbit(x2), x2, y2), np.fmin(x2, y2)))
 
 libc = ctypes.CDLL("libm.so.6")
 libc.fmaf.restype, libc.fmaf.argtypes = ctypes.c_float, [ctypes.c_float] * 3
