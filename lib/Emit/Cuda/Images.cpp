@@ -158,12 +158,22 @@ static LogicalResult checkCalls(gpu::GPUModuleOp kernels) {
   return failure(walk.wasInterrupted());
 }
 
-/// Instructions of one chip alone are in PTX for that one; LLVM prints them for any.
-static LogicalResult checkChip(ModuleOp module, const Machine &machine) {
-  for (StringRef feature : machine.features)
-    if (feature.starts_with("sm_") && feature.drop_back() == machine.tune)
+/// Instructions of later chips, and those of one chip alone, are in PTX for these; LLVM prints them for any. Addresses
+/// of the host's code have 64 bits.
+static LogicalResult checkChip(ModuleOp module, const Machine &machine, int capability) {
+  for (StringRef feature : machine.features) {
+    int least = 0;
+    StringRef letter = feature;
+    if (!letter.consume_front("sm_") || letter.consumeInteger(10, least))
+      continue;
+    if (letter.empty() ? least > capability : feature != machine.tune)
       return module.emitError("target '" + machine.name + "': expected \"tune\" to be \"" + feature +
-                              "\", which its features are of, or these without it, found \"" + machine.tune + "\"");
+                              (letter.empty() ? "\" or later" : "\"") +
+                              ", which its features are of, or these without it, found \"" + machine.tune + "\"");
+  }
+  if (!llvm::Triple(machine.triple).isArch64Bit())
+    return module.emitError("target '" + machine.name + "': expected a \"triple\" of 64-bit addresses, such as " +
+                            "nvptx64-nvidia-cuda, found \"" + machine.triple + "\"");
   return success();
 }
 
@@ -193,8 +203,8 @@ static void markTensorMaps(gpu::GPUModuleOp kernels) {
 
 /// Generates one image: all kernels but those of another one alone.
 static std::unique_ptr<KernelJob> generateImage(ModuleOp module, ArrayRef<gpu::GPUModuleOp> kernels,
-                                                const AbiModule &abi, const Machine &machine, StringRef without,
-                                                const ObjectOptions &options) {
+                                                const AbiModule &abi, const Machine &machine, int capability,
+                                                StringRef without, const ObjectOptions &options) {
   SmallVector<OwningOpRef<gpu::GPUModuleOp>> owned;
   SmallVector<gpu::GPUModuleOp> parts;
   for (gpu::GPUModuleOp part : kernels) {
@@ -205,7 +215,7 @@ static std::unique_ptr<KernelJob> generateImage(ModuleOp module, ArrayRef<gpu::G
         function.erase();
     markTensorMaps(parts.back());
   }
-  if (failed(checkKernels(parts, machine)) || failed(checkChip(module, machine)))
+  if (failed(checkChip(module, machine, capability)) || failed(checkKernels(parts, machine)))
     return nullptr;
   return runBackend(std::make_unique<KernelJob>(module, parts, abi, machine, options), module, machine.name);
 }
@@ -217,8 +227,11 @@ static LogicalResult addPortable(ModuleOp module, ArrayRef<gpu::GPUModuleOp> ker
   if (failed(target))
     return failure();
   auto capability = readCapability(module, (*target)->machine());
-  auto job = generateImage(module, kernels, abi, (*target)->machine(), /*without=*/machine.name, options);
-  if (failed(capability) || !job)
+  if (failed(capability))
+    return failure();
+  auto job =
+      generateImage(module, kernels, abi, (*target)->machine(), capability->first, /*without=*/machine.name, options);
+  if (!job)
     return failure();
   images.portablePtx = std::string(job->ptx);
   images.portableCapability = capability->first;
@@ -232,7 +245,7 @@ FailureOr<Images> qlow::generateImages(ModuleOp module, ArrayRef<gpu::GPUModuleO
   if (failed(capability))
     return failure();
   std::tie(images.capability, images.isExact) = *capability;
-  auto job = generateImage(module, kernels, abi, machine, /*without=*/abi.device->portable, options);
+  auto job = generateImage(module, kernels, abi, machine, images.capability, /*without=*/abi.device->portable, options);
   if (!job)
     return failure();
   images.llvmIr = std::move(job->llvmIr);

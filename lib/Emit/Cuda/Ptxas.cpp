@@ -9,6 +9,7 @@
 #include "Images.h"
 
 #include "llvm/ADT/ScopeExit.h"
+#include "llvm/BinaryFormat/ELF.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -151,8 +152,10 @@ LogicalResult qlow::assemble(ModuleOp module, Images &images, const Machine &mac
   if (options.kernelUses)
     *options.kernelUses = images.uses;
   images.cubin = (*scratch)->read("kernels.cubin");
-  if (images.cubin.empty())
+  if (!StringRef(images.cubin).starts_with(ELF::ElfMagic)) {
+    images.cubin.clear();
     module.emitWarning("'" + program + "' wrote no cubin, so the object has PTX only, for the driver to assemble");
+  }
   return success();
 }
 
