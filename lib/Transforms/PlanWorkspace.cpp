@@ -198,22 +198,30 @@ static StringRef nameOfDim(func::FuncOp function, BlockArgument argument, int64_
   return name ? name.getValue() : StringRef();
 }
 
-/// Whether both buffers have the same sizes whatever the arguments' are; those of one name are one number. Buffers
-/// carried by loops around them must have been replaced.
+/// The sizes of arguments, as `emit` gives them; those of one name are one number, so they are one value.
+template <typename Emit> static auto namedDims(func::FuncOp function, Emit emit) {
+  return [=, named = llvm::StringMap<Value>()](BlockArgument argument, int64_t d) mutable -> Value {
+    StringRef name = nameOfDim(function, argument, d);
+    if (name.empty())
+      return emit(argument, d);
+    Value &size = named[name];
+    return size ? size : size = emit(argument, d);
+  };
+}
+
+static auto namedDims(func::FuncOp function, OpBuilder &builder) {
+  return namedDims(function, [&builder](BlockArgument argument, int64_t d) -> Value {
+    return memref::DimOp::create(builder, argument.getLoc(), argument, d);
+  });
+}
+
+/// Whether both buffers have the same sizes whatever the arguments' are. Buffers carried by loops around them must have
+/// been replaced.
 bool Planner::haveOneShape(Value a, Value b) {
   Block scratch;
   OpBuilder builder(function.getContext());
   builder.setInsertionPointToEnd(&scratch);
-  llvm::StringMap<Value> named;
-  auto dim = [&](BlockArgument argument, int64_t d) -> Value {
-    StringRef name = nameOfDim(function, argument, d);
-    if (Value known = name.empty() ? Value() : named.lookup(name))
-      return known;
-    Value size = memref::DimOp::create(builder, argument.getLoc(), argument, d);
-    if (!name.empty())
-      named[name] = size;
-    return size;
-  };
+  auto dim = namedDims(function, builder);
   SizeExpressions sizes(builder, roots, dim, roots.width, SizeExpressions::Wrap);
   for (int64_t d = 0, rank = cast<MemRefType>(a.getType()).getRank(); d < rank; ++d)
     if (Value size = sizes.emitDim(a, d); !size || size != sizes.emitDim(b, d))
@@ -495,9 +503,9 @@ void Planner::createWorkspaceFunction() {
   sizeOf.setPrivate();
   Block *body = sizeOf.addEntryBlock();
   builder.setInsertionPointToStart(body);
-  auto dim = [&](BlockArgument argument, int64_t d) -> Value {
+  auto dim = namedDims(function, [&](BlockArgument argument, int64_t d) -> Value {
     return body->getArgument(parameter.at({argument.getArgNumber(), d}));
-  };
+  });
   SizeExpressions sizes(builder, roots, dim, body->getArguments().back(), SizeExpressions::Saturate);
   Value bytes = emitOffsets(sizes, nullptr);
   func::ReturnOp::create(builder, function.getLoc(), bytes);
@@ -515,9 +523,7 @@ LogicalResult Planner::run() {
     return failure();
 
   OpBuilder builder = OpBuilder::atBlockBegin(&function.front());
-  auto dim = [&](BlockArgument argument, int64_t d) -> Value {
-    return memref::DimOp::create(builder, argument.getLoc(), argument, d);
-  };
+  auto dim = namedDims(function, builder);
   SizeExpressions sizes(builder, roots, dim, roots.width, SizeExpressions::Wrap);
   for (Buffer &buffer : buffers)
     if (!sizes.emitBytes(buffer.alloc))

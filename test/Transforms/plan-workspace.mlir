@@ -315,6 +315,27 @@ func.func @pack(%x: memref<?x8xi8>) -> memref<?xi8> {
 
 // -----
 
+// What branches give has one size where the caller calls both sizes alike.
+// CHECK-LABEL: func.func @branches_of_one_name(
+// CHECK-SAME:    %[[X:[a-z0-9]+]]: memref<?xf32> {qlow.dims = ["m"]}
+// CHECK:         %[[M:.*]] = memref.dim %[[X]]
+// CHECK:         memref.view %{{.*}}[%{{.*}}][%[[M]]] : memref<?xi8> to memref<?xf32>
+// CHECK-LABEL: func.func private @branches_of_one_name.workspace(
+func.func @branches_of_one_name(%x: memref<?xf32> {qlow.dims = ["m"]}, %y: memref<?xf32> {qlow.dims = ["m"]}, %c: i1) {
+  %c0 = arith.constant 0 : index
+  %b = scf.if %c -> (memref<?xf32>) {
+    scf.yield %x : memref<?xf32>
+  } else {
+    scf.yield %y : memref<?xf32>
+  }
+  %n = memref.dim %b, %c0 : memref<?xf32>
+  %a = memref.alloc(%n) : memref<?xf32>
+  "test.step"(%a, %b) : (memref<?xf32>, memref<?xf32>) -> ()
+  return
+}
+
+// -----
+
 func.func @loaded_size(%x: memref<index>) {
   %n = memref.load %x[] : memref<index>
   // expected-error@+1 {{'memref.alloc' op has a size that is not known on entry: expected a function of constants, dimensions of the inputs and the width}}
