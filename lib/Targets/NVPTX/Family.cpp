@@ -279,7 +279,19 @@ static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, cons
   return success();
 }
 
+/// Kernels count in 32 bits; what they address has 64.
+static LogicalResult verifySizes(MatmulKernelOp kernel) {
+  for (Type side : {kernel.getLhsType(), kernel.getRhsType()})
+    for (int64_t size : cast<ShapedType>(side).getShape().take_back(2))
+      if (!ShapedType::isDynamic(size) && size > INT32_MAX)
+        return kernel.emitOpError() << "has a side of " << side << ", whose kernels count rows, columns and K in 32 "
+                                    << "bits: expected at most " << INT32_MAX << " of each; split the product";
+  return success();
+}
+
 LogicalResult NvptxFamily::schedule(RewriterBase &rewriter, MatmulKernelOp kernel, const Machine &machine) const {
+  if (failed(verifySizes(kernel)))
+    return failure();
   RecipesAttr recipes = kernel.getRecipes();
   for (RecipeAttr recipe : recipes.getRecipes())
     if (failed(verifyRecipe(kernel, recipe, findNvptxRow(recipe.getUnit()), machine)))
