@@ -476,7 +476,8 @@ Value ElementReader::emitValue(OpBuilder &builder, Location loc, ValueRange indi
 /// many x have: q = x * r leaves a remainder x - q * s, exact by one fma, that corrects it. The second correction is
 /// correctly rounded, as the first is within a unit of the quotient and r is the rounded inverse (P. Markstein:
 /// Computation of elementary functions on the IBM RISC System/6000 processor, 1990). Scales far from 1 come nearer to
-/// it first, so that neither inverse nor remainder is subnormal; what overflows then saturates all the same.
+/// it first, so that neither inverse nor remainder is subnormal; what overflows then saturates all the same. An
+/// infinite scale leaves no remainder to correct by.
 static Value emitQuotient(Math &m, Value x, Value scale) {
   constexpr float kFar = 0x1p64f, kSaturates = 0x1p22f;
   Value magnitude = m.make<math::AbsFOp>(scale), one = m.number(x, 1);
@@ -484,11 +485,14 @@ static Value emitQuotient(Math &m, Value x, Value scale) {
   nearer = m.select(m.compare(FloatPredicate::OGT, magnitude, kFar), m.number(x, 1 / kFar), nearer);
   Value s = m.make<arith::MulFOp>(scale, nearer), inverse = m.make<arith::DivFOp>(one, s);
   x = m.make<arith::MulFOp>(x, nearer);
+  Value isFinite = m.compare(FloatPredicate::OLT, magnitude, std::numeric_limits<float>::infinity());
+  Value limit = m.select(isFinite, m.number(x, kSaturates), m.number(x, 0));
   Value first = m.make<arith::MulFOp>(x, inverse), quotient = first;
   Value minus = m.make<arith::NegFOp>(s);
   for (int i = 0; i < 2; ++i)
     quotient = m.make<math::FmaOp>(m.make<math::FmaOp>(quotient, minus, x), inverse, quotient);
-  return m.select(m.compare(FloatPredicate::OLT, m.make<math::AbsFOp>(first), kSaturates), quotient, first);
+  Value isCorrected = m.make<arith::CmpFOp>(FloatPredicate::OLT, m.make<math::AbsFOp>(first), limit);
+  return m.select(isCorrected, quotient, first);
 }
 
 Value ElementReader::emitQuantized(OpBuilder &builder, Location loc, Value x, ValueRange indices, bool hasFma) const {

@@ -1,4 +1,4 @@
-# Codes of x / scale for floats of every size, next to ties and far from 1: the bits of numpy's division on every processor
+# Codes of x / scale for floats of every size, next to ties, far from 1 and infinite: the bits of numpy's division on every processor
 # this machine can run, and on a device in the emulator, also where the division is done by multiply-adds.
 #
 # RUN: python3 %s %t
@@ -29,6 +29,7 @@ def draw(rows):
     random = np.random.default_rng(1)
     scale = random.integers(0, 1 << 32, (rows, 1), np.uint32).view(F32)
     x = random.integers(0, 1 << 32, (rows, COLUMNS), np.uint32).view(F32)
+    scale[5::40] = np.array([[np.inf], [-np.inf], [0], [np.nan]], F32)[np.arange(len(scale[5::40])) % 4]
     near = ((random.integers(-140, 140, x.shape) + 0.5 * random.integers(0, 2, x.shape)) * scale.astype(np.float64)).astype(F32)
     near = (near.view(np.int32) + random.integers(-2, 3, x.shape, np.int32)).view(F32)
     return np.where(random.random((rows, 1)) < 0.7, near, x), scale
