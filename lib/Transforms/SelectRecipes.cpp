@@ -377,6 +377,9 @@ static FailureOr<Attribute> checkKept(MatmulOp op, const MatmulProblem &problem,
       return op.emitOpError()
              << "has a recipe that folds scales into codes, which needs constant scales that are powers "
              << "of two and leave all products exact on " << target.machine().name << ": " << recipe;
+    if (storesFragments(recipe) && !(problem.rhs.format && alignedFormat(*problem.rhs.format)))
+      return op.emitOpError() << "has a recipe that stores fragments, which needs a right side of codes of at most 8 "
+                              << "bits, found " << op.getRhs().getType() << ": " << recipe;
     kept.push_back(*named);
     kept.back().recipe = recipe;
     if (storedAs(kept.back()) != storedAs(kept.front()))

@@ -101,3 +101,14 @@ func.func @room(%x: tensor<1x256xf16>) -> tensor<1x64xf16> {
   %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<1x256xf16>, tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>> -> tensor<1x64xf16>
   return %y : tensor<1x64xf16>
 }
+
+// -----
+
+// Floats have no codes.
+#r = #qlow.recipe<mma_16x8x16_f32_f16_f16, tiles = [<cta, [1, 16, 2048]>, <warp, [1, 16, 256]>], lhs = [<to = cta, by = load>],
+  rhs = [<to = memory, by = fragments>, <to = cta, by = cp_async, stages = 2>, <to = reg, by = decode_nibble>], rescale = block, swap = true>
+func.func @floats(%x: tensor<1x256xf16>, %w: tensor<256x64xf16>) -> tensor<1x64xf16> {
+  // expected-error@+1 {{has a recipe that stores fragments, which needs a right side of codes of at most 8 bits, found 'tensor<256x64xf16>': #qlow.recipe<mma_16x8x16_f32_f16_f16}}
+  %y = qlow.matmul %x, %w recipes <[#r]> : tensor<1x256xf16>, tensor<256x64xf16> -> tensor<1x64xf16>
+  return %y : tensor<1x64xf16>
+}
