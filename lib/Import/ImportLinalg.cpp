@@ -1,8 +1,8 @@
 //===- ImportLinalg.cpp - matmuls of linalg to qlow.matmul ------------------===//
 //
 // In: linalg ops on tensors. Out: qlow.matmul for each contraction of i8 to i32 and of floats. Integer operands become
-// quantized tensors of scale 1, which an i32 result never reads. It must not change a value: whatever it can not
-// express exactly stays linalg.
+// quantized tensors of scale 1, which an i32 result never reads. A softmax becomes the reductions and elementwise ops
+// it stands for. It must not change a value: whatever it can not express exactly stays linalg.
 //
 //===----------------------------------------------------------------------===//
 
@@ -98,13 +98,27 @@ static LogicalResult importContraction(RewriterBase &rewriter, linalg::LinalgOp 
   return success();
 }
 
+/// softmax(x) = e / sum(e), e = exp(x - max(x)), of floats of one type.
+static void importSoftmax(RewriterBase &rewriter, linalg::SoftmaxOp op) {
+  Type element = getElementTypeOrSelf(op.getInput());
+  if (op.getNumResults() != 1 || !isa<FloatType>(element) || getElementTypeOrSelf(op.getOutput()) != element)
+    return;
+  rewriter.setInsertionPoint(op);
+  if (FailureOr<SmallVector<Value>> results = op.decomposeOperation(rewriter); succeeded(results))
+    rewriter.replaceOp(op, *results);
+}
+
 namespace {
 struct ImportLinalg : qlow::impl::ImportLinalgBase<ImportLinalg> {
   using ImportLinalgBase::ImportLinalgBase;
   void runOnOperation() override {
     SmallVector<linalg::LinalgOp> ops;
+    SmallVector<linalg::SoftmaxOp> softmaxes;
     getOperation().walk([&](linalg::LinalgOp op) { ops.push_back(op); });
+    getOperation().walk([&](linalg::SoftmaxOp op) { softmaxes.push_back(op); });
     IRRewriter rewriter(&getContext());
+    for (linalg::SoftmaxOp op : softmaxes)
+      importSoftmax(rewriter, op);
     for (linalg::LinalgOp op : ops)
       if (succeeded(importContraction(rewriter, op)))
         ++numMatmuls;

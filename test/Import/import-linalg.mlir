@@ -191,3 +191,21 @@ func.func @others(%a: tensor<2x8xf32>, %b: tensor<8x4xf32>, %c: tensor<2x8xf64>,
                                outs(%init3 : tensor<3x2x4xf32>) -> tensor<3x2x4xf32>
   return %max, %double, %one_batch : tensor<2x4xf32>, tensor<2x4xf64>, tensor<3x2x4xf32>
 }
+
+// -----
+
+// A softmax is what linalg says it stands for; of integers it is nothing.
+// CHECK-LABEL: @softmax
+// CHECK: arith.maxnumf
+// CHECK: math.exp
+// CHECK: arith.addf
+// CHECK: %[[Y:.*]] = linalg.generic
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: arith.divf
+// CHECK: linalg.softmax {{.*}} : tensor<2x?xi32>
+// CHECK: return %[[Y]]
+func.func @softmax(%x: tensor<2x?xf16>, %y: tensor<2x?xf16>, %i: tensor<2x?xi32>) -> (tensor<2x?xf16>, tensor<2x?xi32>) {
+  %0 = linalg.softmax dimension(1) ins(%x : tensor<2x?xf16>) outs(%y : tensor<2x?xf16>) -> tensor<2x?xf16>
+  %1 = linalg.softmax dimension(1) ins(%i : tensor<2x?xi32>) outs(%i : tensor<2x?xi32>) -> tensor<2x?xi32>
+  return %0, %1 : tensor<2x?xf16>, tensor<2x?xi32>
+}

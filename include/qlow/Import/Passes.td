@@ -113,7 +113,8 @@ def ImportLinalg : Pass<"qlow-import-linalg", "::mlir::ModuleOp"> {
     %y = linalg.generic ... ins(%acc, %init) { arith.addi }
     ```
 
-    Zero points must be constants in [-128, 255] or widened from i8. Does not touch products of other types, with other
+    `linalg.softmax` of floats becomes the reductions and elementwise ops that it stands for. Zero points must be
+    constants in [-128, 255] or widened from i8. Does not touch products of other types, with other
     zero points, with several loops for m, n or k, or with a batch on one side only: they stay linalg.
   }];
   let dependentDialects = ["::qlow::QlowDialect", "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
