@@ -117,6 +117,8 @@ def draw_tiles(r, format, element, follows, folds, scales):
 def draw_ring(r, format, element):
     """A recipe of one token against a stream that is copied ahead."""
     warps, together, stages = r.choice([1, 2, 3, 8]), r.choice([1, 2, 4]), r.choice([2, 3, 4])
+    while warps * together * stages * 256 * FORMATS[IMAGES.get(format.name, format.name)].bits > 200_000:
+        stages, together = (stages - 1, together) if stages > 2 else (stages, together // 2)
     decode = f"<to = reg, by = decode_{HOPS.get(format.name, 'minifloat')}>"
     return (f" recipes <[#qlow.recipe<mma_16x8x16_f32_{element}_{element}, "
             f"tiles = [<cta, [1, 16, {warps * together * 128}]>, <warp, [1, 16, {together * 128}]>], lhs = [<to = cta, by = load>], "
@@ -156,7 +158,7 @@ def weight_only(f, format, with_tiles):
         bias = f.numbers.normal(0, 8, n).astype(F32)
         given = f" bias(%bias : {f.part('bias', Part('bias', bias, 'f32'), r.random() < 0.5)})"
     if with_tiles:
-        is_ring = not folds and r.random() < 0.3
+        is_ring = not folds and not is_bytes and r.random() < 0.3
         given += draw_ring(r, format, element) if is_ring else draw_tiles(r, format, element, weight.type.scale in ("f16", "f8E4M3FN"), folds, max(1, 128 // along) if along else 0)
     y = tensor_type((*batch, m, n), result, dims)
     words = "" if swapped else "transpose_rhs "
