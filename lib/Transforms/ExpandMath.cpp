@@ -173,6 +173,9 @@ namespace {
 template <typename Op> struct CallIntrinsic : OpRewritePattern<Op> {
   CallIntrinsic(MLIRContext *context, StringRef name) : OpRewritePattern<Op>(context), name(name) {}
   LogicalResult matchAndRewrite(Op op, PatternRewriter &rewriter) const override {
+    Type element = getElementTypeOrSelf(op.getType());
+    if (!element.isF32() && !element.isF64())
+      return rewriter.notifyMatchFailure(op, "expected f32 or f64, in which narrower floats are computed");
     rewriter.replaceOpWithNewOp<LLVM::CallIntrinsicOp>(op, op.getType(), rewriter.getStringAttr(name),
                                                        op->getOperands());
     return success();

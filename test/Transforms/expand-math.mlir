@@ -78,6 +78,17 @@ func.func @numbers(%x: f32, %y: f32, %z: f16) -> (f32, f16) {
 
 // -----
 
+// Intrinsics of kernels are of f32: a device need not have bf16.
+// CHIP-LABEL:  func.func @small(
+// CHIP-NOT:      llvm.call_intrinsic {{.*}}bf16
+// CHIP:          %[[A:.*]] = llvm.call_intrinsic "llvm.fabs"(%{{.*}}) : (f32) -> f32
+func.func @small(%x: bf16) -> bf16 {
+  %a = math.absf %x : bf16
+  return %a : bf16
+}
+
+// -----
+
 // Each operation on bf16 is one on f32, rounded, by the target where it does so.
 // CHIP-LABEL:    func.func @bf16(
 // CHIP-NOT:      truncf
