@@ -34,17 +34,9 @@ static Value emitMmaOfBits(OpBuilder &builder, Location loc, Value acc, Value lh
 
 static MultiplyRow mmaOfBits(StringRef id, StringRef instruction, int64_t k, OperandElement lhs, OperandElement rhs,
                              decltype(MultiplyRow::emit) emit) {
-  MultiplyRow row{};
-  row.id = id;
-  row.instruction = instruction;
-  row.m = 16, row.n = 8, row.k = k;
-  row.kGroup = k / 2; // elements of a row that one address of ldmatrix names
-  row.scope = MultiplyRow::Scope::Warp;
-  row.lhs = row.storedLhs = lhs;
-  row.rhs = row.storedRhs = rhs;
+  MultiplyRow row = mmaOfWarp(id, instruction, k, lhs, rhs);
   row.features = {"sm_80"};
   row.lostWith = "sm_90";
-  row.uses[static_cast<unsigned>(Resource::Multiply)] = 1;
   row.emit = emit;
   return row;
 }

@@ -14,6 +14,9 @@ std::vector<MultiplyRow> bitRows();
 std::vector<MultiplyRow> scaledRows();
 /// Those whose sums lie in tensor memory.
 std::vector<MultiplyRow> tensorRows();
+/// What rows of mma.sync share: a warp's product of 16 x 8 x `k`, the unit of Multiply.
+MultiplyRow mmaOfWarp(llvm::StringRef id, llvm::StringRef instruction, int64_t k, OperandElement lhs,
+                      OperandElement rhs);
 const MultiplyRow *findNvptxRow(llvm::StringRef id);
 
 /// A fragment's words, and the four sums of a product as one.

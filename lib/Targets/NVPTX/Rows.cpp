@@ -110,17 +110,22 @@ static ResourceVector usesOf(Resource resource, double amount) {
   return uses;
 }
 
-static MultiplyRow mma(StringRef id, OperandElement lhs, OperandElement rhs, decltype(MultiplyRow::emit) emit) {
+MultiplyRow qlow::mmaOfWarp(StringRef id, StringRef instruction, int64_t k, OperandElement lhs, OperandElement rhs) {
   MultiplyRow row{};
   row.id = id;
-  row.instruction = "mma.sync.m16n8k32";
-  row.m = 16, row.n = 8, row.k = 32;
-  row.kGroup = 16; // bytes of a row that one address of ldmatrix names
+  row.instruction = instruction;
+  row.m = 16, row.n = 8, row.k = k;
+  row.kGroup = k / 2; // elements of a row that one address of ldmatrix names
   row.scope = MultiplyRow::Scope::Warp;
   row.lhs = row.storedLhs = lhs;
   row.rhs = row.storedRhs = rhs;
-  row.features = {"sm_80"};
   row.uses = usesOf(Resource::Multiply, 1);
+  return row;
+}
+
+static MultiplyRow mma(StringRef id, OperandElement lhs, OperandElement rhs, decltype(MultiplyRow::emit) emit) {
+  MultiplyRow row = mmaOfWarp(id, "mma.sync.m16n8k32", 32, lhs, rhs);
+  row.features = {"sm_80"};
   row.emit = emit;
   return row;
 }

@@ -42,19 +42,11 @@ static Value emitScaledMma(OpBuilder &builder, Location loc, Value acc, Value lh
 /// Twice as many products as of other floats in the time of one of integers.
 static MultiplyRow scaledMma(StringRef id, StringRef instruction, int64_t k, OperandElement lhs, OperandElement rhs,
                              int64_t together, OperandElement scales, decltype(MultiplyRow::emitScaled) emit) {
-  MultiplyRow row{};
-  row.id = id;
-  row.instruction = instruction;
-  row.m = 16, row.n = 8, row.k = k;
-  row.kGroup = k / 2; // elements of a row that one address of ldmatrix names
-  row.scope = MultiplyRow::Scope::Warp;
-  row.lhs = row.storedLhs = lhs;
-  row.rhs = row.storedRhs = rhs;
+  MultiplyRow row = mmaOfWarp(id, instruction, k, lhs, rhs);
   row.isFloat = true;
   row.scaledTogether = together;
   row.scales = scales;
   row.features = {"sm_120a", "ptx87"};
-  row.uses[static_cast<unsigned>(Resource::Multiply)] = 1;
   row.emitScaled = emit;
   bool isByte = elementBits(lhs) == 8;
   StringRef kind = isByte ? "mxf8f6f4" : scales == OperandElement::E8M0 ? "mxf4" : "mxf4nvf4";
