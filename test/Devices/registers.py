@@ -97,6 +97,7 @@ if not kernels:
     print("no ptxas")
     sys.exit()
 assert len(kernels) >= 3 * len(TILES) + len(UNPACKED) * len(UNPACKED_TILES) + len(BYTES) * len(BYTE_TILES), kernels
-assert not [kernel for kernel in kernels if kernel[2] != "0"], kernels
+# Behind the loops a few addresses of results may lie in memory; sums and codes take far more.
+assert not [kernel for kernel in kernels if int(kernel[2]) > 32], kernels
 assert "serialized" not in done.stderr and "Potential Performance Loss" not in done.stderr, done.stderr
 print(kernels)
