@@ -64,6 +64,9 @@ struct OutlineKernels : qlow::impl::OutlineKernelsBase<OutlineKernels> {
     SmallVector<Value> operands;
     gpu::GPUFuncOp kernel = outlineKernelFunc(launch, name, operands);
     recordBlockSize(launch, kernel);
+    // Where LLVM knows the grid, parts of a block's number become comparisons. ptxas 13.0 asks such a predicate again
+    // behind an addition whose carry took its register: blocks would work on the wrong matrix of a batch.
+    kernel.removeKnownGridSizeAttr();
     // What a schedule says of the code, such as the fewest blocks a multiprocessor holds, belongs to the kernel.
     for (NamedAttribute attribute : launch->getDiscardableAttrs())
       kernel->setDiscardableAttr(attribute.getName(), attribute.getValue());
