@@ -1,7 +1,7 @@
 // RUN: qlow-opt %s -qlow-outline-kernels | FileCheck %s
 
 // All bodies become kernels of one module; constants are made again in them, sizes come with their memref. What was said of
-// a launch's code is said of the kernel.
+// a launch's code is said of the kernel, but not how many blocks there are.
 // CHECK: module attributes {gpu.container_module}
 // CHECK-LABEL: func @two
 // CHECK: gpu.launch_func @kernels::@two_0 blocks in (%{{.+}}, %c1, %c1) threads in (%c256, %c1, %c1) dynamic_shared_memory_size %{{.+}} args(%{{.+}} : memref<?xf32>)
@@ -11,7 +11,7 @@
 // CHECK-DAG: arith.constant 1.000000e+00
 // CHECK-DAG: memref.dim %[[X]]
 // CHECK: gpu.return
-// CHECK: gpu.func @two_1({{.*}}nvvm.minctasm = 1 : i32
+// CHECK: gpu.func @two_1(%{{.+}}: memref<?xf32>) kernel attributes {known_block_size = array<i32: 1, 1, 1>, nvvm.minctasm = 1 : i32}
 // CHECK-NOT: gpu.module
 func.func @two(%x: memref<?xf32>) {
   %c0 = arith.constant 0 : index
