@@ -59,6 +59,12 @@ bool qlow::storesFragments(RecipeAttr recipe) {
   return first.getTo() == "memory" && first.getBy() == kFragmentsHop;
 }
 
+bool qlow::isTakenApart(const Format &format, OperandElement element) {
+  const MinifloatLayout &layout = format.layout;
+  return element == OperandElement::F16 && format.kind == DecodeKind::Minifloat && format.bits == 4 &&
+         layout.isSigned && layout.mantissaBits == 1;
+}
+
 /// Integers become unsigned, their least value 0, but for bytes. A pair stands 16 bits apart where arithmetic on both
 /// halves of a word unpacks it, side by side where it is looked up; of bytes each has a code of its register, and one
 /// of the next. Codes whose bits only have to move to their places in an f16 lie so that half of them are there.
@@ -67,9 +73,7 @@ LayoutAttr qlow::fragmentLayout(MLIRContext *context, const Format &codes, Opera
   bool isInteger = format.kind == DecodeKind::Integer, isLookedUp = format.kind == DecodeKind::Codebook;
   bool areBytes = elementBits(element) == 8;
   int64_t offset = isInteger && format.isSigned && !areBytes ? -(int64_t(1) << (format.bits - 1)) : 0;
-  bool isTakenApart = element == OperandElement::F16 && format.kind == DecodeKind::Minifloat && format.bits == 4 &&
-                      format.layout.isSigned && format.layout.mantissaBits == 1;
-  int64_t fragment = areBytes ? 2 : isTakenApart ? 8 : format.bits == 4 && !isLookedUp ? 4 : 1;
+  int64_t fragment = areBytes ? 2 : isTakenApart(format, element) ? 8 : format.bits == 4 && !isLookedUp ? 4 : 1;
   return LayoutAttr::get(context, IntegerType::get(context, format.bits), Layout::kFragmentColumns,
                          Layout::kFragmentColumns, Layout::kFragmentK, offset, fragment);
 }
@@ -225,13 +229,14 @@ static SmallVector<uint8_t> storedCodes(const Format &format, int32_t offset) {
   return codes;
 }
 
-/// Two codes with their bits where fragments of them taken apart have these.
-static uint8_t takenApart(uint8_t codes) {
-  unsigned byte = 0;
-  for (auto [bit, place] : llvm::enumerate(Layout::kTakenApart))
-    byte |= (codes >> bit & 1u) << place;
-  return static_cast<uint8_t>(byte);
-}
+/// For each byte of two codes, the one with their bits where fragments of them taken apart have these.
+static constexpr std::array<uint8_t, 256> kApart = [] {
+  std::array<uint8_t, 256> bytes{};
+  for (unsigned codes = 0; codes < bytes.size(); ++codes)
+    for (unsigned bit = 0; bit < 8; ++bit)
+      bytes[codes] = static_cast<uint8_t>(bytes[codes] | (codes >> bit & 1u) << Layout::kTakenApart[bit]);
+  return bytes;
+}();
 
 /// Packs one panel of codes as fragments. The place of a code is that of its column and that of its k, added.
 static void packFragments(const Layout &layout, const Format &format, const uint8_t *data, bool isSplat,
@@ -255,13 +260,9 @@ static void packFragments(const Layout &layout, const Format &format, const uint
       out[to / 8] |= static_cast<uint8_t>(stored[ofLine[i]] << (to % 8));
     }
   }
-  if (layout.fragment == 8) {
-    std::array<uint8_t, 256> apart;
-    for (unsigned codes = 0; codes < apart.size(); ++codes)
-      apart[codes] = takenApart(static_cast<uint8_t>(codes));
+  if (layout.fragment == 8)
     for (uint8_t &byte : out)
-      byte = apart[byte];
-  }
+      byte = kApart[byte];
 }
 
 /// The constant's bytes in place; a splat gives one element.

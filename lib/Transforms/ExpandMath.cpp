@@ -140,36 +140,7 @@ struct ExpandRemainder : OpRewritePattern<arith::RemFOp> {
   }
 };
 
-/// Upstream makes these LLVM's maxnum and minnum, which may take either zero, and in kernels calls of a library.
-template <typename Op> struct OrderZeros : OpRewritePattern<Op> {
-  OrderZeros(MLIRContext *context, StringRef name) : OpRewritePattern<Op>(context), name(name) {}
-  LogicalResult matchAndRewrite(Op op, PatternRewriter &rewriter) const override {
-    Type element = getElementTypeOrSelf(op.getType());
-    if (!element.isF32() && !element.isF64())
-      return rewriter.notifyMatchFailure(op, "expected f32 or f64");
-    rewriter.replaceOpWithNewOp<LLVM::CallIntrinsicOp>(op, op.getType(), rewriter.getStringAttr(name),
-                                                       op->getOperands());
-    return success();
-  }
-  StringRef name;
-};
-} // namespace
-
-void qlow::populateArithmeticExpansions(RewritePatternSet &patterns, bool hasFma) {
-  patterns.add<ExpandFma>(patterns.getContext(), hasFma);
-  patterns.add<ExpandRemainder>(patterns.getContext());
-  patterns.add<OrderZeros<arith::MaxNumFOp>>(patterns.getContext(), "llvm.maximumnum");
-  patterns.add<OrderZeros<arith::MinNumFOp>>(patterns.getContext(), "llvm.minimumnum");
-  arith::populateCeilFloorDivExpandOpsPatterns(patterns);
-}
-
-//===----------------------------------------------------------------------===//
-// Kernels
-//===----------------------------------------------------------------------===//
-
-namespace {
-/// Upstream's lowering of kernels makes calls of a library of these, which no device has, and refuses LLVM's own
-/// operations for them; it leaves calls of LLVM's intrinsics, which are instructions there, alone.
+/// Becomes the call of an intrinsic of LLVM's, which upstream's lowerings leave alone.
 template <typename Op> struct CallIntrinsic : OpRewritePattern<Op> {
   CallIntrinsic(MLIRContext *context, StringRef name) : OpRewritePattern<Op>(context), name(name) {}
   LogicalResult matchAndRewrite(Op op, PatternRewriter &rewriter) const override {
@@ -184,6 +155,21 @@ template <typename Op> struct CallIntrinsic : OpRewritePattern<Op> {
 };
 } // namespace
 
+void qlow::populateArithmeticExpansions(RewritePatternSet &patterns, bool hasFma) {
+  patterns.add<ExpandFma>(patterns.getContext(), hasFma);
+  patterns.add<ExpandRemainder>(patterns.getContext());
+  // Upstream makes these LLVM's maxnum and minnum, which may take either zero, and in kernels calls of a library.
+  patterns.add<CallIntrinsic<arith::MaxNumFOp>>(patterns.getContext(), "llvm.maximumnum");
+  patterns.add<CallIntrinsic<arith::MinNumFOp>>(patterns.getContext(), "llvm.minimumnum");
+  arith::populateCeilFloorDivExpandOpsPatterns(patterns);
+}
+
+//===----------------------------------------------------------------------===//
+// Kernels
+//===----------------------------------------------------------------------===//
+
+/// Upstream's lowering of kernels makes calls of a library of these, which no device has, and refuses LLVM's own
+/// operations for them; the intrinsics are instructions there.
 static void populateIntrinsicCalls(RewritePatternSet &patterns) {
   MLIRContext *context = patterns.getContext();
   patterns.add<CallIntrinsic<math::AbsFOp>>(context, "llvm.fabs");

@@ -1,5 +1,5 @@
-# What ptxas says of the kernels of matmuls: hardly anything is spilled, no wgmma is serialized. Every tiling of the warpgroups that
-# multiply what another one copies, with the results that take most registers, and of weights unpacked in registers.
+# What ptxas says of the kernels of matmuls: hardly anything is spilled, no wgmma is serialized. Every tiling of the warpgroups
+# that multiply what another one copies, with the results that take most registers, and of weights unpacked in registers.
 # Without ptxas there is nothing to ask.
 #
 # RUN: rm -rf %t && mkdir %t

@@ -128,6 +128,8 @@ LayoutAttr layoutOf(mlir::MLIRContext *context, const MultiplyRow &row, int64_t 
 /// registers, to 16-bit floats or to bytes. Of a format that has an alignedFormat() alone, whose codes they are.
 inline constexpr llvm::StringLiteral kFragmentsHop = "fragments";
 LayoutAttr fragmentLayout(mlir::MLIRContext *context, const Format &format, OperandElement element);
+/// Whether codes of 4 bits are stored taken apart (`fragment` 8): those s e e m, for f16.
+bool isTakenApart(const Format &format, OperandElement element);
 bool storesFragments(RecipeAttr recipe);
 
 /// Bytes of a packed right-hand side of these sizes, [batch..., K, N], or [batch..., N, K] if transposed; none where

@@ -24,6 +24,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "NVPTX/FragmentDecoder.h"
+#include "qlow/Targets/Layout.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "llvm/ADT/APFloat.h"
@@ -53,7 +54,7 @@ std::optional<FragmentDecoder::Way> FragmentDecoder::wayOf(const Format &format,
   bool fits = layout.isSigned && layout.hasZero && layout.mantissaBits <= 3 &&
               (layout.exponentBits < 5 || (isHalf && layout.exponentBits == 5 && layout.hasInfinity));
   if (format.kind == DecodeKind::Minifloat && (format.bits == 4 || format.bits == 8) && fits)
-    return isHalf && format.bits == 4 && layout.mantissaBits == 1 ? Way::TakenApart : Way::Minifloat;
+    return isTakenApart(format, element) ? Way::TakenApart : Way::Minifloat;
   return std::nullopt;
 }
 

@@ -115,6 +115,8 @@ SmallVector<Value> FragmentDecoder::emitTakenApart(Value word) {
 
 /// Pairs of codes of 4 bits, and bytes of a pair's copies for all lanes.
 static constexpr int64_t kPairs = 256, kEntryBytes = 128;
+/// Bytes from an entry to the next.
+static int64_t entryDistance(bool isSpread) { return kEntryBytes * (isSpread ? 2 : 1); }
 
 /// Codes 2 r and 2 r + 1 are a pair. A permute takes three bits of index from each nibble of its selector, so the lower
 /// and the upper half of the table are looked up apart; a code's fourth bit, spread over a byte, chooses.
@@ -145,7 +147,7 @@ SmallVector<Value> FragmentDecoder::emitPermutes(Value word) {
 }
 
 int64_t FragmentDecoder::tableBytes(const Format &format, OperandElement element, bool isSpread) {
-  return wayOf(format, element) == Way::Lookup ? kPairs * kEntryBytes * (isSpread ? 2 : 1) : 0;
+  return wayOf(format, element) == Way::Lookup ? kPairs * entryDistance(isSpread) : 0;
 }
 
 void FragmentDecoder::emitTable(Value sharedMemory, Value thread, int64_t threads, Value lane, bool sharesLookups,
@@ -167,7 +169,7 @@ void FragmentDecoder::emitTable(Value sharedMemory, Value thread, int64_t thread
   Value four = vector::BroadcastOp::create(builder, loc, VectorType::get({4}, builder.getI32Type()), pair);
   // Lanes begin at different copies: at one time they write to all banks.
   constexpr int64_t kStores = kEntryBytes / 16;
-  Value entry = i32.mul(loop.getInductionVar(), kEntryBytes * (isSpread ? 2 : 1));
+  Value entry = i32.mul(loop.getInductionVar(), entryDistance(isSpread));
   for (int64_t i = 0; i < kStores; ++i) {
     Value byte = i32.mul(i32.rem(i32.add(lane, i), kStores), 16);
     LLVM::StoreOp::create(builder, loc, four, at(i32.add(entry, byte)), 16);
