@@ -404,6 +404,7 @@ std::string AbiModule::toJson() const {
                          {"shared", kernel.sharedBytes},
                          {"clusters", kernel.clusters},
                          {"maps", kernel.maps},
+                         {"waits", kernel.waits},
                          {"image", kernel.image}});
     root["device"] = {{"weights", device->weightBytes}, {"portable", device->portable}, {"kernels", kernels}};
   }
@@ -451,7 +452,8 @@ llvm::Expected<AbiModule> AbiModule::fromJson(StringRef text) {
       abi.device->portable = json.value("portable", "");
       for (const Json &kernel : json.at("kernels"))
         abi.device->kernels.push_back({kernel.at("name"), kernel.at("shared"), kernel.at("clusters"),
-                                       kernel.value("maps", false), kernel.value("image", "")});
+                                       kernel.value("maps", false), kernel.value("waits", false),
+                                       kernel.value("image", "")});
     }
     int64_t number = 1;
     for (const Json &json : root.at("functions")) {

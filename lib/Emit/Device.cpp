@@ -23,6 +23,7 @@ ArrayAttr qlow::kernelsToAttribute(ArrayRef<AbiKernel> kernels, MLIRContext *con
                                            b.getNamedAttr("shared", b.getI64IntegerAttr(kernel.sharedBytes)),
                                            b.getNamedAttr("clusters", b.getBoolAttr(kernel.clusters)),
                                            b.getNamedAttr("maps", b.getBoolAttr(kernel.maps)),
+                                           b.getNamedAttr("waits", b.getBoolAttr(kernel.waits)),
                                            b.getNamedAttr("image", b.getStringAttr(kernel.image))}));
   return b.getArrayAttr(entries);
 }
@@ -38,11 +39,13 @@ FailureOr<std::vector<AbiKernel>> qlow::kernelsFromAttribute(ModuleOp module) {
     auto shared = fields ? fields.getAs<IntegerAttr>("shared") : IntegerAttr();
     auto clusters = fields ? fields.getAs<BoolAttr>("clusters") : BoolAttr();
     auto maps = fields ? fields.getAs<BoolAttr>("maps") : BoolAttr();
+    auto waits = fields ? fields.getAs<BoolAttr>("waits") : BoolAttr();
     auto image = fields ? fields.getAs<StringAttr>("image") : StringAttr();
-    if (!name || !shared || !clusters || !maps || !image)
+    if (!name || !shared || !clusters || !maps || !waits || !image)
       return module.emitError("expected 'qlow.kernels' as qlow-lower-launches writes it, a list of {name, shared, "
-                              "clusters, maps, image}");
-    kernels.push_back({name.str(), shared.getInt(), clusters.getValue(), maps.getValue(), image.str()});
+                              "clusters, maps, waits, image}");
+    kernels.push_back(
+        {name.str(), shared.getInt(), clusters.getValue(), maps.getValue(), waits.getValue(), image.str()});
   }
   return kernels;
 }

@@ -4,7 +4,7 @@
 // RUN: qlow-opt --qlow-lower-launches %s -split-input-file -verify-diagnostics
 
 // The module says what load has to look up; the second kernel of the name got another.
-// CHECK: module attributes {{.*}}qlow.kernels = [{clusters = false, image = "", maps = false, name = "kernel", shared = 0 : i64}, {clusters = true, image = "", maps = true, name = "kernel_1", shared = 65536 : i64}]
+// CHECK: module attributes {{.*}}qlow.kernels = [{clusters = false, image = "", maps = false, name = "kernel", shared = 0 : i64, waits = false}, {clusters = true, image = "", maps = true, name = "kernel_1", shared = 65536 : i64, waits = true}]
 
 // A memref is its pointer twice, offset, sizes and strides.
 // CHECK-LABEL: func.func @f
@@ -49,6 +49,12 @@
 // CHECK: llvm.cond_br %[[FINE]]
 // CHECK: %[[FOUR:.+]] = llvm.mlir.constant(4 : i32)
 // CHECK: llvm.store %[[FOUR]]
+// A kernel that waits itself may be started early: number 6, where load found a driver that can (a word of the state).
+// CHECK: %[[SIX:.+]] = llvm.mlir.constant(6 : i32)
+// CHECK: llvm.store %[[SIX]]
+// CHECK: %[[CAN:.+]] = llvm.load %{{.+}} : !llvm.ptr -> i32
+// CHECK: %[[COUNT:.+]] = llvm.add %{{.+}}, %[[CAN]] : i32
+// CHECK: llvm.store %[[COUNT]]
 
 module attributes {gpu.container_module} {
   func.func @no_launch(%n: index) {

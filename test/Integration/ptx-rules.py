@@ -10,6 +10,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "Inputs"))
 from kernels import fails, kernel, main, output, run  # noqa: E402
+import ptx
 import numpy as np
 
 THREAD = ".reg .b32 t;\n.reg .b64 at, from;\nmov.u32 t, %tid.x;\nmul.wide.u32 at, t, 4;\n"
@@ -505,6 +506,28 @@ def test_grid():
     LAST: st.release.gpu.global.b32 [p0], 1; END:"""
     for schedule in ("lockstep", "warps"):
         assert run(kernel(body), 4, 32, [np.zeros(2, np.uint32)], schedule=schedule)[0].tolist() == [1, 96]
+
+
+def test_kernel_that_waits_itself():
+    """Started while the kernel in front ends: before it waits it may read what no kernel writes, and write nothing."""
+    body = f"""{THREAD}.reg .b32 d; add.s64 from, at, p1; add.s64 at, at, p0; griddepcontrol.launch_dependents;
+      FIRST ld.global.b32 d, [from]; SECOND add.u32 d, d, 1; THIRD st.global.b32 [at], d;"""
+    wait, numbers = "griddepcontrol.wait;", np.arange(32, dtype=np.uint32)
+    texts = {place: kernel(body.replace(place, wait).replace("FIRST", "").replace("SECOND", "").replace("THIRD", ""), 2) for place in ("FIRST", "SECOND", "THIRD")}
+    for text in texts.values():
+        assert (run(text, 1, 32, [output(32, np.uint32), numbers])[0] == numbers + 1).all()
+    late = kernel(body.replace("FIRST", "").replace("SECOND", "").replace("THIRD", "") + wait, 2)
+    fails("write to argument 0.*before griddepcontrol.wait", late, 1, 32, [output(32, np.uint32), numbers])
+    # What a kernel wrote is read in time by one of them alone.
+    for place, good in (("FIRST", True), ("SECOND", False)):
+        device = ptx.Device()
+        a, b, loaded = device.buffer(numbers, "a"), device.buffer(numbers, "b"), device.load(texts[place])
+        loaded.launch("k", 1, 32, [b, a])
+        try:
+            loaded.launch("k", 1, 32, [a, b])
+            assert good and (a.read(np.uint32) == numbers + 2).all()
+        except ptx.PtxError as error:
+            assert not good and "read of b, which the kernel in front may use" in str(error), error
 
 
 def test_narrow_store_of_a_float():

@@ -35,13 +35,18 @@
 // The last warpgroup copies: a box, and a piece of the panel as it lies.
 // WGMMA: scf.if
 // WGMMA: nvvm.setmaxregister decrease 40
+// What is a weight comes as long as there is room; what may be another kernel's when that has ended.
+// WGMMA: nvvm.mbarrier.arrive.expect_tx
+// WGMMA: nvvm.cp.async.bulk.shared.cluster.global
+// WGMMA: nvvm.griddepcontrol wait
 // WGMMA: nvvm.mbarrier.try_wait.parity
 // WGMMA: nvvm.mbarrier.arrive.expect_tx
-// WGMMA: nvvm.cp.async.bulk.tensor.shared.cluster.global
 // WGMMA: nvvm.cp.async.bulk.shared.cluster.global
+// WGMMA: nvvm.cp.async.bulk.tensor.shared.cluster.global
 // The others multiply, and give a buffer back when the products of the next one have been started.
 // WGMMA: else
 // WGMMA: nvvm.setmaxregister increase 232
+// WGMMA: nvvm.griddepcontrol wait
 // WGMMA: nvvm.mbarrier.try_wait.parity
 // WGMMA: wgmma.fence.sync.aligned
 // WGMMA-COUNT-4: nvvm.wgmma.mma_async
@@ -78,7 +83,7 @@ func.func @large(%a: tensor<4096x4096xi8>, %b: tensor<f32>) -> tensor<4096x4096x
 // WGMMA: nvgpu.tma.create.descriptor {{.*}} -> <tensor = memref<1x8x128xi32, 3>, swizzle = none,
 // WGMMA-NOT: nvgpu.tma.create.descriptor
 // WGMMA: nvvm.mbarrier.arrive.expect_tx
-// WGMMA-COUNT-2: nvvm.cp.async.bulk.tensor.shared.cluster.global
+// WGMMA-COUNT-3: nvvm.cp.async.bulk.tensor.shared.cluster.global
 // WGMMA-NOT: nvvm.cp.async.bulk
 // WGMMA: else
 // WGMMA: llvm.store {{.*}} : vector<4xi32>, !llvm.ptr<3>

@@ -34,8 +34,11 @@
 // TILES: nvvm.cluster.arrive
 // Two warps read scales: sums are brought from one to the next.
 // TILES: nvvm.rcp.approx.ftz.f
-// TILES: nvvm.cp.async.bulk.tensor.shared.cluster.global
+// Codes of the first tile come before the kernel in front has ended, tokens behind it.
 // TILES: nvvm.cp.async.bulk.shared.cluster.global
+// TILES: nvvm.griddepcontrol wait
+// TILES: nvvm.cp.async.bulk.shared.cluster.global
+// TILES: nvvm.cp.async.bulk.tensor.shared.cluster.global
 func.func @tokens(%x: tensor<16x4096xf16>) -> tensor<16x4096xf16> {
   %c = arith.constant dense<3> : tensor<4096x2048xi8>
   %s = arith.constant dense<3.0> : tensor<4096x32xf16>

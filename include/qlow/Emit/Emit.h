@@ -104,6 +104,7 @@ struct AbiKernel {
   int64_t sharedBytes = 0; ///< the most dynamic shared memory a launch asks for
   bool clusters = false;   ///< launched in clusters of blocks
   bool maps = false;       ///< takes tensor maps
+  bool waits = false;      ///< for the kernel in front itself, so that it may be started while that ends
   std::string image;       ///< the machine whose image alone has it; empty: all images do
 };
 

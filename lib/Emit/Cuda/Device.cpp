@@ -58,7 +58,8 @@ void CudaDevice::writeDeclarations(const AbiModule &abi, llvm::raw_ostream &os) 
      << "; with NULL they get memory of their own. Returns when they are\n   "
         "there. Where it fails nothing is left behind. */\n"
      << "int " << prefix << "_load(" << prefix << "_device *device, void *weights);\n\n"
-     << "/* The same with weights that are in memory already, such as those of another state. */\n"
+     << "/* The same with weights that are in memory already, such as those of another state: what wrote them has\n   "
+        "ended. */\n"
      << "int " << prefix << "_adopt(" << prefix << "_device *device, const void *weights);\n\n"
      << "/* Gives back all that load or adopt took, when no call is under way any more. */\n"
      << "int " << prefix << "_unload(" << prefix << "_device *device);\n\n";

@@ -32,15 +32,18 @@ ArrayRef<StringRef> qlow::driverFunctionNames() {
                                          "cuStreamSynchronize",
                                          "cuLaunchKernel",
                                          "cuLaunchKernelEx",
-                                         "cuTensorMapEncodeTiled"};
+                                         "cuTensorMapEncodeTiled",
+                                         "cuDriverGetVersion"};
   return kNames;
 }
 
 bool qlow::needsDriverFunction(const AbiDevice &device, DriverFunction function) {
   if (function == DriverFunction::LaunchKernelEx)
-    return llvm::any_of(device.kernels, [](const AbiKernel &kernel) { return kernel.clusters; });
+    return llvm::any_of(device.kernels, [](const AbiKernel &kernel) { return kernel.clusters || kernel.waits; });
   if (function == DriverFunction::TensorMapEncode)
     return llvm::any_of(device.kernels, [](const AbiKernel &kernel) { return kernel.maps; });
+  if (function == DriverFunction::GetVersion)
+    return llvm::any_of(device.kernels, [](const AbiKernel &kernel) { return kernel.waits; });
   return true;
 }
 

@@ -26,6 +26,7 @@ enum class StateWord {
   Module,
   Weights, ///< device address
   Owned,   ///< device address of weights that load allocated
+  Overlap, ///< 1: kernels that wait themselves are started while those in front of them end
   Functions
 };
 
@@ -50,8 +51,9 @@ enum class DriverFunction {
   MemcpyHtoD,
   StreamSynchronize,
   LaunchKernel,
-  LaunchKernelEx,  ///< only where kernels are launched in clusters
+  LaunchKernelEx,  ///< only where kernels are launched in clusters, or wait themselves
   TensorMapEncode, ///< only where kernels take tensor maps
+  GetVersion,      ///< only where kernels wait themselves
 };
 llvm::ArrayRef<llvm::StringRef> driverFunctionNames();
 /// Whether the module's objects call it.

@@ -17,6 +17,8 @@ using namespace qlow;
 static constexpr int32_t kCapabilityMajor = 75, kCapabilityMinor = 76, kMaxDynamicShared = 8, kRtldNow = 2;
 /// Kernels may use this much dynamic shared memory without asking.
 static constexpr int64_t kSharedWithoutAsking = 48 << 10;
+/// The first driver whose graphs hold launches of kernels that wait themselves.
+static constexpr int32_t kOverlapVersion = 12030;
 
 namespace {
 class LoadBuilder {
@@ -35,6 +37,7 @@ private:
   Value capability();
   void loadImage();
   void loadKernel(size_t index);
+  void askForOverlap();
   void loadKernels();
   void loadWeights(Value weights, Value fill);
   void buildLoad(StringRef name, bool fill);
@@ -250,6 +253,17 @@ void LoadBuilder::loadKernel(size_t index) {
         AbiCode::Load);
 }
 
+/// Whether kernels may be started while those in front of them end.
+void LoadBuilder::askForOverlap() {
+  if (!needsDriverFunction(device, DriverFunction::GetVersion))
+    return;
+  Value version = LLVM::AllocaOp::create(b, pointer, i32, constant(1));
+  check(call(DriverFunction::GetVersion, version), AbiCode::Device);
+  Value isThere =
+      LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::sge, loadAt(b, i32, version, 0), constant(kOverlapVersion));
+  storeAt(b, LLVM::ZExtOp::create(b, i64, isThere), state, wordOffset(StateWord::Overlap));
+}
+
 /// Those that the image has; the others' words stay null.
 void LoadBuilder::loadKernels() {
   Value isPortable, isNot;
@@ -300,6 +314,7 @@ void LoadBuilder::buildOpen() {
   openDriver();
   openContext();
   loadImage();
+  askForOverlap();
   loadKernels();
   loadWeights(weights, fill);
   storeAt(b, LLVM::AddressOfOp::create(b, pointer, identityName(abi.prefix)), state, wordOffset(StateWord::Identity));

@@ -15,6 +15,7 @@
 #include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
 #include "mlir/IR/Matchers.h"
@@ -36,7 +37,7 @@ static constexpr int64_t kMaxGridX = INT32_MAX, kMaxGridYZ = 65535, kMaxBlock = 
 static constexpr int64_t kMaxParameterBytes = 4096;
 
 // cuda.h: CUlaunchConfig and CUlaunchAttribute.
-static constexpr int32_t kClusterAttribute = 4, kAttributeBytes = 72, kAttributeValue = 8;
+static constexpr int32_t kClusterAttribute = 4, kProgrammaticAttribute = 6, kAttributeBytes = 72, kAttributeValue = 8;
 static constexpr int32_t kConfigBytes = 56, kConfigShared = 24, kConfigStream = 32, kConfigAttributes = 40,
                          kConfigCount = 48;
 
@@ -189,16 +190,26 @@ Value LauncherBuilder::callLaunchKernelEx(Value state, Value kernel, Value strea
     LLVM::MemsetOp::create(b, place, constantInt(b, b.getI8Type(), 0), constantInt(b, i64, bytes), false);
     return place;
   };
-  Value attribute = zeroed(kAttributeBytes), config = zeroed(kConfigBytes);
-  storeAt(b, constantInt(b, i32, kClusterAttribute), attribute, 0);
-  for (unsigned i = 0; i < 3; ++i)
-    storeAt(b, narrow(function.getArgument(8 + i)), attribute, kAttributeValue + 4 * int32_t(i));
+  Value attributes = zeroed(2 * kAttributeBytes), config = zeroed(kConfigBytes), count = constantInt(b, i32, 0);
+  int32_t at = 0;
+  if (launcher.kernel.clusters) {
+    storeAt(b, constantInt(b, i32, kClusterAttribute), attributes, at);
+    for (unsigned i = 0; i < 3; ++i)
+      storeAt(b, narrow(function.getArgument(8 + i)), attributes, at + kAttributeValue + 4 * int32_t(i));
+    count = one;
+    at += kAttributeBytes;
+  }
+  if (launcher.kernel.waits) {
+    storeAt(b, constantInt(b, i32, kProgrammaticAttribute), attributes, at);
+    storeAt(b, one, attributes, at + kAttributeValue);
+    count = LLVM::AddOp::create(b, count, loadAt(b, i32, state, wordOffset(StateWord::Overlap)));
+  }
   for (unsigned i = 0; i < 6; ++i)
     storeAt(b, narrow(size(i)), config, 4 * int32_t(i));
   storeAt(b, shared(), config, kConfigShared);
   storeAt(b, stream, config, kConfigStream);
-  storeAt(b, attribute, config, kConfigAttributes);
-  storeAt(b, one, config, kConfigCount);
+  storeAt(b, attributes, config, kConfigAttributes);
+  storeAt(b, count, config, kConfigCount);
   return callDriver(b, state, DriverFunction::LaunchKernelEx,
                     {config, kernel, parameters, LLVM::ZeroOp::create(b, pointer)});
 }
@@ -240,8 +251,8 @@ LLVM::LLVMFuncOp LauncherBuilder::build(StringRef name, const Parameters &parame
                            ValueRange(result));
     b.setInsertionPointToStart(next);
   }
-  Value result = launcher.kernel.clusters ? callLaunchKernelEx(state, kernel, stream, array)
-                                          : callLaunchKernel(state, kernel, stream, array);
+  Value result = launcher.kernel.clusters || launcher.kernel.waits ? callLaunchKernelEx(state, kernel, stream, array)
+                                                                   : callLaunchKernel(state, kernel, stream, array);
   LLVM::CondBrOp::create(b, compare(LLVM::ICmpPredicate::eq, result, 0), done, ValueRange(), failed,
                          ValueRange(result));
   b.setInsertionPointToStart(failed);
@@ -312,6 +323,14 @@ std::string LowerLaunches::uniqueName(StringRef wanted) {
   return name;
 }
 
+static bool waitsItself(Operation *kernel) {
+  return kernel
+      ->walk([](NVVM::GriddepcontrolOp op) {
+        return op.getKind() == NVVM::GridDepActionKind::wait ? WalkResult::interrupt() : WalkResult::advance();
+      })
+      .wasInterrupted();
+}
+
 LogicalResult LowerLaunches::collect(gpu::LaunchFuncOp launch) {
   if (failed(checkLaunch(launch)))
     return failure();
@@ -325,6 +344,7 @@ LogicalResult LowerLaunches::collect(gpu::LaunchFuncOp launch) {
     launcher.number = launchers.size() - 1;
     launcher.kernel.name = uniqueName(SymbolTable::getSymbolName(kernel).getValue());
     launcher.kernel.clusters = launch.hasClusterSize();
+    launcher.kernel.waits = waitsItself(kernel);
     if (auto image = kernel->getAttrOfType<StringAttr>(kImageAttribute))
       launcher.kernel.image = image.str();
   }

@@ -303,9 +303,9 @@ LogicalResult NvptxFamily::schedule(RewriterBase &rewriter, MatmulKernelOp kerne
     if (storesFragments(recipe) && row.scope == MultiplyRow::Scope::Warpgroup)
       WeightTiles(rewriter, kernel, recipe, row, machine).emit();
     else if (storesFragments(recipe) && WeightRing::isTaken(recipe))
-      WeightRing(rewriter, kernel, recipe, row).emit(machine);
+      WeightRing(rewriter, kernel, recipe, row, machine).emit();
     else if (storesFragments(recipe))
-      WeightStream(rewriter, kernel, recipe, row).emit();
+      WeightStream(rewriter, kernel, recipe, row, machine).emit();
     else
       TileNest(rewriter, kernel, recipe, row, machine).emit();
   });

@@ -12,18 +12,36 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/IRMapping.h"
+#include "mlir/Interfaces/ViewLikeInterface.h"
 
 using namespace mlir;
 using namespace qlow;
 
-KernelBuilder::KernelBuilder(OpBuilder &builder, MatmulKernelOp op)
+KernelBuilder::KernelBuilder(OpBuilder &builder, MatmulKernelOp op, const Machine &machine)
     : builder(builder), loc(op.getLoc()), index(builder, loc), i32(builder, loc, builder.getI32Type()),
-      i64(builder, loc, builder.getI64Type()), op(op), rank(cast<ShapedType>(op.getOut().getType()).getRank()),
-      m(index.dim(op.getOut(), rank - 2)), batchCount(index.constant(1)) {
+      i64(builder, loc, builder.getI64Type()), op(op), machine(machine), overlapsLaunches(machine.hasFeature("sm_90")),
+      rank(cast<ShapedType>(op.getOut().getType()).getRank()), m(index.dim(op.getOut(), rank - 2)),
+      batchCount(index.constant(1)) {
   for (int64_t dim = 0; dim < rank - 2; ++dim) {
     batchSizes.push_back(index.dim(op.getOut(), dim));
     batchCount = index.mul(batchCount, batchSizes.back());
   }
+}
+
+void KernelBuilder::emitNextMayStart() {
+  if (overlapsLaunches)
+    NVVM::GriddepcontrolOp::create(builder, loc, NVVM::GridDepActionKind::launch_dependents);
+}
+
+void KernelBuilder::emitWaitForLast() {
+  if (overlapsLaunches)
+    NVVM::GriddepcontrolOp::create(builder, loc, NVVM::GridDepActionKind::wait);
+}
+
+bool KernelBuilder::isWeight(Value memref) {
+  while (auto view = memref.getDefiningOp<ViewLikeOpInterface>())
+    memref = view.getViewSource();
+  return memref.getDefiningOp<GetWeightOp>() != nullptr;
 }
 
 Value KernelBuilder::pointerOf(Value memref) {

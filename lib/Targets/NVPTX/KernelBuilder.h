@@ -19,7 +19,15 @@ namespace qlow {
 class KernelBuilder {
 protected:
   /// Emits the sizes.
-  KernelBuilder(mlir::OpBuilder &builder, MatmulKernelOp op);
+  KernelBuilder(mlir::OpBuilder &builder, MatmulKernelOp op, const Machine &machine);
+
+  /// Where the machine has it, kernels are started while those before them end (programmatic dependent launch), and
+  /// wait themselves: each thread before it reads what may be another kernel's, or writes. The first of these lets the
+  /// next kernel start.
+  void emitNextMayStart();
+  void emitWaitForLast();
+  /// Whether only load writes a memref, so that it may be read before the kernel in front has ended.
+  static bool isWeight(mlir::Value memref);
 
   mlir::Value pointerOf(mlir::Value memref); ///< global memory
   mlir::Value offset(mlir::Value pointer, mlir::Value bytes);
@@ -40,6 +48,8 @@ protected:
   mlir::Location loc;
   IndexBuilder index, i32, i64;
   MatmulKernelOp op;
+  const Machine &machine;
+  bool overlapsLaunches; ///< see emitNextMayStart
   int64_t rank;
   mlir::Value m; ///< index
   llvm::SmallVector<mlir::Value> batchSizes;

@@ -83,6 +83,7 @@ void TileNest::emitSpecializedLaunch() {
   launch->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), builder.getI32IntegerAttr(1));
   markProducts(launch, row);
   prepareThread(launch);
+  emitNextMayStart();
   // Uniform, so that roles are branches of whole warps to the compiler, too.
   warp = gpu::ShuffleOp::create(builder, loc, warp, i32.constant(0), i32.constant(32), gpu::ShuffleMode::IDX)
              .getShuffleResult();
@@ -189,7 +190,8 @@ void TileNest::forEachTile(function_ref<RingPlace(const OutputTile &, RingPlace)
   auto loop = scf::ForOp::create(builder, loc, firstTile, tileCount, tileStride, ValueRange{zero, zero, zero});
   OpBuilder::InsertionGuard guard(builder);
   builder.setInsertionPointToStart(loop.getBody());
-  OutputTile block = decomposeBlock(loop.getInductionVar());
+  tileNumber = loop.getInductionVar();
+  OutputTile block = decomposeBlock(tileNumber);
   RingPlace behind = body(block, {loop.getRegionIterArg(0), loop.getRegionIterArg(1), loop.getRegionIterArg(2)});
   scf::YieldOp::create(builder, loc, ValueRange{behind.stage, behind.phase, behind.turn});
 }
@@ -214,7 +216,21 @@ void TileNest::emitProducer() {
     NVVM::SetMaxRegisterOp::create(builder, loc, kCopyingRegisters, NVVM::SetMaxRegisterAction::decrease);
   // The pieces of a slice are many, and each warp brings some.
   Value copies = copiesPieces() ? i32.equal(lane, i32.constant(0)) : i32.equal(thread, i32.constant(consumers));
+  bool areEarly = copiesEarly();
+  int64_t early = areEarly ? std::min(stages, kTiles()) : 0;
+  if (!areEarly)
+    emitWaitForLast();
   ifThen(copies, [&] {
+    if (areEarly) {
+      OutputTile block = decomposeBlock(firstTile);
+      Panel panel = emitPanel(block);
+      auto loop = scf::ForOp::create(builder, loc, i32.constant(0), i32.constant(early), i32.constant(1));
+      OpBuilder::InsertionGuard guard(builder);
+      builder.setInsertionPointToStart(loop.getBody());
+      emitPanelCopies(panel, loop.getInductionVar(), loop.getInductionVar());
+      builder.setInsertionPointAfter(loop);
+      emitWaitForLast();
+    }
     forEachTile([&](const OutputTile &block, RingPlace place) {
       Panel panel = isPacked ? emitPanel(block) : Panel();
       auto loop = scf::ForOp::create(builder, loc, i32.constant(0), i32.constant(kTiles()), i32.constant(1),
@@ -222,23 +238,39 @@ void TileNest::emitProducer() {
       OpBuilder::InsertionGuard guard(builder);
       builder.setInsertionPointToStart(loop.getBody());
       RingPlace at{loop.getRegionIterArg(0), loop.getRegionIterArg(1), place.turn};
-      emitWait(emptyBarrier(at.stage), i32.sub(i32.constant(1), at.phase));
+      Value kTile = loop.getInductionVar(), isLate = i32.lessEqual(i32.constant(early), kTile);
+      if (areEarly)
+        isLate = arith::OrIOp::create(builder, loc, isLate, i32.notEqual(tileNumber, firstTile));
+      ifThen(isLate, [&] {
+        emitWait(emptyBarrier(at.stage), i32.sub(i32.constant(1), at.phase));
+        if (!copiesPieces())
+          emitPanelCopies(panel, at.stage, kTile);
+      });
       if (copiesPieces())
-        emitSliceCopies(block, panel, at.stage, loop.getInductionVar());
+        emitSliceCopies(block, panel, at.stage, kTile);
       else
-        emitStageCopies(block, panel, at.stage, loop.getInductionVar());
+        emitStageCopies(block, at.stage, kTile);
       RingPlace next = placeAfter(at);
       scf::YieldOp::create(builder, loc, ValueRange{next.stage, next.phase});
       return RingPlace{loop.getResult(0), loop.getResult(1), place.turn};
     });
   });
   if (hasScaleRing())
-    ifThen(i32.less(i32.constant(consumers + 31), thread), [&] { emitScaleReaders(); });
+    ifThen(i32.less(i32.constant(consumers + 31), thread), [&] {
+      if (areEarly)
+        emitWaitForLast();
+      emitScaleReaders();
+    });
 }
 
-/// Starts the two copies of a stage. A box reaches over the matrix's edges and has all its bytes; a panel's piece has
-/// those that are stored.
-void TileNest::emitStageCopies(const OutputTile &block, const Panel &panel, Value stage, Value kTile) {
+/// Whether the first tile's copies of a weight are started before the kernel in front has ended.
+bool TileNest::copiesEarly() {
+  return overlapsLaunches && isPacked && !copiesPieces() && isWeight(op.getRhs().front());
+}
+
+/// Says what the two copies of a stage bring, and starts that of a panel. A box reaches over the matrix's edges and has
+/// all its bytes; a panel's piece has those that are stored.
+void TileNest::emitPanelCopies(const Panel &panel, Value stage, Value kTile) {
   Value firstChunk = i32.mul(kTile, chunks), barrier = fullBarrier(stage), rhsBytes, bytesOfChunk;
   if (rhsMap) {
     rhsBytes = i32.constant(tileN * kSwizzleBytes);
@@ -251,14 +283,19 @@ void TileNest::emitStageCopies(const OutputTile &block, const Panel &panel, Valu
   }
   NVVM::MBarrierArriveExpectTxOp::create(builder, loc, Type(), barrier, i32.add(rhsBytes, tileM * kSwizzleBytes),
                                          NVVM::MemScopeKind::CTA, /*relaxed=*/false, Value());
-  emitBox(lhsTile, lhsMap, stage, mapCoordinates(block, block.row0, i32.mul(kTile, tileK)));
   if (!isPacked)
-    return emitRhsBoxes(block, stage, kTile);
+    return;
   if (rhsMap)
     return emitBox(rhsTile, rhsMap, stage, {i32.mul(panel.first, kCopyBytes / 4), firstChunk, panel.number});
   Value source = offset(panel.at, i64.mul(i64.cast(firstChunk), i64.cast(bytesOfChunk)));
   NVVM::CpAsyncBulkGlobalToSharedClusterOp::create(builder, loc, copyTarget(rhsTile, stage, i32.constant(0)), source,
                                                    barrier, rhsBytes, Value(), Value());
+}
+
+void TileNest::emitStageCopies(const OutputTile &block, Value stage, Value kTile) {
+  emitBox(lhsTile, lhsMap, stage, mapCoordinates(block, block.row0, i32.mul(kTile, tileK)));
+  if (!isPacked)
+    emitRhsBoxes(block, stage, kTile);
 }
 
 /// A warp's part of the copies of a stage where the tile is a slice of its panel: of each of its chunks the piece that
@@ -323,6 +360,7 @@ Value TileNest::copyTarget(const Tile &tile, Value stage, Value bytes) {
 void TileNest::emitConsumers() {
   if (std::optional<int64_t> registers = registersToMultiply())
     NVVM::SetMaxRegisterOp::create(builder, loc, *registers, NVVM::SetMaxRegisterAction::increase);
+  emitWaitForLast();
   prepareStaging();
   if (tileM < innerM && !clearsRing())
     emitUnusedRows();

@@ -113,7 +113,7 @@ int64_t TileNest::sharedBytes(RecipeAttr recipe, const MultiplyRow &row) {
 
 TileNest::TileNest(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, const MultiplyRow &row,
                    const Machine &machine)
-    : KernelBuilder(builder, op), recipe(recipe), row(row), machine(machine) {
+    : KernelBuilder(builder, op, machine), recipe(recipe), row(row) {
   ArrayRef<int64_t> block = recipe.getTile("cta"), inner = recipe.getTile(innerLevel(row));
   tileM = block[0], tileN = block[1], tileK = block[2];
   innerM = inner[0], innerN = inner[1];
@@ -240,6 +240,8 @@ void TileNest::emitTileLaunch() {
   gpu::LaunchOp launch = startLaunch(index.mul(batchCount, tiles), threads, sharedBytes(recipe, row));
   markProducts(launch, row);
   prepareThread(launch);
+  emitNextMayStart();
+  emitWaitForLast();
   OutputTile block = decomposeBlock(launch.getBlockIds().x);
   prepareCopies(block);
   prepareFragments();
@@ -296,6 +298,8 @@ void TileNest::emitSumsLaunch(Side side) {
   Value lines = side == Side::Lhs ? m : n, all = index.mul(batchCount, lines);
   OpBuilder::InsertionGuard guard(builder);
   gpu::LaunchOp launch = startLaunch(index.ceilDiv(all, kSumLines), kSumLines * kWarp, 0);
+  emitNextMayStart();
+  emitWaitForLast();
   Value threadId = launch.getThreadIds().x;
   Value line = index.add(index.mul(launch.getBlockIds().x, kSumLines), index.div(threadId, kWarp));
   ifThen(index.less(line, all), [&] {

@@ -217,7 +217,9 @@ private:
   void emitZeros(mlir::Value first, mlir::Value end, int64_t stride);
   void emitUnusedRows();
   void emitProducer();
-  void emitStageCopies(const OutputTile &block, const Panel &panel, mlir::Value stage, mlir::Value kTile);
+  bool copiesEarly();
+  void emitPanelCopies(const Panel &panel, mlir::Value stage, mlir::Value kTile);
+  void emitStageCopies(const OutputTile &block, mlir::Value stage, mlir::Value kTile);
   void emitSliceCopies(const OutputTile &block, const Panel &panel, mlir::Value stage, mlir::Value kTile);
   void emitRhsBoxes(const OutputTile &block, mlir::Value stage, mlir::Value kTile);
   void emitBox(const Tile &tile, mlir::Value map, mlir::Value stage, llvm::ArrayRef<mlir::Value> coordinates);
@@ -305,7 +307,6 @@ private:
 
   RecipeAttr recipe;
   const MultiplyRow &row;
-  const Machine &machine;
   int64_t tileM, tileN, tileK, innerM, innerN; ///< of a block, of a warp or thread
   int64_t panelWidth;                          ///< of the packed right side, else of the tile
   int64_t threads, stages, steps, chunks;      ///< steps: of the row, in a tile of K
@@ -327,9 +328,9 @@ private:
   // Inside a specialized launch.
   int64_t consumers = 0; ///< threads that multiply
   mlir::Value lhsMap, rhsMap, outMap;
-  mlir::Value warpgroup, firstTile, tileCount, tileStride; ///< i32
-  mlir::Value barriersAt, stagingAt, scalesAt;             ///< pointers
-  mlir::Value tensorSlotAt, tensorAddress;                 ///< pointer, i32
+  mlir::Value warpgroup, firstTile, tileCount, tileStride, tileNumber; ///< i32
+  mlir::Value barriersAt, stagingAt, scalesAt;                         ///< pointers
+  mlir::Value tensorSlotAt, tensorAddress;                             ///< pointer, i32
   mlir::Value stagedRow, stagedSwizzle, isLeader, groupBarrier;
 };
 

@@ -32,8 +32,9 @@ static int64_t codesUnderOneScale(MatmulKernelOp op) {
   return size == QType::kWhole ? 0 : size;
 }
 
-WeightOnly::WeightOnly(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, const MultiplyRow &row)
-    : KernelBuilder(builder, op), recipe(recipe), row(row), type(getQuantizedElement(op.getRhsType())),
+WeightOnly::WeightOnly(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, const MultiplyRow &row,
+                       const Machine &machine)
+    : KernelBuilder(builder, op, machine), recipe(recipe), row(row), type(getQuantizedElement(op.getRhsType())),
       layout(*op.getPackedRhs(), sizeOf(op, false), sizeOf(op, true)),
       decoder(builder, loc, *alignedFormat(*type.getFormat()), type.getZero(), row.lhs), n(layout.n), k(layout.k),
       scaledTogether(codesUnderOneScale(op)), tokenSize(elementBytes(row.rhs)) {}
@@ -85,6 +86,7 @@ gpu::LaunchOp WeightOnly::startLaunch(Value blocks, int64_t threads, int64_t sha
   thread = i32.cast(launch.getThreadIds().x);
   lane = i32.rem(thread, kWarp);
   warp = i32.div(thread, kWarp);
+  emitNextMayStart();
   return launch;
 }
 

@@ -27,7 +27,8 @@ namespace qlow {
 /// What schedules of one kernel share: its sizes, parts of the weight, and the way from sums to the result.
 class WeightOnly : protected KernelBuilder {
 public:
-  WeightOnly(mlir::OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, const MultiplyRow &row);
+  WeightOnly(mlir::OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, const MultiplyRow &row,
+             const Machine &machine);
 
   static constexpr int64_t kWarp = 32;
 
@@ -137,7 +138,7 @@ private:
 class WeightRing : public WeightStream {
 public:
   using WeightStream::WeightStream;
-  void emit(const Machine &machine);
+  void emit();
   static bool isTaken(RecipeAttr recipe) {
     return recipe.getRhs().size() > 1 && recipe.getRhs()[1].getBy() == "cp_async";
   }
@@ -216,7 +217,10 @@ private:
   void forEachTile(llvm::function_ref<RingPlace(RingPlace)> body);
   void emitCopyingWarps();
   void emitProducer();
-  void emitCopies(mlir::Value turn, mlir::Value stage);
+  void findCodes();
+  mlir::Value copyTarget(mlir::Value stage, int64_t byte);
+  void emitCodeCopies(mlir::Value turn, mlir::Value stage);
+  void emitTokenCopies(mlir::Value turn, mlir::Value stage);
   std::optional<int64_t> registersToMultiply();
   mlir::Value blockOf(mlir::Value turn) { return i32.add(i32.mul(slice, blocksOfSlice), turn); }
   /// Whether each team has a block.
@@ -281,18 +285,18 @@ private:
   };
   void emitPairs(llvm::ArrayRef<Pair> pairs);
 
-  const Machine &machine;
   Scaling scaling;
   int64_t tokens, groups, columnBlocks, teams, cluster, stages; ///< groups: warpgroups of a team
   int64_t sumsOfThread;
   int64_t steps, together;           ///< of a block of the layout, of a unit
   int64_t blocksOfSlice, blocksRead; ///< blocks of K of a team, and those whose scales are read at a time
-  int64_t scaleWords, tokenBytes, codeBytes, stageBytes, allBytes, tableAt, teamThreads, consumers, threads,
+  int64_t scaleWords, tokenBytes, codeBytes, stageBytes, ringBytes, allBytes, tableAt, teamThreads, consumers, threads,
       tileColumns;
 
   mlir::Value tokenMap, shared, barriersAt, tileStride, tileCount, firstTile; ///< i32 but for pointers
   mlir::Value rank, team, group, inTeam, slice, turns, copyingWarp;           ///< i32
-  mlir::Value token0, panel0, codesFrom, teamAt, tokensAt, codesAt;           ///< of the tile; in the ring
+  mlir::Value tileNumber, token0, panel0, codesFrom;                          ///< of the tile
+  mlir::Value teamAt, tokensAt, codesAt;                                      ///< in the ring
   mlir::Value columnInTile;                                                   ///< i32, the thread's first
   llvm::SmallVector<std::array<mlir::Value, 2>> columns;
 };

@@ -35,6 +35,7 @@ static constexpr StringLiteral kWaitAll = "wgmma.wait_group.sync.aligned 0;",
 void WeightTiles::emitConsumers() {
   if (std::optional<int64_t> registers = registersToMultiply())
     NVVM::SetMaxRegisterOp::create(builder, loc, *registers, NVVM::SetMaxRegisterAction::increase);
+  emitWaitForLast();
   forEachTile([&](RingPlace place) {
     Sums sums = emitLoop(place);
     if (isPersistent())

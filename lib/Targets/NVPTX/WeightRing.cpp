@@ -85,7 +85,7 @@ int64_t WeightRing::blocksOfCore(RecipeAttr recipe, const MultiplyRow &row, cons
 // The kernel
 //===----------------------------------------------------------------------===//
 
-void WeightRing::emit(const Machine &machine) {
+void WeightRing::emit() {
   const Format &format = *alignedFormat(*type.getFormat());
   Sizes sizes(recipe, row, format, k);
   warps = sizes.warps, blocksTogether = sizes.together, stages = sizes.stages, tileBytes = sizes.tile;
@@ -111,10 +111,15 @@ void WeightRing::emit(const Machine &machine) {
   Value codes = i64.add(i64.mul(linearBatch, layout.bytes()), i64.cast(i32.mul(lane, Layout::kPieceBytes)));
   codesFrom = offset(pointerOf(op.getRhs().front()), codes);
 
+  bool areWeights = llvm::all_of(op.getRhs(), isWeight);
+  if (!areWeights)
+    emitWaitForLast();
   for (int64_t turn = 0; turn + 1 < stages; ++turn)
     emitCopies(i32.constant(turn));
   SmallVector<Value> carried = readTurn(i32.constant(0));
   int64_t numParameters = carried.size();
+  if (areWeights)
+    emitWaitForLast();
   emitToken(token);
   emitTable(/*sharesLookups=*/false);
   gpu::BarrierOp::create(builder, loc);

@@ -55,6 +55,7 @@ void WeightStream::emit() {
   needsTable = tableBytes;
   gpu::LaunchOp launch =
       startLaunch(index.mul(batchCount, index.mul(tilesM, tilesN)), warps * kWarp, tableAt + tableBytes);
+  emitWaitForLast();
   // Blocks with the same weights run side by side.
   Value tiles = i32.ceilDiv(m32, tokens), number = i32.cast(launch.getBlockIds().x);
   number = takeBatch(number, i32.mul(tiles, tilesN));

@@ -39,7 +39,7 @@ static int call(const model_device *device, int64_t m) {
 }
 
 static void reset(void) {
-  fake.launched = fake.fail_seen = fake.maps = 0;
+  fake.launched = fake.fail_seen = fake.maps = fake.version = 0;
   fake.fail_name = 0;
 }
 
@@ -60,8 +60,9 @@ static void checkLaunches(void) {
   CHECK(fake.launched == 2);
   const struct Launch *first = &fake.launches[0], *second = &fake.launches[1];
   CHECK(strcmp(first->name, "kernel") == 0 && strcmp(second->name, "kernel_1") == 0);
-  CHECK(first->size[0] == 2 && first->size[1] == 1 && first->size[3] == 64 && first->cluster == 0);
+  CHECK(first->size[0] == 2 && first->size[1] == 1 && first->size[3] == 64 && first->cluster == 0 && !first->overlaps);
   CHECK(second->size[0] == 4 && second->cluster == 2 && second->shared == 65536 && second->stream == x);
+  CHECK(second->overlaps == 1); // it waits itself
   // memref<?x64xf32>: pointer twice, offset, two sizes, two strides.
   const uint64_t expected[] = {(uintptr_t)x, (uintptr_t)x, 0, 2, 64, 64, 1};
   CHECK(memcmp(first->parameters, expected, sizeof expected) == 0);
@@ -74,6 +75,16 @@ static void checkLaunches(void) {
   CHECK(model_unload(&device) == MODEL_OK);
   CHECK(holdsNothing());
   CHECK(model_unload(&device) == MODEL_E_DEVICE + 256 * 3);
+}
+
+/// An older driver could not put a launch that overlaps into a graph.
+static void checkOldDriver(void) {
+  model_device device;
+  reset();
+  fake.version = 12020;
+  CHECK(model_load(&device, NULL) == MODEL_OK && call(&device, 2) == MODEL_OK);
+  CHECK(fake.launched == 2 && fake.launches[1].cluster == 2 && !fake.launches[1].overlaps);
+  CHECK(model_unload(&device) == MODEL_OK && holdsNothing());
 }
 
 /// An empty grid launches nothing; one beyond the driver's limits is an error, and so is all behind it.
@@ -165,6 +176,7 @@ static void checkFaults(void) {
     int kind, calls, gives_back; // calls: of load, an entry, unload
   } functions[] = {
       {"cuInit", MODEL_E_DEVICE, 1, 0},
+      {"cuDriverGetVersion", MODEL_E_DEVICE, 1, 0},
       {"cuDeviceGet", MODEL_E_DEVICE, 1, 0},
       {"cuDeviceGetAttribute", MODEL_E_DEVICE, 2, 0},
       {"cuDevicePrimaryCtxRetain", MODEL_E_DEVICE, 1, 0},
@@ -233,6 +245,7 @@ static void checkImages(void) {
 
 int main(void) {
   checkLaunches();
+  checkOldDriver();
   checkSizes();
   checkArguments();
   checkWeights();

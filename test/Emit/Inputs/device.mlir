@@ -1,5 +1,6 @@
 // y = (x + w) * v + v on a device, as it is before its launches are lowered: two kernels of one name in two modules, the
-// second launched in clusters, with more shared memory than a kernel gets unasked and with a tensor map.
+// second launched in clusters, with more shared memory than a kernel gets unasked and with a tensor map. It waits itself
+// for the first.
 
 !map = !nvgpu.tensormap.descriptor<tensor = memref<8x32xf32, 3>, swizzle = swizzle_128b, l2promo = l2promo_256b, oob = zero, interleave = none>
 
@@ -60,6 +61,7 @@ module attributes {gpu.container_module, qlow.prefix = "model"} {
     gpu.func @kernel(%sum: memref<?x64xf32>, %v: memref<1xf32>, %y: memref<?x64xf32>, %m: index, %map: !map) kernel {
       %map_at = builtin.unrealized_conversion_cast %map : !map to !llvm.ptr
       nvvm.prefetch tensormap, %map_at : !llvm.ptr
+      nvvm.griddepcontrol wait
       %c0 = arith.constant 0 : index
       %i = gpu.block_id x
       %j = gpu.thread_id x

@@ -34,6 +34,11 @@ int cuInit(unsigned flags) {
   CALLED;
   return flags ? 1 : 0;
 }
+int cuDriverGetVersion(int *version) {
+  CALLED;
+  *version = fake.version ? fake.version : 12030;
+  return 0;
+}
 int cuDeviceGet(int *device, int ordinal) {
   CALLED;
   *device = ordinal;
@@ -157,12 +162,13 @@ int cuTensorMapEncodeTiled(struct Map *map, int element, unsigned rank, void *te
 }
 
 static int launch(void *function, const unsigned *size, unsigned shared, void *stream, void **parameters,
-                  unsigned cluster) {
+                  unsigned cluster, unsigned overlaps) {
   struct Launch *launch = &fake.launches[fake.launched++];
   launch->name = function;
   memcpy(launch->size, size, sizeof launch->size);
   launch->shared = shared;
   launch->cluster = cluster;
+  launch->overlaps = overlaps;
   launch->stream = stream;
   for (int i = 0; i < 19; ++i)
     launch->parameters[i] = *(uint64_t *)parameters[i];
@@ -174,7 +180,7 @@ int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsign
                    unsigned shared, void *stream, void **parameters, void **extra) {
   NEEDS_CONTEXT;
   unsigned size[] = {gx, gy, gz, bx, by, bz};
-  return extra ? 1 : launch(function, size, shared, stream, parameters, 0);
+  return extra ? 1 : launch(function, size, shared, stream, parameters, 0, 0);
 }
 
 struct Config {
@@ -188,7 +194,9 @@ struct Config {
 };
 int cuLaunchKernelEx(const struct Config *config, void *function, void **parameters, void **extra) {
   NEEDS_CONTEXT;
-  if (config->count != 1 || config->attributes->id != 4 || extra)
+  const struct Attribute *cluster = config->attributes, *overlap = config->count > 1 ? cluster + 1 : 0;
+  if (config->count < 1 || config->count > 2 || cluster->id != 4 || (overlap && overlap->id != 6) || extra)
     return 1;
-  return launch(function, config->size, config->shared, config->stream, parameters, config->attributes->value[0]);
+  return launch(function, config->size, config->shared, config->stream, parameters, cluster->value[0],
+                overlap ? overlap->value[0] : 0);
 }

@@ -12,14 +12,14 @@ struct Map {
 
 struct Launch {
   const char *name;
-  unsigned size[6], shared, cluster;
+  unsigned size[6], shared, cluster, overlaps;
   void *stream;
   uint64_t parameters[19];
   struct Map map; // of the second kernel, its last parameter
 };
 
 extern struct Fake {
-  int capability;
+  int capability, version; // version: 0, the driver of CUDA 12.3
   const char *fail_name; // the function whose call number fail_call gives fail_result
   int fail_call, fail_result, fail_seen;
   int primary, retained, modules, allocations; // 0: nothing is held

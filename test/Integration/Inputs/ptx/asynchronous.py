@@ -13,6 +13,7 @@ from .loads import BYTES, OPERATIONS, operation, shared_offsets
 from .mbarriers import arrive, barrier_at, barrier_offsets, complete_transactions
 from .memory import RANK_SHIFT, MemoryFault
 from .operands import INTEGERS, UNSIGNED, reader
+from .overlap import check_turn
 from .tensormap import ALIGNMENT, TensorMap
 
 LOW = np.uint64((1 << RANK_SHIFT) - 1)
@@ -133,6 +134,8 @@ def copy_async(context, instruction):
             raise group.fault(np.flatnonzero(count > size)[0], f"copies {count.max()} bytes into {size}")
         offsets = shared_offsets(group, addresses, size)
         wave.shared.begin_copies(group.warps, offsets, size)
+        if count.any():
+            check_turn(group, [wave.memory.nearest(source) for source in np.unique(sources[count > 0])], writes=False)
         copies = thread_copies(wave)
         copies.add(ThreadCopy(wave.at, group.ids, copies.committed[group.ids], offsets, sources, size, count))
 
@@ -290,11 +293,14 @@ def bulk_load(context, instruction, tensor):
             count, alignment = map_.bytes, ALIGNMENT
             low = int(where[0] & LOW)
             places, bring = map_.places(low), lambda: map_.load(wave.memory, coordinates)
+            check_turn(group, [wave.memory.nearest(map_.address)], writes=False)
         else:
             begin, count, alignment = address(group), int(size(group)[0]), 16
             if count % 16 or begin[0] % np.uint64(16):
                 raise MemoryFault(0, f"misaligned: {count} bytes from {int(begin[0]):#x}, expected multiples of 16")
             places, bring = np.arange(count), lambda: plain_bytes(group, begin, count, from_shared)
+            if not from_shared:
+                check_turn(group, [wave.memory.nearest(begin[0])], writes=False)
         if int(where[0]) % alignment:
             raise MemoryFault(
                 0, f"misaligned: destination {int(where[0] & LOW)} of a bulk copy, expected a multiple of {alignment}"
@@ -378,6 +384,7 @@ def bulk_store(context, instruction, tensor, reduces=None):
         address = source(group)
         if tensor:
             map_, coordinates = to(group)
+            check_turn(group, [wave.memory.nearest(map_.address)], writes=True)
             places, count = map_.places(int(address[0] & LOW)), map_.bytes
             combine = operation(reduces[0], map_.kind) if reduces else None
             land = lambda data: map_.store(wave.memory, coordinates, data, combine)  # noqa: E731
@@ -386,6 +393,7 @@ def bulk_store(context, instruction, tensor, reduces=None):
             if where % 16 or count % 16:
                 raise MemoryFault(0, f"misaligned: {count} bytes to {where:#x}, expected multiples of 16")
             buffer, offset = wave.memory.at(where, count)
+            check_turn(group, [buffer], writes=True)
             places = np.arange(count)
 
             def land(data):

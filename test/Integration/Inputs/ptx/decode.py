@@ -12,7 +12,7 @@ from .memory import FRAME_SHIFT, FRAME_WINDOW
 from .module import Register, Vector
 from .operands import address_reader, reader, readers, writer, writers
 
-TABLES = "asynchronous barriers control convert floats integers loads matrix mbarriers moves tcgen05 warps wgmma".split()
+TABLES = "asynchronous barriers control convert floats integers loads matrix mbarriers moves overlap tcgen05 warps wgmma".split()
 FLOAT = set("abs add div ex2 fma lg2 max min mul neg rcp rsqrt sqrt sub tanh".split())
 OPCODES = {}  # filled by the files named in TABLES
 

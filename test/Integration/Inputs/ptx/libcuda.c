@@ -438,11 +438,12 @@ DRIVER(cuStreamSynchronize, (Stream * stream), stream) {
 }
 
 static CUresult launch(Function *function, const unsigned *grid, const unsigned *block, const unsigned *cluster,
-                       unsigned shared, Stream *stream, void **parameters, void **extra) {
+                       int overlaps, unsigned shared, Stream *stream, void **parameters, void **extra) {
   NEEDS_CONTEXT;
   NEEDS(function && !extra && (parameters || !function->count));
   NEEDS((int)shared <= function->largest_shared);
-  uint64_t values[11] = {function->id, shared};
+  uint64_t values[12] = {function->id, shared};
+  values[11] = overlaps;
   for (int axis = 0; axis < 3; ++axis) {
     values[2 + axis] = grid[axis];
     values[5 + axis] = block[axis];
@@ -453,7 +454,7 @@ static CUresult launch(Function *function, const unsigned *grid, const unsigned 
   for (unsigned i = 0; i < function->count; size += function->sizes[i++])
     if (size + function->sizes[i] <= sizeof bytes)
       memcpy(bytes + size, parameters[i], function->sizes[i]);
-  Reply reply = ask(PREPARE, values, 11, bytes, size);
+  Reply reply = ask(PREPARE, values, 12, bytes, size);
   if (reply.status != SUCCESS)
     return reply.status;
   return enqueue((Work){.kind = KERNEL, .stream = stream, .launch = reply.values[0]});
@@ -462,7 +463,7 @@ DRIVER(cuLaunchKernel,
        (Function * function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
         unsigned shared, Stream *stream, void **parameters, void **extra),
        function, gx, gy, gz, bx, by, bz, shared, stream, parameters, extra) {
-  return launch(function, (unsigned[]){gx, gy, gz}, (unsigned[]){bx, by, bz}, NULL, shared, stream, parameters, extra);
+  return launch(function, (unsigned[]){gx, gy, gz}, (unsigned[]){bx, by, bz}, NULL, 0, shared, stream, parameters, extra);
 }
 
 typedef struct {
@@ -470,6 +471,7 @@ typedef struct {
   union {
     char bytes[64];
     unsigned cluster[3];
+    int overlaps;
   } value;
 } LaunchAttribute;
 typedef struct {
@@ -479,16 +481,22 @@ typedef struct {
   unsigned count;
 } LaunchConfig;
 
-static const unsigned *cluster_of(const LaunchConfig *config) {
+enum { CLUSTER_DIMENSION = 4, PROGRAMMATIC_STREAM_SERIALIZATION = 6 };
+static const LaunchAttribute *attribute_of(const LaunchConfig *config, unsigned id) {
   for (unsigned i = 0; i < config->count; ++i)
-    if (config->attributes[i].id == 4) // CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
-      return config->attributes[i].value.cluster;
+    if (config->attributes[i].id == id)
+      return &config->attributes[i];
   return NULL;
+}
+static const unsigned *cluster_of(const LaunchConfig *config) {
+  const LaunchAttribute *found = attribute_of(config, CLUSTER_DIMENSION);
+  return found ? found->value.cluster : NULL;
 }
 DRIVER(cuLaunchKernelEx, (const LaunchConfig *config, Function *function, void **parameters, void **extra), config,
        function, parameters, extra) {
   NEEDS(config);
-  return launch(function, config->grid, config->block, cluster_of(config), config->shared, config->stream, parameters,
+  const LaunchAttribute *overlap = attribute_of(config, PROGRAMMATIC_STREAM_SERIALIZATION);
+  return launch(function, config->grid, config->block, cluster_of(config), overlap && overlap->value.overlaps, config->shared, config->stream, parameters,
                 extra);
 }
 

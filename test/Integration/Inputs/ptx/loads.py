@@ -9,6 +9,7 @@ from .formats import FORMATS, encode
 from .memory import FRAME_SHIFT, FRAME_WINDOW, LOCAL_WINDOW, RANK_SHIFT, SHARED_WINDOW, MemoryFault
 from .module import Vector, Memory, Symbol
 from .operands import INTEGERS, UNSIGNED
+from .overlap import check_turn
 
 HINTS = (
     "nc",
@@ -118,6 +119,7 @@ def load(group, space, addresses, element, count, ordered=False):
             warps = group.warps if lanes is None else group.warps[lanes]
             here = storage.load(warps, offsets, element, count, ordered)
         else:
+            check_turn(group if lanes is None else group.part(lanes), [storage], writes=False)
             here = storage.gather(offsets, element, count)
         if lanes is None:
             return here
@@ -133,6 +135,7 @@ def store(group, space, addresses, values, element, count, ordered=False):
         if storage is group.wave.shared:
             storage.store(group.warps if lanes is None else group.warps[lanes], offsets, here, element, count, ordered)
         else:
+            check_turn(group if lanes is None else group.part(lanes), [storage], writes=True)
             storage.scatter(offsets, here, element, count)
 
 

@@ -60,6 +60,7 @@ class Wave:
         self.patience = PATIENCE[launch.schedule]
         self.pc = np.full(self.threads, launch.function.start, np.int64)
         self.status = np.full(self.threads, RUN, np.uint8)
+        self.waited = np.zeros(self.threads, bool)  # for the kernel in front, see overlap.py
         self.registers = [None] * len(self.module.registers)
         self.memory = launch.device.memory
         self.races = Races(self, launch.races)

@@ -122,11 +122,15 @@ class Buffer(Storage):
 
     def __init__(self, name, base, size, data=None, written=True, writable=True):
         super().__init__(name, size, data, written)
-        self.base, self.writable = base, writable
+        self.base, self.writable, self.is_written_by_kernel = base, writable, False
 
     def check_writable(self, offsets, size):
         if not self.writable:
             raise MemoryFault(0, f"write to constant {self.where(offsets[0])}")
+
+    def poke(self, offsets, values, element, count):
+        super().poke(offsets, values, element, count)
+        self.is_written_by_kernel = True
 
 
 class Global:

@@ -105,6 +105,7 @@ class Function:
     block: tuple = None  # .reqntid
     most_threads: int = 1024  # .maxntid
     cluster: tuple = None  # .reqnctapercluster
+    waits: bool = False  # for the kernel in front, itself
 
 
 @dataclass

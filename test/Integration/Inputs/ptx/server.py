@@ -104,6 +104,9 @@ class Server:
             args.append(data[at : at + param.size])
             at += param.size
         cluster = tuple(values[8:11]) if values[8] else None
+        if values[11] and not function.waits:
+            print(f"{function.name} is started while the kernel in front ends, and does not wait for it", file=sys.stderr)
+            raise Failed(INVALID_VALUE)
         try:
             launch = Launch(loaded, function.name, tuple(values[2:5]), tuple(values[5:8]), args, shared, cluster)
         except PtxError as error:
