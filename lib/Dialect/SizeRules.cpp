@@ -191,8 +191,8 @@ struct Extremes {
 };
 } // namespace
 
-/// Of sums of loop counters times constants; nothing for other expressions. A loop that never runs counts as if it had
-/// run: code for the sizes of an empty result need not exist.
+/// Of sums of loop counters times constants, and of quotients and remainders of these by constants; nothing for other
+/// expressions. A loop that never runs counts as if it had run: code for the sizes of an empty result need not exist.
 static std::optional<Extremes> extremesOf(AffineExpr expr, ArrayRef<AffineExpr> ranges) {
   AffineExpr zero = getAffineConstantExpr(0, expr.getContext());
   if (isa<AffineConstantExpr>(expr))
@@ -208,8 +208,20 @@ static std::optional<Extremes> extremesOf(AffineExpr expr, ArrayRef<AffineExpr> 
     return rhs ? std::optional(Extremes{lhs->least + rhs->least, lhs->greatest + rhs->greatest}) : std::nullopt;
   }
   auto factor = dyn_cast<AffineConstantExpr>(binary.getRHS());
-  if (expr.getKind() != AffineExprKind::Mul || !factor)
+  if (!factor)
     return std::nullopt;
+  if (expr.getKind() != AffineExprKind::Mul && factor.getValue() <= 0)
+    return std::nullopt;
+  switch (expr.getKind()) {
+  case AffineExprKind::FloorDiv:
+    return Extremes{lhs->least.floorDiv(factor), lhs->greatest.floorDiv(factor)};
+  case AffineExprKind::CeilDiv:
+    return Extremes{lhs->least.ceilDiv(factor), lhs->greatest.ceilDiv(factor)};
+  case AffineExprKind::Mod:
+    return Extremes{zero, factor - 1};
+  default:
+    break;
+  }
   Extremes scaled = {lhs->least * factor, lhs->greatest * factor};
   if (factor.getValue() < 0)
     std::swap(scaled.least, scaled.greatest);
@@ -248,10 +260,11 @@ LogicalResult SizeAnalysis::checkStructured(Operation *op) {
         ("size " + Twine(dim) + " of operand " + Twine(operand.getOperandNumber()) + " to hold every index").str();
     std::optional<Extremes> extremes = extremesOf(expr, ranges);
     if (!extremes)
-      return op->emitError() << "'" << op->getName() << "' has sizes that are not static and reads operand "
-                             << operand.getOperandNumber() << " at "
-                             << AffineMapAttr::get(AffineMap::get(structured.getNumLoops(), 0, expr))
-                             << ": expected sums of loop counters times constants";
+      return op->emitError()
+             << "'" << op->getName() << "' has sizes that are not static and reads operand "
+             << operand.getOperandNumber() << " at "
+             << AffineMapAttr::get(AffineMap::get(structured.getNumLoops(), 0, expr))
+             << ": expected sums of loop counters times constants, or their quotients and remainders by constants";
     if (failed(requireAtLeast(op, extremes->least, constant(0), what)))
       return failure();
     return requireAtLeast(op, sizeOf(operand.get(), dim), extremes->greatest + 1, what);

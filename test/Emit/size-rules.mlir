@@ -99,6 +99,20 @@ func.func @conv(%x: tensor<?xf32>, %w: tensor<3xf32>, %y: tensor<?xf32> {qlow.na
 }
 
 // -----
+// Quotients and remainders of counters reach as far as these do: heads that share keys, halves of a row.
+// CHECK: affine_set<()[s0, s1, s2] : (s0 - (s2 - 1) floordiv 2 - 1 >= 0, s1 - 4 >= 0)>
+// CHECK: func.func @groups
+func.func @groups(%k: tensor<?x?xf32>, %y: tensor<?x8xf32> {qlow.name = "y"}) -> (tensor<?x8xf32> {qlow.updates = "y"}) {
+  %0 = linalg.generic {indexing_maps = [affine_map<(h, d) -> (h floordiv 2, d mod 4)>, affine_map<(h, d) -> (h, d)>],
+                       iterator_types = ["parallel", "parallel"]}
+      ins(%k : tensor<?x?xf32>) outs(%y : tensor<?x8xf32>) {
+    ^bb0(%p: f32, %o: f32):
+      linalg.yield %p : f32
+    } -> tensor<?x8xf32>
+  return %0 : tensor<?x8xf32>
+}
+
+// -----
 // Sums and products of sizes; a named result has the size of what is returned.
 // CHECK: affine_set<()[s0, s1, s2, s3] : (s1 * 4 - s2 == 0, -s0 - s1 + s3 == 0)>
 // CHECK: func.func @shapes
