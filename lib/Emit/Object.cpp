@@ -216,7 +216,7 @@ LogicalResult qlow::emitArtifact(ModuleOp module, const AbiModule &abi, const Ta
   Removed removed;
   std::vector<WeightOp> weights = removed.take<WeightOp>(module);
   std::vector<gpu::GPUModuleOp> kernels = removed.take<gpu::GPUModuleOp>(module);
-  uint64_t weightBytes = 0;
+  uint64_t weightBytes = weights.empty() ? 0 : 1; // those without elements have an address too
   for (WeightOp weight : weights) {
     auto offset = weight->getAttrOfType<IntegerAttr>("qlow.offset");
     if (!offset)
