@@ -81,7 +81,7 @@ static constexpr Step kSteps[] = {
     {"lower-affine"},
     // The C interface.
     {"qlow-place-weights"},
-    {"qlow-lower-launches", "", On::DeviceModule},
+    {"qlow-lower-launches", kTarget, On::DeviceModule},
     {"qlow-build-entries", "target={0} openmp={2}"},
     // LLVM.
     {"qlow-store-floats-as-bits", kTarget},

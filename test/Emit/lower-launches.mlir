@@ -1,10 +1,21 @@
 // Launches become calls of one function a kernel, which calls the driver through the state that the launch struct names.
 
 // RUN: qlow-opt --qlow-lower-launches %S/Inputs/device.mlir | FileCheck %s
+// RUN: qlow-opt --qlow-lower-launches=target=sm_90 %S/Inputs/device.mlir | FileCheck %s --check-prefix=WAITS
 // RUN: qlow-opt --qlow-lower-launches %s -split-input-file -verify-diagnostics
 
 // The module says what load has to look up; the second kernel of the name got another.
 // CHECK: module attributes {{.*}}qlow.kernels = [{clusters = false, image = "", maps = false, name = "kernel", shared = 0 : i64, waits = false}, {clusters = true, image = "", maps = true, name = "kernel_1", shared = 65536 : i64, waits = true}]
+
+// Where the target has it, kernels wait themselves for those in front of them; the second one did already.
+// WAITS: name = "kernel", shared = 0 : i64, waits = true}
+// WAITS: gpu.func @kernel(
+// WAITS-NEXT: nvvm.griddepcontrol launch_dependents
+// WAITS-NEXT: nvvm.griddepcontrol wait
+// WAITS: gpu.func @kernel_1(
+// WAITS-NOT: nvvm.griddepcontrol launch_dependents
+// WAITS: nvvm.griddepcontrol wait
+// WAITS-NOT: nvvm.griddepcontrol
 
 // A memref is its pointer twice, offset, sizes and strides.
 // CHECK-LABEL: func.func @f

@@ -92,12 +92,15 @@ def LowerLaunches : Pass<"qlow-lower-launches", "::mlir::ModuleOp"> {
     `qlow.tensor_maps` on the kernel says which parameters are such.
 
     A kernel with `nvvm.griddepcontrol wait` waits itself for the kernel in front of it, and may be started earlier: that
-    is an attribute of its launches, as clusters are.
+    is an attribute of its launches, as clusters are. Where the target has it, all kernels get one, the others at their
+    begin.
 
     A launch does nothing where a grid size is 0 or an earlier launch of the call failed; sizes beyond the driver's limits
     are a failure. Kernels with one name in two gpu.modules get names of their own. Does not lower kernels.
   }];
-  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect"];
+  let options = [Option<"target", "target", "std::string", "\"\"",
+                        "Name or JSON file of the target; without it kernels stay as they are">];
   let statistics = [Statistic<"numKernels", "kernels", "kernels that are launched">,
                     Statistic<"numLaunches", "launches", "launches of them">];
 }

@@ -213,6 +213,9 @@ static std::unique_ptr<KernelJob> generateImage(ModuleOp module, ArrayRef<gpu::G
     for (auto function : llvm::make_early_inc_range(parts.back().getOps<LLVM::LLVMFuncOp>()))
       if (auto image = function->getAttrOfType<StringAttr>(kImageAttribute); image && image.getValue() == without)
         function.erase();
+    // Earlier devices start a kernel when the one in front has ended.
+    if (capability < 90)
+      parts.back().walk([](NVVM::GriddepcontrolOp op) { op.erase(); });
     markTensorMaps(parts.back());
   }
   if (failed(checkChip(module, machine, capability)) || failed(checkKernels(parts, machine)))

@@ -37,7 +37,7 @@ private:
   Value capability();
   void loadImage();
   void loadKernel(size_t index);
-  void askForOverlap();
+  void askForOverlap(Value isPortable);
   void loadKernels();
   void loadWeights(Value weights, Value fill);
   void buildLoad(StringRef name, bool fill);
@@ -253,14 +253,16 @@ void LoadBuilder::loadKernel(size_t index) {
         AbiCode::Load);
 }
 
-/// Whether kernels may be started while those in front of them end.
-void LoadBuilder::askForOverlap() {
+/// Whether kernels may be started while those in front of them end: those of an image for later devices do not wait.
+void LoadBuilder::askForOverlap(Value isPortable) {
   if (!needsDriverFunction(device, DriverFunction::GetVersion))
     return;
   Value version = LLVM::AllocaOp::create(b, pointer, i32, constant(1));
   check(call(DriverFunction::GetVersion, version), AbiCode::Device);
   Value isThere =
       LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::sge, loadAt(b, i32, version, 0), constant(kOverlapVersion));
+  if (isPortable)
+    isThere = LLVM::AndOp::create(b, isThere, negate(isPortable));
   storeAt(b, LLVM::ZExtOp::create(b, i64, isThere), state, wordOffset(StateWord::Overlap));
 }
 
@@ -272,6 +274,7 @@ void LoadBuilder::loadKernels() {
                      .getResult();
     isNot = negate(isPortable);
   }
+  askForOverlap(isPortable);
   for (auto [index, kernel] : llvm::enumerate(device.kernels)) {
     if (kernel.image.empty())
       loadKernel(index);
@@ -314,7 +317,6 @@ void LoadBuilder::buildOpen() {
   openDriver();
   openContext();
   loadImage();
-  askForOverlap();
   loadKernels();
   loadWeights(weights, fill);
   storeAt(b, LLVM::AddressOfOp::create(b, pointer, identityName(abi.prefix)), state, wordOffset(StateWord::Identity));

@@ -323,6 +323,7 @@ std::string LowerLaunches::uniqueName(StringRef wanted) {
   return name;
 }
 
+/// Whether a kernel waits itself for the one in front of it.
 static bool waitsItself(Operation *kernel) {
   return kernel
       ->walk([](NVVM::GriddepcontrolOp op) {
@@ -507,10 +508,30 @@ static void eraseTensorMaps(ModuleOp module) {
   }
 }
 
+/// Kernels of the target's image that do not wait yet do so first of all.
+static void addWaits(ModuleOp module, const Machine &machine) {
+  if (!machine.hasFeature("sm_90"))
+    return;
+  module.walk([&](gpu::GPUFuncOp kernel) {
+    auto image = kernel->getAttrOfType<StringAttr>(kImageAttribute);
+    if (!kernel.isKernel() || waitsItself(kernel) || (image && image.getValue() != machine.name))
+      return;
+    auto b = ImplicitLocOpBuilder::atBlockBegin(kernel.getLoc(), &kernel.getBody().front());
+    NVVM::GriddepcontrolOp::create(b, NVVM::GridDepActionKind::launch_dependents);
+    NVVM::GriddepcontrolOp::create(b, NVVM::GridDepActionKind::wait);
+  });
+}
+
 void LowerLaunches::runOnOperation() {
   ModuleOp module = getOperation();
   launchers.clear();
   names.clear();
+  if (!target.empty()) {
+    FailureOr<std::shared_ptr<const Target>> found = findTarget(module, target);
+    if (failed(found))
+      return signalPassFailure();
+    addWaits(module, (*found)->machine());
+  }
   SmallVector<gpu::LaunchFuncOp> launches;
   module.walk([&](gpu::LaunchFuncOp launch) { launches.push_back(launch); });
   for (gpu::LaunchFuncOp launch : launches)

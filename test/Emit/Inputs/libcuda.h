@@ -20,7 +20,7 @@ struct Launch {
 
 extern struct Fake {
   int capability, version; // version: 0, the driver of CUDA 12.3
-  const char *fail_name; // the function whose call number fail_call gives fail_result
+  const char *fail_name;   // the function whose call number fail_call gives fail_result
   int fail_call, fail_result, fail_seen;
   int primary, retained, modules, allocations; // 0: nothing is held
   int is_ptx;                                  // the last image
