@@ -144,6 +144,21 @@ func.func @zero_points(%a: tensor<64x64xi8>, %z: tensor<1xi8>) -> tensor<64x64xi
   return %y : tensor<64x64xi32>
 }
 
+// Elements that threads decode are looked for inside the matrix only where tiles reach over it: M here.
+// WGMMA-LABEL: func @decoded
+// WGMMA: scf.for {{.*}} to %c512_i32
+// WGMMA-COUNT-4: scf.if {{.*}} -> (i32)
+// WGMMA: scf.for {{.*}} to %c4096_i32
+// WGMMA-NOT: scf.if {{.*}} -> (i32)
+// WGMMA: scf.for {{.*}} to %c512_i32
+func.func @decoded(%a: tensor<250x512xi8>, %w: tensor<256x512xi8>) -> tensor<250x256xi32> {
+  %s = arith.constant dense<1.0> : tensor<f32>
+  %qa = qlow.compose %a, %s : (tensor<250x512xi8>, tensor<f32>) -> tensor<250x1024x!qlow.q<u4 : f32>>
+  %qw = qlow.compose %w, %s : (tensor<256x512xi8>, tensor<f32>) -> tensor<256x1024x!qlow.q<i4 : f32>>
+  %y = qlow.matmul transpose_rhs %qa, %qw : tensor<250x1024x!qlow.q<u4 : f32>>, tensor<256x1024x!qlow.q<i4 : f32>> -> tensor<250x256xi32>
+  return %y : tensor<250x256xi32>
+}
+
 // Where M is open, few rows take tiles of fewer, of one stored layout; ranges that would be computed alike are one.
 // RANGES-LABEL: func.func @open_rows
 // RANGES: recipes <[m to 16 : #[[FEWEST]], m to 32 : #[[FEW]], m to 64 : #[[SOME]], m to 128 : #[[MORE]], m to 256 : #[[MANY]], #[[MOST]]]>

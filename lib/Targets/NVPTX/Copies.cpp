@@ -88,10 +88,10 @@ void TileNest::emitDecode(const OutputTile &block, Side side, Value stage, Value
   Value inTile = linesAreInner ? innerIndex : outerIndex;
   Value kInTile = i32.mul(linesAreInner ? outerIndex : innerIndex, perWord);
   Value line = i32.add(line0, inTile), kIndex = i32.add(i32.mul(kTile, tileK), kInTile);
-  Value isLine = i32.less(line, lines), word;
+  Value isLine = isInside(line, lines, tile.rows), word;
   Type type = row.storedLhs == OperandElement::F32 ? Type(builder.getF32Type()) : builder.getI32Type();
   auto elementAt = [&](Value at) {
-    Value element = emitGuarded(i32.both(isLine, i32.less(at, k32)), type,
+    Value element = emitGuarded(i32.both(isLine, isInside(at, k32, tileK)), type,
                                 [&] { return emitElement(side, block.batch, index.cast(line), index.cast(at)); });
     return perWord == 1
                ? element
@@ -191,7 +191,7 @@ void TileNest::emitLineCopies(const OutputTile &block, Side side) {
       place = arith::XOrIOp::create(builder, loc, chunk, swizzleOf(inTile));
     Value target = i32.add(i32.mul(place, tile.chunkPitch), i32.mul(inTile, tile.linePitch));
     copies.push_back({offset(base, source), i64.constant(tileK * bits / 8), i32.add(target, tile.base), chunk,
-                      i32.less(line, lines), isTaken});
+                      isInside(line, lines, tile.rows), isTaken});
   });
 }
 

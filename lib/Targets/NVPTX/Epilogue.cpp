@@ -41,7 +41,7 @@ int64_t TileNest::columnsStoredTogether() const {
 
 /// Stores what lies inside the matrix. Two columns stand together only where N is even, so the first one decides.
 void TileNest::emitStore(const OutputTile &block, Value matrixRow, Value column, ArrayRef<Value> results) {
-  ifThen(i32.both(i32.less(matrixRow, m32), i32.less(column, n32)), [&] {
+  ifThen(i32.both(isInside(matrixRow, m32, tileM), isInside(column, n32, tileN)), [&] {
     Type element = results.front().getType();
     int64_t bytes = llvm::divideCeil(element.getIntOrFloatBitWidth(), 8), count = results.size();
     Value line = i64.add(i64.mul(i64.cast(block.linearBatch), i64.cast(m)), i64.cast(matrixRow));

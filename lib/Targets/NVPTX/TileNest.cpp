@@ -181,7 +181,16 @@ Value TileNest::shared(Value stage, Value bytes) {
   return offset(sharedBase, i32.add(i32.mul(stage, stageBytes), bytes));
 }
 
+Value TileNest::isInside(Value place, Value size, int64_t tile) {
+  std::optional<int64_t> known = getConstantIntValue(OpFoldResult(size));
+  if (known && *known % tile == 0)
+    return arith::ConstantIntOp::create(builder, loc, 1, 1);
+  return i32.less(place, size);
+}
+
 Value TileNest::emitGuarded(Value condition, Type type, function_ref<Value()> inside) {
+  if (getConstantIntValue(OpFoldResult(condition)).value_or(0))
+    return inside();
   OpBuilder::InsertionGuard guard(builder);
   auto branch = scf::IfOp::create(builder, loc, TypeRange{type}, condition, /*addThenBlock=*/true,
                                   /*addElseBlock=*/true);

@@ -303,6 +303,8 @@ private:
   mlir::Value shared(mlir::Value stage, mlir::Value bytes); ///< pointer into a stage's buffer
   void prepareThread(mlir::gpu::LaunchOp launch);
   /// The value of `inside` where the condition holds, else zero.
+  /// Whether a place in a tile is one of the matrix: always where the matrix is known to be whole tiles.
+  mlir::Value isInside(mlir::Value place, mlir::Value size, int64_t tile);
   mlir::Value emitGuarded(mlir::Value condition, mlir::Type type, llvm::function_ref<mlir::Value()> inside);
 
   RecipeAttr recipe;
