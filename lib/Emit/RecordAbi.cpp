@@ -71,6 +71,7 @@ private:
   FailureOr<AbiExtent> extentOf(const Boundary &value, int64_t dim, Attribute given);
   FailureOr<AbiExtent> returnedExtent(const Boundary &value, int64_t dim);
   LogicalResult requireReturned(unsigned result, int64_t dim, int named);
+  void limitProducts(SmallVectorImpl<AffineExpr> &differences, SmallVectorImpl<bool> &equalities);
   LogicalResult addArgument(unsigned index);
   LogicalResult addResult(unsigned index);
   LogicalResult addFields(const Boundary &value, AbiField::Kind kind, ArrayRef<AbiExtent> shape);
@@ -431,6 +432,26 @@ LogicalResult Recorder::checkUnique() {
   return success();
 }
 
+/// Kernels of a device count the rows, the columns and K of a product in 32 bits: a size of these that can be larger is
+/// one more rule.
+void Recorder::limitProducts(SmallVectorImpl<AffineExpr> &differences, SmallVectorImpl<bool> &equalities) {
+  constexpr int64_t kMost = INT32_MAX;
+  func.walk([&](MatmulOp matmul) {
+    for (Value side : {matmul.getLhs(), matmul.getRhs()})
+      for (int64_t dim = matmul.getBatchRank(), e = dim + 2; dim < e; ++dim) {
+        AffineExpr size = sizes.sizeOf(side, dim);
+        auto symbol = dyn_cast_or_null<AffineSymbolExpr>(size);
+        bool isSmall = symbol && abi.dims[symbol.getPosition()].max <= kMost;
+        if (!size || isa<AffineConstantExpr>(size) || !size.isSymbolicOrConstant() || isSmall)
+          continue;
+        if (AffineExpr difference = kMost - size; !llvm::is_contained(differences, difference)) {
+          differences.push_back(difference);
+          equalities.push_back(false);
+        }
+      }
+  });
+}
+
 LogicalResult Recorder::run() {
   if (failed(checkName("function", abi.name)))
     return failure();
@@ -452,6 +473,8 @@ LogicalResult Recorder::run() {
     differences.push_back(rule.difference);
     equalities.push_back(rule.isEquality);
   }
+  if (abi.device)
+    limitProducts(differences, equalities);
   if (!differences.empty())
     abi.ruleSet = IntegerSet::get(0, abi.dims.size(), differences, equalities);
   func->setAttr("qlow.abi", abi.toAttribute(func.getContext()));
