@@ -13,6 +13,7 @@
 #include "mlir/Dialect/GPU/Utils/GPUUtils.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/Matchers.h"
+#include "mlir/Transforms/RegionUtils.h"
 
 namespace qlow {
 #define GEN_PASS_DEF_OUTLINEKERNELS
@@ -24,6 +25,38 @@ using namespace qlow;
 
 /// Constants need no argument, and sizes come with their memref.
 static bool isMadeAgain(Operation *op) { return matchPattern(op, m_Constant()) || isa<memref::DimOp>(op); }
+
+/// Makes them again in each launch that uses them. One look at each use: in a large function a constant belongs to
+/// hundreds of launches, and upstream's sinkOperationsIntoLaunchOp looks at all of its uses once for each.
+static void sinkMadeAgain(func::FuncOp function, ArrayRef<gpu::LaunchOp> launches) {
+  llvm::DenseMap<Operation *, llvm::SetVector<Value>> used;
+  for (gpu::LaunchOp launch : launches)
+    getUsedValuesDefinedAbove(launch.getBody(), used[launch]);
+  SmallVector<Operation *> outside;
+  function.walk<WalkOrder::PreOrder>([&](Operation *op) {
+    if (isa<gpu::LaunchOp>(op))
+      return WalkResult::skip();
+    if (isMadeAgain(op))
+      outside.push_back(op);
+    return WalkResult::advance();
+  });
+  // Users before what they use: a copy of a size asks for a constant.
+  for (Operation *op : llvm::reverse(outside)) {
+    llvm::DenseMap<Operation *, Operation *> copies;
+    for (OpOperand &use : llvm::make_early_inc_range(op->getUses())) {
+      auto launch = use.getOwner()->getParentOfType<gpu::LaunchOp>();
+      bool isKnown = launch && llvm::all_of(op->getOperands(), [&](Value operand) {
+                       return matchPattern(operand, m_Constant()) || used[launch].contains(operand);
+                     });
+      if (!isKnown)
+        continue;
+      Operation *&copy = copies[launch];
+      if (!copy)
+        copy = OpBuilder::atBlockBegin(&launch.getBody().front()).clone(*op);
+      use.set(copy->getResult(0));
+    }
+  }
+}
 
 static void recordBlockSize(gpu::LaunchOp launch, gpu::GPUFuncOp kernel) {
   SmallVector<int32_t> sizes;
@@ -45,6 +78,7 @@ struct OutlineKernels : qlow::impl::OutlineKernelsBase<OutlineKernels> {
     for (auto function : llvm::to_vector(module.getOps<func::FuncOp>())) {
       SmallVector<gpu::LaunchOp> launches;
       function.walk([&](gpu::LaunchOp launch) { launches.push_back(launch); });
+      sinkMadeAgain(function, launches);
       for (auto [number, launch] : llvm::enumerate(launches)) {
         if (!kernels) {
           OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
@@ -52,15 +86,12 @@ struct OutlineKernels : qlow::impl::OutlineKernelsBase<OutlineKernels> {
           SymbolTable(module).insert(kernels); // by another name where the model has this one
           module->setAttr(gpu::GPUDialect::getContainerModuleAttrName(), builder.getUnitAttr());
         }
-        if (failed(outline(launch, (function.getName() + "_" + Twine(number)).str(), kernels)))
-          return signalPassFailure();
+        outline(launch, (function.getName() + "_" + Twine(number)).str(), kernels);
       }
     }
   }
 
-  LogicalResult outline(gpu::LaunchOp launch, StringRef name, gpu::GPUModuleOp kernels) {
-    if (failed(sinkOperationsIntoLaunchOp(launch, isMadeAgain)))
-      return failure();
+  void outline(gpu::LaunchOp launch, StringRef name, gpu::GPUModuleOp kernels) {
     SmallVector<Value> operands;
     gpu::GPUFuncOp kernel = outlineKernelFunc(launch, name, operands);
     recordBlockSize(launch, kernel);
@@ -78,7 +109,6 @@ struct OutlineKernels : qlow::impl::OutlineKernelsBase<OutlineKernels> {
                               launch.getClusterSizeOperandValues());
     launch.erase();
     ++numKernels;
-    return success();
   }
 };
 } // namespace
