@@ -389,6 +389,19 @@ static FailureOr<Attribute> checkKept(MatmulOp op, const MatmulProblem &problem,
   return Attribute(describe(op, problem, kept.back(), all, /*numUses=*/1, problem.m, target.machine()));
 }
 
+/// Says why the smallest rows decline, which ask least of a machine.
+static LogicalResult refuse(MatmulOp op, ArrayRef<Candidate> candidates, const Machine &machine) {
+  auto products = [](const Candidate &it) { return it.row->m * it.row->n * it.row->k; };
+  InFlightDiagnostic error = op.emitOpError() << "can not be computed by any row of " << machine.name;
+  int64_t least = INT64_MAX;
+  for (const Candidate &candidate : candidates)
+    least = std::min(least, products(candidate));
+  for (const Candidate &candidate : candidates)
+    if (products(candidate) == least && !candidate.declined.empty())
+      error.attachNote() << candidate.row->id << ": " << candidate.declined;
+  return error;
+}
+
 /// Gives each of the ops, which share a right side, its recipes, and writes their entries.
 LogicalResult SelectRecipes::choose(ArrayRef<Choice *> uses, const Machine &machine) {
   std::string layout = chooseLayout(uses);
@@ -399,7 +412,7 @@ LogicalResult SelectRecipes::choose(ArrayRef<Choice *> uses, const Machine &mach
     for (auto [number, range] : llvm::enumerate(use->ranges)) {
       const Candidate *candidate = best(range, layout);
       if (!candidate)
-        return use->op.emitOpError() << "can not be computed by any row of " << machine.name;
+        return refuse(use->op, range, machine);
       // Ranges side by side that are computed alike are one.
       if (last && last->recipe == candidate->recipe) {
         bounds.pop_back();
