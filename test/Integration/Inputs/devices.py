@@ -20,10 +20,11 @@ opened = None
 
 
 def build_driver(folder):
-    """Compiles the emulated driver; returns its path."""
+    """Compiles the emulated driver, where it is not there or older than its source; returns its path."""
     path, source = os.path.join(folder, "libcuda.so.1"), os.path.join(INPUTS, "ptx", "libcuda.c")
     server = os.path.join(INPUTS, "ptx", "server.py")
-    if not os.path.exists(path):
+    newest = max(os.path.getmtime(each) for each in (source, os.path.join(INPUTS, "ptx", "connection.h")))
+    if not os.path.exists(path) or os.path.getmtime(path) < newest:
         command = ["cc", "-std=c11", "-O1", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror", "-shared", "-fPIC"]
         command += ["-fvisibility=hidden", f'-DPYTHON="{sys.executable}"', f'-DSERVER="{server}"', source]
         subprocess.run([*command, "-Wl,-soname,libcuda.so.1", "-o", path, "-ldl", "-lpthread"], check=True)
