@@ -92,8 +92,7 @@ def LowerLaunches : Pass<"qlow-lower-launches", "::mlir::ModuleOp"> {
     `qlow.tensor_maps` on the kernel says which parameters are such.
 
     A kernel with `nvvm.griddepcontrol wait` waits itself for the kernel in front of it, and may be started earlier: that
-    is an attribute of its launches, as clusters are. Where the target has it, all kernels get one, the others at their
-    begin.
+    is an attribute of its launches, as clusters are. Where the target has it, kernels of loops get one at their begin.
 
     A launch does nothing where a grid size is 0 or an earlier launch of the call failed; sizes beyond the driver's limits
     are a failure. Kernels with one name in two gpu.modules get names of their own. Does not lower kernels.

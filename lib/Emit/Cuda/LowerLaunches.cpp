@@ -508,13 +508,14 @@ static void eraseTensorMaps(ModuleOp module) {
   }
 }
 
-/// Kernels of the target's image that do not wait yet do so first of all.
+/// Kernels of the target's image wait first of all. Where a schedule wrote one it has decided.
 static void addWaits(ModuleOp module, const Machine &machine) {
   if (!machine.hasFeature("sm_90"))
     return;
   module.walk([&](gpu::GPUFuncOp kernel) {
     auto image = kernel->getAttrOfType<StringAttr>(kImageAttribute);
-    if (!kernel.isKernel() || waitsItself(kernel) || (image && image.getValue() != machine.name))
+    if (!kernel.isKernel() || waitsItself(kernel) || kernel->hasAttr(kRowAttribute) ||
+        (image && image.getValue() != machine.name))
       return;
     auto b = ImplicitLocOpBuilder::atBlockBegin(kernel.getLoc(), &kernel.getBody().front());
     NVVM::GriddepcontrolOp::create(b, NVVM::GridDepActionKind::launch_dependents);
