@@ -1,10 +1,12 @@
 //===- OutlineKernels.cpp - launches call kernels -------------------------===//
 //
 // In: gpu.launch ops in functions of the host. Out: their bodies as kernels in one gpu.module, so that one image holds
-// all of a model's device code, and gpu.launch_func in their place.
+// all of a model's device code, and gpu.launch_func in their place. Launches whose bodies are equal share a kernel:
+// layers of one shape are compiled once.
 //
 //===----------------------------------------------------------------------===//
 
+#include "qlow/Targets/Targets.h"
 #include "qlow/Transforms/Pipeline.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -70,11 +72,54 @@ static void recordBlockSize(gpu::LaunchOp launch, gpu::GPUFuncOp kernel) {
   kernel.setKnownBlockSize(sizes);
 }
 
+//===----------------------------------------------------------------------===//
+// Equal kernels
+//===----------------------------------------------------------------------===//
+
+/// What a kernel is but for its name and the ops that it computes.
+static DictionaryAttr describe(gpu::GPUFuncOp kernel) {
+  NamedAttrList attributes(kernel->getAttrDictionary());
+  attributes.erase(SymbolTable::getSymbolAttrName());
+  if (auto mark = kernel->getAttrOfType<DictionaryAttr>(kRowAttribute))
+    attributes.set(kRowAttribute, mark.get("id"));
+  return attributes.getDictionary(kernel.getContext());
+}
+
+static llvm::hash_code hashOf(gpu::GPUFuncOp kernel) {
+  llvm::hash_code hash = llvm::hash_combine(describe(kernel));
+  kernel.getBody().walk([&](Operation *op) {
+    hash = llvm::hash_combine(hash, op->getName(), op->getAttrDictionary());
+    for (Type type : op->getResultTypes())
+      hash = llvm::hash_combine(hash, type);
+  });
+  return hash;
+}
+
+static bool areEqual(gpu::GPUFuncOp a, gpu::GPUFuncOp b) {
+  return describe(a) == describe(b) &&
+         OperationEquivalence::isRegionEquivalentTo(&a.getBody(), &b.getBody(), OperationEquivalence::IgnoreLocations);
+}
+
+/// The first kernel computes the ops of the second, too.
+static void joinMarks(gpu::GPUFuncOp first, gpu::GPUFuncOp second) {
+  auto mark = first->getAttrOfType<DictionaryAttr>(kRowAttribute);
+  if (!mark)
+    return;
+  llvm::SetVector<Attribute> ops;
+  for (DictionaryAttr each : {mark, second->getAttrOfType<DictionaryAttr>(kRowAttribute)})
+    for (Attribute op : each.getAs<ArrayAttr>("of"))
+      ops.insert(op);
+  NamedAttrList fields(mark);
+  fields.set("of", ArrayAttr::get(first.getContext(), ops.getArrayRef()));
+  first->setAttr(kRowAttribute, fields.getDictionary(first.getContext()));
+}
+
 namespace {
 struct OutlineKernels : qlow::impl::OutlineKernelsBase<OutlineKernels> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
     gpu::GPUModuleOp kernels;
+    known.clear();
     for (auto function : llvm::to_vector(module.getOps<func::FuncOp>())) {
       SmallVector<gpu::LaunchOp> launches;
       function.walk([&](gpu::LaunchOp launch) { launches.push_back(launch); });
@@ -102,13 +147,29 @@ struct OutlineKernels : qlow::impl::OutlineKernelsBase<OutlineKernels> {
     for (NamedAttribute attribute : launch->getDiscardableAttrs())
       kernel->setDiscardableAttr(attribute.getName(), attribute.getValue());
     kernels.getBody()->push_back(kernel);
+    kernel = share(kernel, launch.hasClusterSize());
     OpBuilder builder(launch);
     gpu::LaunchFuncOp::create(builder, launch.getLoc(), kernel, launch.getGridSizeOperandValues(),
                               launch.getBlockSizeOperandValues(), launch.getDynamicSharedMemorySize(), operands,
                               /*asyncTokenType=*/nullptr, /*asyncDependencies=*/{},
                               launch.getClusterSizeOperandValues());
     launch.erase();
-    ++numKernels;
   }
+
+  /// An equal kernel that is there already, or this one. Launches of a kernel all have clusters or none.
+  gpu::GPUFuncOp share(gpu::GPUFuncOp kernel, bool hasClusters) {
+    SmallVector<gpu::GPUFuncOp> &alike = known[{hashOf(kernel), hasClusters}];
+    for (gpu::GPUFuncOp other : alike)
+      if (areEqual(other, kernel)) {
+        joinMarks(other, kernel);
+        kernel.erase();
+        return other;
+      }
+    alike.push_back(kernel);
+    ++numKernels;
+    return kernel;
+  }
+
+  llvm::DenseMap<std::pair<size_t, unsigned>, SmallVector<gpu::GPUFuncOp>> known; ///< by hash and clusters
 };
 } // namespace

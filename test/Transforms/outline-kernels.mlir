@@ -1,4 +1,4 @@
-// RUN: qlow-opt %s -qlow-outline-kernels | FileCheck %s
+// RUN: qlow-opt %s -qlow-outline-kernels -split-input-file | FileCheck %s
 
 // All bodies become kernels of one module; constants are made again in them, sizes come with their memref. What was said of
 // a launch's code is said of the kernel, but not how many blocks there are.
@@ -31,5 +31,48 @@ func.func @two(%x: memref<?xf32>) {
     memref.store %one, %x[%b] : memref<?xf32>
     gpu.terminator
   } {nvvm.minctasm = 1 : i32}
+  return
+}
+
+// -----
+
+// Launches with equal bodies share a kernel, whatever memory they are given; it is marked with the ops of all. Another
+// constant, another mark of the code or clusters make another kernel.
+// CHECK-LABEL: func @equal
+// CHECK: gpu.launch_func @kernels::@equal_0 {{.*}} args(%[[X:.+]] : memref<4xf32>)
+// CHECK: gpu.launch_func @kernels::@equal_0 {{.*}} args(%[[Y:.+]] : memref<4xf32>)
+// CHECK: gpu.launch_func @kernels::@equal_2
+// CHECK: gpu.launch_func @kernels::@equal_3
+// CHECK: gpu.launch_func @kernels::@equal_4 clusters
+// CHECK: gpu.func @equal_0({{.*}} qlow.row = {id = "row", of = [loc("first"), loc("second")]}
+// CHECK-NOT: gpu.func @equal_1
+// CHECK: gpu.func @equal_2({{.*}} qlow.row = {id = "row", of = [loc("third")]}
+// CHECK: gpu.func @equal_3({{.*}} qlow.row = {id = "other", of = [loc("fourth")]}
+// CHECK: gpu.func @equal_4({{.*}} qlow.row = {id = "row", of = [loc("fifth")]}
+func.func @equal(%x: memref<4xf32>, %y: memref<4xf32>) {
+  %c1 = arith.constant 1 : index
+  %c4 = arith.constant 4 : index
+  %one = arith.constant 1.0 : f32
+  %two = arith.constant 2.0 : f32
+  gpu.launch blocks(%b, %by, %bz) in (%gx = %c1, %gy = %c1, %gz = %c1) threads(%t, %ty, %tz) in (%tx = %c4, %tyy = %c1, %tzz = %c1) {
+    memref.store %one, %x[%t] : memref<4xf32>
+    gpu.terminator
+  } {qlow.row = {id = "row", of = [loc("first")]}}
+  gpu.launch blocks(%b, %by, %bz) in (%gx = %c1, %gy = %c1, %gz = %c1) threads(%t, %ty, %tz) in (%tx = %c4, %tyy = %c1, %tzz = %c1) {
+    memref.store %one, %y[%t] : memref<4xf32>
+    gpu.terminator
+  } {qlow.row = {id = "row", of = [loc("second")]}}
+  gpu.launch blocks(%b, %by, %bz) in (%gx = %c1, %gy = %c1, %gz = %c1) threads(%t, %ty, %tz) in (%tx = %c4, %tyy = %c1, %tzz = %c1) {
+    memref.store %two, %y[%t] : memref<4xf32>
+    gpu.terminator
+  } {qlow.row = {id = "row", of = [loc("third")]}}
+  gpu.launch blocks(%b, %by, %bz) in (%gx = %c1, %gy = %c1, %gz = %c1) threads(%t, %ty, %tz) in (%tx = %c4, %tyy = %c1, %tzz = %c1) {
+    memref.store %one, %y[%t] : memref<4xf32>
+    gpu.terminator
+  } {qlow.row = {id = "other", of = [loc("fourth")]}}
+  gpu.launch clusters(%cx, %cy, %cz) in (%kx = %c1, %ky = %c1, %kz = %c1) blocks(%b, %by, %bz) in (%gx = %c1, %gy = %c1, %gz = %c1) threads(%t, %ty, %tz) in (%tx = %c4, %tyy = %c1, %tzz = %c1) {
+    memref.store %one, %y[%t] : memref<4xf32>
+    gpu.terminator
+  } {qlow.row = {id = "row", of = [loc("fifth")]}}
   return
 }

@@ -238,7 +238,8 @@ struct Occupancy {
   llvm::StringRef limit;         ///< what is used up first
 };
 
-/// On a launch, then on its kernel: {id, of}, the row that it multiplies by and the location of the op it computes.
+/// On a launch, then on its kernel: {id, of}, the row that it multiplies by and the locations of the ops it
+/// computes.
 constexpr llvm::StringLiteral kRowAttribute = "qlow.row";
 
 /// Float work that some machines do in hardware and others need a library, or longer code, for.

@@ -273,8 +273,9 @@ def OutlineKernels : Pass<"qlow-outline-kernels", "::mlir::ModuleOp"> {
     gpu.module @kernels { gpu.func @f_0(%x: memref<?xf32>) kernel { ..%x.. } }
     ```
 
-    Constants and sizes are made again in the kernel, which takes over the launch's discardable attributes. Does not
-    merge kernels.
+    Constants and sizes are made again in the kernel, which takes over the launch's discardable attributes. Launches whose
+    kernels would be equal share one, whose `qlow.row` then names the ops of all. Does not make kernels equal by giving
+    them arguments for what they differ in.
   }];
   let dependentDialects = ["::mlir::gpu::GPUDialect"];
   let statistics = [Statistic<"numKernels", "kernels", "Kernels made">];

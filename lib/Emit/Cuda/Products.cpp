@@ -31,18 +31,19 @@ FailureOr<std::vector<ProductKernel>> qlow::findProducts(ArrayRef<gpu::GPUModule
       if (!mark)
         continue;
       auto id = mark.getAs<StringAttr>("id");
-      auto of = mark.getAs<LocationAttr>("of");
-      if (!id || !of)
+      auto of = mark.getAs<ArrayAttr>("of");
+      if (!id || !of || of.empty() || !llvm::all_of(of, llvm::IsaPred<LocationAttr>))
         return kernel.emitError() << "expected '" << kRowAttribute << "' of kernel " << kernel.getName()
                                   << " as schedules write it, {id, of}";
       const MultiplyRow *row = target.findRow(id.getValue());
       if (!row)
-        return emitError(of) << "kernel " << kernel.getName() << " says that it multiplies by " << id
-                             << ", which is no row of " << target.machine().name;
+        return emitError(cast<LocationAttr>(of[0])) << "kernel " << kernel.getName() << " says that it multiplies by "
+                                                    << id << ", which is no row of " << target.machine().name;
       auto image = kernel->getAttrOfType<StringAttr>(kImageAttribute);
       bool isPortable = image && image.getValue() != target.machine().name;
-      products.push_back(
-          {of, kernel.getName().str(), row, threadsOf(kernel), isPortable ? image.str() : std::string()});
+      for (Attribute op : of)
+        products.push_back({cast<LocationAttr>(op), kernel.getName().str(), row, threadsOf(kernel),
+                            isPortable ? image.str() : std::string()});
     }
   return products;
 }

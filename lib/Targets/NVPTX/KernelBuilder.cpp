@@ -107,8 +107,9 @@ void KernelBuilder::markProducts(gpu::LaunchOp launch, const MultiplyRow &row) {
   ArrayRef<int64_t> lhs = cast<ShapedType>(op.getLhsType()).getShape();
   auto isNone = [](int64_t size) { return size == 0; };
   if (llvm::none_of(lhs, isNone) && llvm::none_of(cast<ShapedType>(op.getOut().getType()).getShape(), isNone))
-    launch->setAttr(kRowAttribute, builder.getDictionaryAttr({builder.getNamedAttr("id", builder.getStringAttr(row.id)),
-                                                              builder.getNamedAttr("of", LocationAttr(loc))}));
+    launch->setAttr(kRowAttribute,
+                    builder.getDictionaryAttr({builder.getNamedAttr("id", builder.getStringAttr(row.id)),
+                                               builder.getNamedAttr("of", builder.getArrayAttr(LocationAttr(loc)))}));
 }
 
 Value KernelBuilder::emitRegion(ArrayRef<Value> arguments) {
