@@ -44,11 +44,11 @@ func.func @two(%x: memref<?xf32>) {
 // CHECK: gpu.launch_func @kernels::@equal_2
 // CHECK: gpu.launch_func @kernels::@equal_3
 // CHECK: gpu.launch_func @kernels::@equal_4 clusters
-// CHECK: gpu.func @equal_0({{.*}} qlow.row = {id = "row", of = [loc("first"), loc("second")]}
+// CHECK: gpu.func @equal_0({{.*}} qlow.row = {id = "row", of = [#loc{{[0-9]*}}, #loc{{[0-9]*}}]}
 // CHECK-NOT: gpu.func @equal_1
-// CHECK: gpu.func @equal_2({{.*}} qlow.row = {id = "row", of = [loc("third")]}
-// CHECK: gpu.func @equal_3({{.*}} qlow.row = {id = "other", of = [loc("fourth")]}
-// CHECK: gpu.func @equal_4({{.*}} qlow.row = {id = "row", of = [loc("fifth")]}
+// CHECK: gpu.func @equal_2({{.*}} qlow.row = {id = "row", of = [#loc{{[0-9]*}}]}
+// CHECK: gpu.func @equal_3({{.*}} qlow.row = {id = "other", of = [#loc{{[0-9]*}}]}
+// CHECK: gpu.func @equal_4({{.*}} qlow.row = {id = "row", of = [#loc{{[0-9]*}}]}
 func.func @equal(%x: memref<4xf32>, %y: memref<4xf32>) {
   %c1 = arith.constant 1 : index
   %c4 = arith.constant 4 : index

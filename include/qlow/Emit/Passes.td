@@ -97,7 +97,7 @@ def LowerLaunches : Pass<"qlow-lower-launches", "::mlir::ModuleOp"> {
     A launch does nothing where a grid size is 0 or an earlier launch of the call failed; sizes beyond the driver's limits
     are a failure. Kernels with one name in two gpu.modules get names of their own. Does not lower kernels.
   }];
-  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect"];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
   let options = [Option<"target", "target", "std::string", "\"\"",
                         "Name or JSON file of the target; without it kernels stay as they are">];
   let statistics = [Statistic<"numKernels", "kernels", "kernels that are launched">,

@@ -272,6 +272,11 @@ namespace {
 struct LowerLaunches : qlow::impl::LowerLaunchesBase<LowerLaunches> {
   using LowerLaunchesBase::LowerLaunchesBase;
 
+  void getDependentDialects(DialectRegistry &registry) const override {
+    LowerLaunchesBase::getDependentDialects(registry);
+    registry.insert<NVVM::NVVMDialect>();
+  }
+
   LogicalResult checkLaunch(gpu::LaunchFuncOp launch);
   FailureOr<int64_t> sharedBytes(gpu::LaunchFuncOp launch);
   LogicalResult collect(gpu::LaunchFuncOp launch);
