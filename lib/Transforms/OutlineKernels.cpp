@@ -76,12 +76,18 @@ static void recordBlockSize(gpu::LaunchOp launch, gpu::GPUFuncOp kernel) {
 // Equal kernels
 //===----------------------------------------------------------------------===//
 
+/// The locations of the ops that a kernel computes, where it is marked with the row that it does so by.
+static ArrayAttr opsOf(gpu::GPUFuncOp kernel) {
+  auto mark = kernel->getAttrOfType<DictionaryAttr>(kRowAttribute);
+  return mark && mark.get("id") ? mark.getAs<ArrayAttr>("of") : ArrayAttr();
+}
+
 /// What a kernel is but for its name and the ops that it computes.
 static DictionaryAttr describe(gpu::GPUFuncOp kernel) {
   NamedAttrList attributes(kernel->getAttrDictionary());
   attributes.erase(SymbolTable::getSymbolAttrName());
-  if (auto mark = kernel->getAttrOfType<DictionaryAttr>(kRowAttribute))
-    attributes.set(kRowAttribute, mark.get("id"));
+  if (opsOf(kernel))
+    attributes.set(kRowAttribute, cast<DictionaryAttr>(kernel->getAttr(kRowAttribute)).get("id"));
   return attributes.getDictionary(kernel.getContext());
 }
 
@@ -102,14 +108,13 @@ static bool areEqual(gpu::GPUFuncOp a, gpu::GPUFuncOp b) {
 
 /// The first kernel computes the ops of the second, too.
 static void joinMarks(gpu::GPUFuncOp first, gpu::GPUFuncOp second) {
-  auto mark = first->getAttrOfType<DictionaryAttr>(kRowAttribute);
-  if (!mark)
+  if (!opsOf(first))
     return;
   llvm::SetVector<Attribute> ops;
-  for (DictionaryAttr each : {mark, second->getAttrOfType<DictionaryAttr>(kRowAttribute)})
-    for (Attribute op : each.getAs<ArrayAttr>("of"))
+  for (gpu::GPUFuncOp kernel : {first, second})
+    for (Attribute op : opsOf(kernel))
       ops.insert(op);
-  NamedAttrList fields(mark);
+  NamedAttrList fields(cast<DictionaryAttr>(first->getAttr(kRowAttribute)));
   fields.set("of", ArrayAttr::get(first.getContext(), ops.getArrayRef()));
   first->setAttr(kRowAttribute, fields.getDictionary(first.getContext()));
 }
