@@ -232,6 +232,10 @@ static LogicalResult addPortable(ModuleOp module, ArrayRef<gpu::GPUModuleOp> ker
   auto capability = readCapability(module, (*target)->machine());
   if (failed(capability))
     return failure();
+  if (auto [version, isExact] = *capability; version > images.capability || isExact)
+    return module.emitError("target '" + machine.name + "': expected \"portable\" to name a target whose code later " +
+                            "devices than sm_" + Twine(images.capability) + " run, such as sm_80, found '" +
+                            abi.device->portable + "'");
   auto job =
       generateImage(module, kernels, abi, (*target)->machine(), capability->first, /*without=*/machine.name, options);
   if (!job)
