@@ -41,9 +41,9 @@ FailureOr<std::vector<ProductKernel>> qlow::findProducts(ArrayRef<gpu::GPUModule
                                                     << id << ", which is no row of " << target.machine().name;
       auto image = kernel->getAttrOfType<StringAttr>(kImageAttribute);
       bool isPortable = image && image.getValue() != target.machine().name;
-      for (Attribute op : of)
-        products.push_back({cast<LocationAttr>(op), kernel.getName().str(), row, threadsOf(kernel),
-                            isPortable ? image.str() : std::string()});
+      auto ops = llvm::map_to_vector(of.getAsRange<LocationAttr>(), [](LocationAttr op) { return Location(op); });
+      products.push_back(
+          {ops, kernel.getName().str(), row, threadsOf(kernel), isPortable ? image.str() : std::string()});
     }
   return products;
 }
@@ -95,11 +95,11 @@ static FailureOr<Finding> examine(const ProductKernel &product, const Images &im
   finding.inAssembly = countOf(ptx, row.assembly);
   std::string said = ("the report names " + row.instruction + " (row " + row.id + ") for this op, but ").str();
   if (const MultiplyRow *other = finding.inAssembly ? nullptr : productIn(ptx, target))
-    return emitError(product.loc) << said << "its kernel " << product.name << " has no '" << row.assembly
-                                  << "' and computes it by '" << other->assembly << "'";
+    return emitError(product.ops.front()) << said << "its kernel " << product.name << " has no '" << row.assembly
+                                          << "' and computes it by '" << other->assembly << "'";
   if (!finding.inAssembly) {
-    emitWarning(product.loc) << said << "its kernel " << product.name << " has no '" << row.assembly
-                             << "': no result depends on its sums";
+    emitWarning(product.ops.front()) << said << "its kernel " << product.name << " has no '" << row.assembly
+                                     << "': no result depends on its sums";
     return finding;
   }
   StringRef text = machineCodeOf(machineCode, product.name);
@@ -107,9 +107,9 @@ static FailureOr<Finding> examine(const ProductKernel &product, const Images &im
     return finding;
   finding.inMachineCode = countOf(text, row.machineCode);
   if (!*finding.inMachineCode)
-    emitWarning(product.loc) << said << "in its kernel " << product.name << " ptxas has made no '" << row.machineCode
-                             << "' of it: the report's " << (row.isVirtual() ? "expansion" : "'native'")
-                             << " may be wrong";
+    emitWarning(product.ops.front()) << said << "in its kernel " << product.name << " ptxas has made no '"
+                                     << row.machineCode << "' of it: the report's "
+                                     << (row.isVirtual() ? "expansion" : "'native'") << " may be wrong";
   return finding;
 }
 
@@ -194,7 +194,7 @@ static LogicalResult addToReport(ModuleOp module, ArrayRef<ProductKernel> produc
     SmallVector<Attribute> mine;
     bool isReached = false;
     for (auto [product, description] : llvm::zip(products, descriptions))
-      if (loc && product.loc == Location(loc)) {
+      if (loc && llvm::is_contained(product.ops, Location(loc))) {
         mine.push_back(description);
         isReached |= row && product.portable.empty() && product.row->id == row.getValue();
       }

@@ -9,7 +9,7 @@ namespace qlow {
 
 /// A kernel that multiplies by a row, as its schedule says.
 struct ProductKernel {
-  mlir::Location loc; ///< of the op it computes
+  llvm::SmallVector<mlir::Location> ops; ///< that it computes, one at least
   std::string name;
   const MultiplyRow *row;
   int64_t threads;      ///< of a block; 0: not known
