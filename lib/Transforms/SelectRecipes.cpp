@@ -89,15 +89,20 @@ static void measureScales(Value operand, OperandFacts &facts) {
     bytes = dense.getRawData();
   else if (auto resource = dyn_cast<DenseResourceElementsAttr>(constant); resource && resource.getRawHandle().getBlob())
     bytes = resource.getRawHandle().getBlob()->getData();
+  // There are millions of scales, of few values.
+  const Format &format = *facts.scaleFormat;
+  if (format.bits > 16)
+    return;
+  std::vector<bool> isThere(size_t(1) << format.bits);
+  int64_t count = bytes.size() / format.bytesPerGroup;
+  for (int64_t i = 0; i < count; ++i)
+    isThere[format.extract(reinterpret_cast<const uint8_t *>(bytes.data()), i)] = true;
   double least = 0, most = 0;
-  int64_t count = bytes.size() / facts.scaleFormat->bytesPerGroup;
-  for (int64_t i = 0; i < count; ++i) {
-    double scale =
-        facts.scaleFormat->decode(facts.scaleFormat->extract(reinterpret_cast<const uint8_t *>(bytes.data()), i));
-    int exponent;
+  for (uint32_t code = 0; code < isThere.size(); ++code) {
+    double scale = isThere[code] ? std::fabs(format.decode(code)) : 0;
     if (scale == 0)
       continue;
-    if (!(scale > 0) || std::frexp(scale, &exponent) != 0.5)
+    if (!std::isfinite(scale))
       return;
     least = most == 0 ? scale : std::min(least, scale);
     most = std::max(most, scale);
@@ -375,8 +380,9 @@ static FailureOr<Attribute> checkKept(MatmulOp op, const MatmulProblem &problem,
                                 << level.getAt() << "': expected tiles as in " << named->recipe;
     if (recipe.getRescale() == "fold" && named->recipe.getRescale() != "fold")
       return op.emitOpError()
-             << "has a recipe that folds scales into codes, which needs constant scales that are powers "
-             << "of two and leave all products exact on " << target.machine().name << ": " << recipe;
+             << "has a recipe that folds scales into codes, which needs constant scales whose products "
+             << "with the codes are exact, or may be rounded and are no overflow, on " << target.machine().name << ": "
+             << recipe;
     if (storesFragments(recipe) && !(problem.rhs.format && alignedFormat(*problem.rhs.format)))
       return op.emitOpError() << "has a recipe that stores fragments, which needs a right side of codes of at most 8 "
                               << "bits, found " << op.getRhs().getType() << ": " << recipe;

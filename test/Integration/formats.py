@@ -427,12 +427,15 @@ def float_check(lhs, rhs, result, bias, parts, lhs_element="f32"):
     """All that follows the sum grows with it: the result lies between those of the bound's ends."""
     a, b = lhs.rows(lhs.values).astype(np.float64), np.swapaxes(rhs.rows(rhs.values), -1, -2).astype(np.float64)
     exact, sum_of_magnitudes = a @ b, np.abs(a) @ np.abs(b)
-    relative = (a.shape[-1] + 8) * 2.0**-23
+    relative, absolute = (a.shape[-1] + 8) * 2.0**-23, 0
     if rhs.tensor and lhs_element != "f32":
         relative += ROUNDED_TABLES.get(rhs.tensor.type.format.name, {}).get(lhs_element, 0)
+    if rhs.tensor and lhs_element == "f16":  # the values of codes may be rounded to it
+        relative += 2.0**-11
+        absolute = 2.0**-25 * np.abs(a).sum(-1, keepdims=True)
     if is_small_float(lhs) and is_small_float(rhs):
         relative += 2.0**-6
-    bound = relative * sum_of_magnitudes + np.spacing(np.abs(exact).astype(F32))
+    bound = relative * sum_of_magnitudes + absolute + np.spacing(np.abs(exact).astype(F32))
     ends = []
     for end, toward in ((exact - bound, -np.inf), (exact + bound, np.inf)):
         y = np.nextafter(end.astype(F32), F32(toward))

@@ -147,8 +147,12 @@ def weight_only(f, format, with_tiles):
         how, element = "constant", "f16" if format.name == "f8E5M2" else element
         if weight.type.zero and element == "bf16":
             weight.type.zero, weight.zero = None, None
-        folds = along is not None and weight.type.scale == "f8E8M0FNU" and format.name == "f4E2M1FN" and r.random() < 0.7
-        if folds:  # what leaves all products exact
+        powers = weight.type.scale == "f8E8M0FNU" and format.name == "f4E2M1FN"
+        greatest = np.abs(aligned.values).max() + (np.abs(weight.type.zero.values).max() if weight.type.zero else 0)
+        rounds = (weight.type.scale == "f16" and element == "f16" and format.name not in ("bnb_fp4", "f8E5M2")
+                  and 0 < np.abs(to_f32("f16", weight.scale)).max() * max(greatest, 2**14) <= 65504)
+        folds = along is not None and (powers or rounds) and r.random() < 0.7
+        if folds and powers:  # what leaves all products exact
             weight.scale = np.clip(weight.scale, 127 - 23, 127 + 1)
     shape = (*batch, m, k)
     lhs = Bytes(f, shape, dims, not with_tiles and r.random() < 0.1) if is_bytes else Tokens(f, element, shape, dims)

@@ -1,15 +1,15 @@
 // Recipes by hand that the schedules of weight-only products can not follow.
 // RUN: qlow-opt %s -split-input-file -verify-diagnostics --qlow-pipeline="target=sm_90 stop-after=qlow-schedule-kernels"
 
-// Three is no power of two.
+// A product is larger than f16 holds.
 #r = #qlow.recipe<wgmma_64x16x16_f32_f16_f16_via_registers, tiles = [<cta, [16, 64, 128]>, <warpgroup, [16, 64, 128]>],
   lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>],
   rhs = [<to = memory, by = fragments>, <to = cta, by = bulk, stages = 4>, <to = reg, by = decode_nibble>], rescale = fold, swap = true>
 func.func @fold(%x: tensor<16x256xf16>) -> tensor<16x64xf16> {
   %c = arith.constant dense<3> : tensor<64x128xi8>
-  %s = arith.constant dense<3.0> : tensor<64x2xf16>
+  %s = arith.constant dense<8200.0> : tensor<64x2xf16>
   %w = qlow.compose %c, %s : (tensor<64x128xi8>, tensor<64x2xf16>) -> tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>>
-  // expected-error@+1 {{folds scales into codes, which needs constant scales that are powers of two and leave all products exact on sm_90}}
+  // expected-error@+1 {{folds scales into codes, which needs constant scales whose products with the codes are exact, or may be rounded and are no overflow, on sm_90}}
   %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<16x256xf16>, tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>> -> tensor<16x64xf16>
   return %y : tensor<16x64xf16>
 }

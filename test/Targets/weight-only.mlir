@@ -10,6 +10,7 @@
 !mx = !qlow.q<f4E2M1FN : f8E8M0FNU, block = [1, 32]>
 !i5 = !qlow.q<i5 : f16, block = [1, 128]>
 !fnuz = !qlow.q<f8E5M2FNUZ : f16, block = [1, 128]>
+!wide = !qlow.q<i8 : f16, zero = u8, block = [1, 128]>
 
 // Integers are stored unsigned, the two codes of a pair 16 bits apart; codes of a table side by side.
 // PACK-DAG: #qlow.layout<element = i4, panel = 64, columns = 64, group = 128, fragment = 4>
@@ -98,6 +99,30 @@ func.func @open(%x: tensor<?x4096xf16>) -> tensor<?x4096xf16> {
   return %y : tensor<?x4096xf16>
 }
 
+// Many tokens of f16: weights meet the scales, and are rounded. In bf16 sums follow the scales.
+// CHECK-LABEL: func @rounded
+// TILES-NOT: nvvm.rcp
+// TILES: nvvm.prmt
+// TILES: llvm.fmul {{.*}} vector<2xf16>
+// TILES: m64n128k16
+// CHECK-LABEL: func @followed
+// TILES: arith.mulf {{.*}} : f32
+// TILES: nvvm.rcp
+func.func @rounded(%x: tensor<512x4096xf16>) -> tensor<512x4096xf16> {
+  %c = arith.constant dense<3> : tensor<4096x2048xi8>
+  %s = arith.constant dense<3.0> : tensor<4096x64xf16>
+  %w = qlow.compose %c, %s : (tensor<4096x2048xi8>, tensor<4096x64xf16>) -> tensor<4096x4096x!nf4>
+  %y = qlow.matmul transpose_rhs %x, %w : tensor<512x4096xf16>, tensor<4096x4096x!nf4> -> tensor<512x4096xf16>
+  return %y : tensor<512x4096xf16>
+}
+func.func @followed(%x: tensor<512x4096xbf16>) -> tensor<512x4096xf16> {
+  %c = arith.constant dense<3> : tensor<4096x2048xi8>
+  %s = arith.constant dense<3.0> : tensor<4096x64xf16>
+  %w = qlow.compose %c, %s : (tensor<4096x2048xi8>, tensor<4096x64xf16>) -> tensor<4096x4096x!nf4>
+  %y = qlow.matmul transpose_rhs %x, %w : tensor<512x4096xbf16>, tensor<4096x4096x!nf4> -> tensor<512x4096xf16>
+  return %y : tensor<512x4096xf16>
+}
+
 // Codes that are not 4 or 8 bits are stored as those of a format that has all of their numbers.
 // PACK-DAG: #qlow.layout<element = i8, panel = 64, columns = 64, group = 128, offset = -128, fragment = 1>
 // CHECK-LABEL: func @small
@@ -119,5 +144,18 @@ func.func @other(%x: tensor<16x512xf16>) -> tensor<16x192xf16> {
   %s = arith.constant dense<2.0> : tensor<192x4xf16>
   %w = qlow.compose %c, %s : (tensor<192x512xi8>, tensor<192x4xf16>) -> tensor<192x512x!fnuz>
   %y = qlow.matmul transpose_rhs %x, %w : tensor<16x512xf16>, tensor<192x512x!fnuz> -> tensor<16x192xf16>
+  return %y : tensor<16x192xf16>
+}
+
+// Nor are codes whose differences from zero points are no numbers of the tokens' type: -383 to 127 take 9 bits, bf16 has 8.
+// CHECK-LABEL: func @wide
+// CHECK-NOT: nvvm.mma.sync
+// CHECK: math.fma
+func.func @wide(%x: tensor<16x512xbf16>) -> tensor<16x192xf16> {
+  %c = arith.constant dense<3> : tensor<192x512xi8>
+  %s = arith.constant dense<2.0> : tensor<192x4xf16>
+  %z = arith.constant dense<7> : tensor<192x4xi8>
+  %w = qlow.compose %c, %s, %z : (tensor<192x512xi8>, tensor<192x4xf16>, tensor<192x4xi8>) -> tensor<192x512x!wide>
+  %y = qlow.matmul transpose_rhs %x, %w : tensor<16x512xbf16>, tensor<192x512x!wide> -> tensor<16x192xf16>
   return %y : tensor<16x192xf16>
 }

@@ -177,7 +177,7 @@ struct OperandFacts {
   int64_t scaledTogether = 0;                   ///< codes along K under one scale; 0: all
   const Format *scaleFormat = nullptr;          ///< of plain scales; null: floats, or quantized scales
   std::optional<OperandElement> scaleElement;   ///< see scaleElementOf
-  /// Of scales that are known and all powers of two or 0: the least and the greatest of them; else 0.
+  /// Of the magnitudes of finite scales of up to 16 bits that are known: the least above 0 and the greatest; else 0.
   double leastScale = 0, mostScale = 0;
   int64_t linesScaledTogether = 0; ///< the same along M, or N
 };

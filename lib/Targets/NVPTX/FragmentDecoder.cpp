@@ -14,12 +14,15 @@
 //              own, in a bank of its own. Who makes the table, or has none, looks four codes up at once by byte
 //              permutes, low and high bytes of the values apart: three times the operations.
 //
+// Scales may meet the numbers, too: powers of two in the operation that takes off a bias, or unit; others in one behind
+// it, which rounds.
+//
 // And to bytes, nibbles alone: what a mask leaves of a word are four codes, or, signed, sixteen times each. Zero points
 // are taken off four codes at once: a byte of 128 more than the difference borrows nothing of its neighbour, and the
 // bit of 128 is then the sign.
 //
 // FragmentNumbers.cpp has the conversions; here is what they are chosen by and what they need beside the codes. Must
-// not round: the one exception are tables whose values are no 16-bit floats (the law allows it for those).
+// not round, but where the law allows it: tables whose values are no 16-bit floats, and products with scales in f16.
 //
 //===----------------------------------------------------------------------===//
 
@@ -65,7 +68,9 @@ std::string FragmentDecoder::decline(const Format &format, OperandElement elemen
 }
 
 bool FragmentDecoder::holdsDifferences(const Format &format, const Format &zeroFormat, OperandElement element) {
-  auto [least, most] = elementRange(element);
+  auto [least, most] = element == OperandElement::F16    ? std::pair(-2048, 2048)
+                       : element == OperandElement::BF16 ? std::pair(-256, 256)
+                                                         : elementRange(element);
   return format.minValue() - zeroFormat.maxValue() >= static_cast<float>(least) &&
          format.maxValue() - zeroFormat.minValue() <= static_cast<float>(most);
 }
@@ -86,9 +91,25 @@ StringRef FragmentDecoder::hop(const Format &format, OperandElement element) {
   return {};
 }
 
-bool FragmentDecoder::canFold(const Format &format, OperandElement element, double least, double most) {
+bool FragmentDecoder::roundsScales(const Format &scale) {
+  return scale.kind != DecodeKind::Minifloat || scale.layout.mantissaBits > 0;
+}
+
+bool FragmentDecoder::canFold(const Format &format, const Format *zero, const Format &scale, OperandElement element,
+                              double least, double most) {
   if (least <= 0 || most < least)
     return false;
+  if (roundsScales(scale)) {
+    constexpr double kLeastNormal = 0x1p-14, kGreatest = 65504;
+    double unit = unitOf(format, zero, element), greatest = std::max(-format.minValue(), format.maxValue());
+    if (zero)
+      greatest += std::max(-zero->minValue(), zero->maxValue());
+    // The scale times the unit is no other number in f16.
+    int exponent;
+    bool isPower = std::frexp(unit, &exponent) == 0.5, hasSubnormals = scale.layout.exponentBits <= 5 && unit >= 1;
+    return element == OperandElement::F16 && scale.kind == DecodeKind::Minifloat && scale.layout.mantissaBits <= 10 &&
+           isPower && (hasSubnormals || least * unit >= kLeastNormal) && most * std::max(unit, greatest) <= kGreatest;
+  }
   auto liesWithin = [&](int lowest, int highest) {
     return std::ldexp(1.0, lowest) <= least && most <= std::ldexp(1.0, highest);
   };
@@ -131,23 +152,41 @@ double FragmentDecoder::aluPerCode(const Format &format, OperandElement element,
   return 0;
 }
 
-static double roundedTo(double value, FloatType type) {
+static double roundedTo(double value, const llvm::fltSemantics &type) {
   llvm::APFloat number(value);
   bool losesInfo;
-  number.convert(type.getFloatSemantics(), llvm::APFloat::rmNearestTiesToEven, &losesInfo);
+  number.convert(type, llvm::APFloat::rmNearestTiesToEven, &losesInfo);
   number.convert(llvm::APFloat::IEEEdouble(), llvm::APFloat::rmNearestTiesToEven, &losesInfo);
   return number.convertToDouble();
 }
 
 /// The least multiple of the table that consists of such floats, but for the rounding of its own f32 values; 1 where
 /// there is none.
-static int multipleThatFits(std::span<const float> values, FloatType type) {
+static int multipleThatFits(std::span<const float> values, const llvm::fltSemantics &type) {
   for (int multiple = 1; multiple <= 16; ++multiple)
     if (llvm::all_of(values, [&](float value) {
           double exact = double(value) * multiple;
           return std::fabs(roundedTo(exact, type) - exact) <= std::ldexp(std::fabs(exact), -23);
         }))
       return multiple;
+  return 1;
+}
+
+float FragmentDecoder::unitOf(const Format &format, const Format *zero, OperandElement element) {
+  bool isHalf = element == OperandElement::F16;
+  switch (*wayOf(format, element)) {
+  case Way::Minifloat:
+  case Way::TakenApart:
+    return isHalf ? std::ldexp(1.0f, 15 - format.layout.bias) : 1;
+  case Way::Lookup:
+    return 1 / static_cast<float>(
+                   multipleThatFits(format.codebook, isHalf ? llvm::APFloat::IEEEhalf() : llvm::APFloat::BFloat()));
+  case Way::NibbleToByte:
+    return format.isSigned && !zero ? 1.0f / 16 : 1;
+  case Way::Nibble:
+  case Way::Byte:
+    return 1;
+  }
   return 1;
 }
 
@@ -160,22 +199,15 @@ static FloatType floatType(MLIRContext *context, OperandElement element) {
 
 FragmentDecoder::FragmentDecoder(OpBuilder &builder, Location loc, const Format &format, const Format *zeroFormat,
                                  OperandElement element)
-    : WordBuilder(builder, loc, floatType(builder.getContext(), element)), format(format),
-      way(*wayOf(format, element)) {
+    : WordBuilder(builder, loc, floatType(builder.getContext(), element)), format(format), way(*wayOf(format, element)),
+      unit(unitOf(format, zeroFormat, element)), hasZero(zeroFormat) {
   if (zeroFormat) {
     float least = zeroFormat->minValue() - format.minValue(), most = zeroFormat->maxValue() - format.minValue();
     hasSmallBiases = least >= 0 && most < 64;
   }
-  if (way == Way::Minifloat || way == Way::TakenApart) {
-    unit = this->element.isF16() ? std::ldexp(1.0f, 15 - format.layout.bias) : 1;
-  } else if (way == Way::Lookup) {
-    int multiple = multipleThatFits(format.codebook, this->element);
-    unit = 1.0f / static_cast<float>(multiple);
+  if (way == Way::Lookup)
     for (auto [entry, value] : llvm::zip(table, format.codebook))
-      entry = bitsOf(double(value) * multiple, this->element);
-  } else if (way == Way::NibbleToByte && format.isSigned && !zeroFormat) {
-    unit = 1.0f / 16;
-  }
+      entry = bitsOf(double(value) / unit, this->element);
 }
 
 //===----------------------------------------------------------------------===//
@@ -190,7 +222,9 @@ FragmentDecoder::Bias FragmentDecoder::emitBias(Value zero, Value multiplier) {
   Bias bias = emitSubtrahend(zero);
   if (way == Way::Byte)
     bias.high = {};
-  if (!multiplier)
+  if (roundsMultipliers)
+    bias.multiplier = multiplier;
+  if (!multiplier || roundsMultipliers)
     return bias;
   if (element.isF16())
     bias.low = bitXor(bias.low, i32.constant(kBothSigns)); // f16 alone subtracts it
@@ -202,6 +236,8 @@ FragmentDecoder::Bias FragmentDecoder::emitBias(Value zero, Value multiplier) {
 }
 
 SmallVector<Value> FragmentDecoder::wordsOf(const Bias &bias) {
+  if (roundsMultipliers && !hasZero)
+    return {bias.multiplier};
   SmallVector<Value> words;
   for (Value word : {bias.low, bias.high, bias.multiplier})
     if (word)
@@ -211,6 +247,8 @@ SmallVector<Value> FragmentDecoder::wordsOf(const Bias &bias) {
 
 /// Words of a bias with a multiplier or, where there is none, with a zero point.
 FragmentDecoder::Bias FragmentDecoder::biasOf(ArrayRef<Value> words) {
+  if (roundsMultipliers && !hasZero)
+    return emitBias(Value(), words[0]);
   Bias bias;
   bool isShifted = way == Way::Nibble || way == Way::Byte;
   int64_t numBiases = way == Way::NibbleToByte ? 1 : !isShifted ? 0 : way == Way::Nibble && element.isF16() ? 2 : 1;
@@ -223,13 +261,15 @@ FragmentDecoder::Bias FragmentDecoder::biasOf(ArrayRef<Value> words) {
   return bias;
 }
 
-int64_t FragmentDecoder::wordsOfBias(const Format &format, OperandElement element, bool hasZero, bool hasMultiplier) {
+int64_t FragmentDecoder::wordsOfBias(const Format &format, OperandElement element, bool hasZero, bool hasMultiplier,
+                                     bool roundsMultipliers) {
   Way way = *wayOf(format, element);
   if (way == Way::NibbleToByte)
     return hasZero;
   bool isShifted = way == Way::Nibble || way == Way::Byte,
        isNibbleOfHalf = way == Way::Nibble && element == OperandElement::F16;
-  return (isShifted && (hasZero || hasMultiplier) ? (isNibbleOfHalf ? 2 : 1) : 0) + hasMultiplier;
+  return (isShifted && (hasZero || (hasMultiplier && !roundsMultipliers)) ? (isNibbleOfHalf ? 2 : 1) : 0) +
+         hasMultiplier;
 }
 
 Value FragmentDecoder::emitMultiplier(Value scale) {
@@ -264,8 +304,12 @@ FragmentDecoder::Bias FragmentDecoder::emitSubtrahend(Value zero) {
 //===----------------------------------------------------------------------===//
 
 SmallVector<Value> FragmentDecoder::emit(ValueRange words, const std::array<Bias, 2> &biases) {
-  SmallVector<Value> registers = emitNumbers(words, biases);
-  if (way == Way::Minifloat || way == Way::TakenApart || (way == Way::Lookup && !usesZeroCode()))
+  std::array<Bias, 2> taken = biases;
+  if (roundsMultipliers)
+    for (Bias &bias : taken)
+      bias.multiplier = {};
+  SmallVector<Value> registers = emitNumbers(words, taken);
+  if (roundsMultipliers || way == Way::Minifloat || way == Way::TakenApart || (way == Way::Lookup && !usesZeroCode()))
     for (auto [r, number] : llvm::enumerate(registers))
       if (biases[r % 2].multiplier)
         number = multiply(number, biases[r % 2].multiplier);

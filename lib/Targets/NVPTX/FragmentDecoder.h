@@ -18,12 +18,17 @@ class FragmentDecoder : WordBuilder {
 public:
   /// Why there is no hop from such codes to `element`; empty if there is one.
   static std::string decline(const Format &format, OperandElement element);
-  /// Whether `element`, an integer, holds all differences of codes and zero points.
+  /// Whether `element` holds all differences of codes and zero points.
   static bool holdsDifferences(const Format &format, const Format &zeroFormat, OperandElement element);
   /// The hop's word in recipes.
   static llvm::StringRef hop(const Format &format, OperandElement element);
-  /// Whether such floats hold all products of codes and scales that are 0 or powers of two from `least` to `most`.
-  static bool canFold(const Format &format, OperandElement element, double least, double most);
+  /// Whether scales from `least` to `most`, or 0, may be multiplied into the numbers: powers of two where no product
+  /// is rounded, others into f16, which rounds what `dequantize` rounds, where no product overflows. `zero`, `scale`:
+  /// formats of zero points (null: none) and of scales.
+  static bool canFold(const Format &format, const Format *zero, const Format &scale, OperandElement element,
+                      double least, double most);
+  /// Whether products of numbers and such scales round.
+  static bool roundsScales(const Format &scale);
   /// Integer operations that unpack one code, with the table where the way has one.
   static double aluPerCode(const Format &format, OperandElement element, bool hasTable);
 
@@ -41,6 +46,8 @@ public:
                  bool isSpread = false);
 
   float factor() const { return unit; }
+  /// Multipliers round: each meets the number when all is taken off that.
+  void setRoundsMultipliers(bool rounds) { roundsMultipliers = rounds; }
   /// Words that hold a thread's codes of one step.
   int64_t wordsPerStep() const { return (way == Way::NibbleToByte ? 16 : 8) * format.bits / 32; }
   /// What `emit` takes off the codes of one row of the instruction: two copies of (zero point - least integer) in the
@@ -53,8 +60,9 @@ public:
   /// The words of a bias that are no constants, and how many these are.
   llvm::SmallVector<mlir::Value> wordsOf(const Bias &bias);
   Bias biasOf(llvm::ArrayRef<mlir::Value> words);
-  static int64_t wordsOfBias(const Format &format, OperandElement element, bool hasZero, bool hasMultiplier);
-  /// Two copies of a scale times `factor`: a power of two that keeps all numbers exact, or 0.
+  static int64_t wordsOfBias(const Format &format, OperandElement element, bool hasZero, bool hasMultiplier,
+                             bool roundsMultipliers);
+  /// Two copies of a scale times `factor`, one that canFold() has found right.
   mlir::Value emitMultiplier(mlir::Value scale);
   /// Where a multiplier is 1 or 0 this is the 1; the 0 is one.
   mlir::Value emitOne();
@@ -64,6 +72,7 @@ public:
 private:
   enum class Way { Nibble, Byte, Minifloat, TakenApart, Lookup, NibbleToByte };
   static std::optional<Way> wayOf(const Format &format, OperandElement element);
+  static float unitOf(const Format &format, const Format *zero, OperandElement element);
   Bias emitSubtrahend(mlir::Value zero);
   llvm::SmallVector<mlir::Value> emitNumbers(mlir::ValueRange words, const std::array<Bias, 2> &biases);
 
@@ -81,6 +90,7 @@ private:
   const Format &format;
   Way way;
   float unit = 1;
+  bool hasZero, roundsMultipliers = false;
   bool hasSmallBiases = false;      ///< zero points less the least integer are from 0 to 63
   std::array<uint16_t, 16> table{}; ///< of Lookup
   mlir::Value pairsAt, laneByte;    ///< of Lookup: where the table lies, and the lane's byte in an entry

@@ -2,8 +2,8 @@
 //
 // Products of 16-bit floats, or of codes of 8 bits, and a constant weight of 4- or 8-bit codes, stored as fragments
 // (Layout.h). Weights are the rows of the instruction, tokens (rows of the matmul) its columns. Codes become what
-// tokens are in registers, exactly where the format allows it; scales meet the sums of the codes of one scale, so that
-// the sum stays within the law's bound for any scale. Sums of bytes are i32, exact, and become f32 when they are
+// tokens are in registers, exactly where the format allows it; scales meet them there, where the law allows it, or the
+// sums of the codes of one scale. Sums of bytes are i32, exact, and become f32 when they are
 // scaled; the tokens' scales meet the result.
 //
 // Its files: FragmentDecoder.h (codes to floats or bytes), WeightOnly.cpp (what all schedules share),
@@ -193,7 +193,7 @@ private:
   using Sums = llvm::SmallVector<mlir::Value>;
   /// Steps that are unpacked and started together, at most.
   static constexpr int64_t kTogether = 4;
-  /// When sums meet the scales: once; never, since weights already have; each time that the scale changes; or sums of
+  /// When sums meet the scales: once; never, since weights have; each time that the scale changes; or sums of
   /// one scale's codes are begun anew and then added up.
   enum class Scaling { End, Fold, Follow, Apart };
   static Scaling scalingOf(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes);

@@ -55,12 +55,12 @@ static std::string decline(const MultiplyRow &row, const MatmulProblem &problem,
     return "unpacks a weight stored as fragments, the right side is computed";
   if (rhs.hasOffset)
     return "has scales and zero points, the right side has offsets";
-  // Differences of codes and zero points are floats of the row: integers up to 2048 or 256, constants added.
+  // Constants are added to zero points on the way.
   const Format &codes = *alignedFormat(*rhs.format);
   unsigned most = row.lhs == OperandElement::F16 || codes.bits == 8 ? 8 : 6;
   if (rhs.zeroFormat && row.isFloat && rhs.zeroFormat->bits > most)
     return llvm::formatv("takes zero points of up to {0} bits, the right side has {1}", most, rhs.zeroFormat->name);
-  if (rhs.zeroFormat && !row.isFloat && !FragmentDecoder::holdsDifferences(codes, *rhs.zeroFormat, row.lhs))
+  if (rhs.zeroFormat && !FragmentDecoder::holdsDifferences(codes, *rhs.zeroFormat, row.lhs))
     return llvm::formatv("takes differences of codes and zero points as {0}, those of {1} and {2} are larger",
                          elementName(row.lhs), codes.name, rhs.zeroFormat->name);
   int64_t together = rhs.scaledTogether, whole = 16 / elementBytes(row.lhs);
@@ -80,6 +80,7 @@ struct Tiling {
   int64_t ofGroup = 0;                        ///< columns of a warpgroup
   int64_t warps = 0, together = 0;            ///< that share K; blocks of the layout that a warp asks for at once
   int64_t teams = 1, cluster = 1, stages = 0; ///< teams of a block, and blocks, that share K; buffers
+  bool folds = false;                         ///< scales into weights
 };
 } // namespace
 
@@ -134,8 +135,7 @@ static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const
                            rescale.str(),
                            /*swap=*/true, /*split_k=*/1);
   }
-  const OperandFacts &rhs = problem.rhs;
-  if (rhs.scaledTogether && FragmentDecoder::canFold(*rhs.format, row.lhs, rhs.leastScale, rhs.mostScale))
+  if (tiling.folds)
     rescale = "fold";
   return RecipeAttr::get(context, row.id.str(),
                          {level("cta", {tiling.tokens, tiling.columns, tiling.teams * kBlockK}),
@@ -183,13 +183,16 @@ static bool takeMostStages(MLIRContext *context, const MultiplyRow &row, const M
 static constexpr double kStart = 4500, kClusterSums = 2000, kClusterSumsOfToken = 45, kStreamMemory = 0.82,
                         kStreamLoads = 0.17, kStreamAlu = 3.3, kRingStart = 2500, kRingTable = 2500,
                         kCopiedMemory = 0.9, kRingAlu = 1.8;
-static constexpr double kOfBlock = 125, kOfCode = 128, kOfToken = 1.75, kTensor = 1.24, kFewGroups = 1.18,
+static constexpr double kOfBlock = 125, kOfCode = 128, kOfToken = 1.25, kTensor = 1.24, kFewGroups = 1.18,
                         kFewStages = 1.15;
+/// Of such a block, whose weights or whose sums a scale is multiplied into: products of the latter kind do not run
+/// beside others, but for one in a block, when all must be done anyway.
+static constexpr double kOfFold = 32, kOfScaledToken = 0.5, kOfStop = 1;
 
 /// The same of bytes. Their sums are scaled apart, so that each further scale of a block of 128 k takes more.
 static constexpr double kByteClusterSums = 3700, kByteClusterSumsOfToken = 12, kByteMemory = 0.85;
 static constexpr double kOfByteBlock = 150, kOfFewByteBlock = 220, kOfByteZeros = 53, kOfByteScale = 47;
-static constexpr double kOfByteToken = 1.5, kOfFewByteToken = 1.7, kOfExactToken = 0.8, kOfScaledToken = 0.85;
+static constexpr double kOfByteToken = 1.5, kOfFewByteToken = 1.7, kOfExactToken = 0.8, kOfScaledByteToken = 0.85;
 
 static double cyclesOfByteBlock(const MatmulProblem &problem, const Tiling &tiling) {
   int64_t together = problem.rhs.scaledTogether, blocks = tiling.columns / Layout::kFragmentColumns * tiling.teams;
@@ -198,7 +201,7 @@ static double cyclesOfByteBlock(const MatmulProblem &problem, const Tiling &tili
   auto further = static_cast<double>(scales - 1);
   double ofToken = !together ? kOfExactToken : areFew ? kOfFewByteToken : kOfByteToken;
   return (areFew ? kOfFewByteBlock : kOfByteBlock) + (problem.rhs.zeroFormat ? kOfByteZeros : 0) +
-         further * kOfByteScale + (ofToken + further * kOfScaledToken) * static_cast<double>(tiling.tokens);
+         further * kOfByteScale + (ofToken + further * kOfScaledByteToken) * static_cast<double>(tiling.tokens);
 }
 
 /// Of a core, whose stream's blocks are so many that they even out.
@@ -244,10 +247,16 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
     add(Resource::Alu, blocks * cyclesOfByteBlock(problem, tiling) * 4);
     return uses;
   }
-  bool areFew = tiling.columns / tiling.ofGroup * tiling.teams < 4;
-  double alu =
-      kOfBlock + kOfCode * FragmentDecoder::aluPerCode(*problem.rhs.format, row.lhs, WeightTiles::hasTable(row));
-  add(Resource::Alu, blocks * (alu + kOfToken * tokens) * (areFew && tokens <= 64 ? kFewGroups : 1) * 4);
+  const OperandFacts &rhs = problem.rhs;
+  bool areFew = tiling.columns / tiling.ofGroup * tiling.teams < 4, scalesSums = rhs.scaledTogether && !tiling.folds;
+  double scales = scalesSums ? std::ceil(static_cast<double>(kBlockK) / static_cast<double>(rhs.scaledTogether)) : 0;
+  double alu = kOfBlock + kOfCode * FragmentDecoder::aluPerCode(*rhs.format, row.lhs, WeightTiles::hasTable(row)) +
+               (kOfToken + kOfScaledToken * scales) * tokens;
+  if (tiling.folds && FragmentDecoder::roundsScales(*rhs.scaleFormat))
+    alu += kOfFold;
+  add(Resource::Alu, blocks * alu * (areFew && tokens <= 64 ? kFewGroups : 1) * 4);
+  if (scales > 1)
+    add(Resource::Multiply, blocks * (scales - 1) * kOfStop * tokens);
   return uses;
 }
 
@@ -303,8 +312,15 @@ std::vector<Candidate> qlow::weightOnlyCandidates(MLIRContext *context, const Mu
       take(*ring);
     return result;
   }
+  const OperandFacts &rhs = problem.rhs;
+  bool canFold =
+      rhs.scaledTogether && rhs.scaleFormat &&
+      FragmentDecoder::canFold(*rhs.format, rhs.zeroFormat, *rhs.scaleFormat, row.lhs, rhs.leastScale, rhs.mostScale);
   for (Tiling tiling : kTileTilings)
-    if (takeMostStages(context, row, problem, tiling, target.machine()))
-      take(tiling);
+    for (bool folds : {true, false}) {
+      tiling.folds = folds;
+      if ((canFold || !folds) && takeMostStages(context, row, problem, tiling, target.machine()))
+        take(tiling);
+    }
   return result;
 }

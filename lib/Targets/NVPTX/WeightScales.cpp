@@ -43,7 +43,8 @@ int64_t WeightTiles::wordsOfScale(RecipeAttr recipe, const MultiplyRow &row, con
   Scaling scaling = scalingOf(recipe, row, codes);
   bool hasMultiplier = scaling == Scaling::Follow || scaling == Scaling::Fold;
   int64_t floats = scaling == Scaling::Follow ? 2 : scaling == Scaling::Apart ? 1 : 0;
-  return floats + FragmentDecoder::wordsOfBias(*codes.format, row.lhs, codes.zero, hasMultiplier);
+  return floats + FragmentDecoder::wordsOfBias(*codes.format, row.lhs, codes.zero, hasMultiplier,
+                                               scaling == Scaling::Fold && FragmentDecoder::roundsScales(*codes.scale));
 }
 
 /// Teams' slices of K are whole numbers of the blocks whose scales are read together, as many as make no slice longer.

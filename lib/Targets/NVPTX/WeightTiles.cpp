@@ -99,6 +99,9 @@ std::string WeightTiles::verify(RecipeAttr recipe, const MultiplyRow &row, const
         "multiples of the last two, of the k at most {4}, that give at most {3} warpgroups such a tile "
         "each",
         row.n, kColumns, kBlockK, kMostGroups, kMostTeams);
+  if (recipe.getRescale() == "fold" &&
+      (!codes.scale || (FragmentDecoder::roundsScales(*codes.scale) && row.lhs != OperandElement::F16)))
+    return "expected rescale = fold of scales that are no codes themselves, into f16 or powers of two";
   if (recipe.getLhs().front().getBy() != "tma" || recipe.getRhs()[1].getBy() != "bulk")
     return "expected tokens by 'tma' and codes by 'bulk'";
   bool isApart = scalingOf(recipe, row, codes) == Scaling::Apart;
@@ -140,6 +143,7 @@ WeightTiles::WeightTiles(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recip
   tileColumns = groups * columnBlocks * kColumns;
   WeightCodes codes{alignedFormat(*type.getFormat()), type.getZero(), getScaleFormat(type.getScale()), scaledTogether};
   scaling = scalingOf(recipe, row, codes);
+  decoder.setRoundsMultipliers(scaling == Scaling::Fold && FragmentDecoder::roundsScales(*codes.scale));
   scaleWords = wordsOfScale(recipe, row, codes);
   stageBytes = stageBytesOf(recipe, row, codes);
   allBytes = sharedBytes(recipe, row, codes);
