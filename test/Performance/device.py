@@ -9,7 +9,7 @@
 # CHECK: compiled
 #
 # A case is one matmul with a constant weight. Its time is the median of replays of a CUDA graph of calls over rotated
-# buffers, more than the second-level cache holds; so are PyTorch's. Some rows of the result are compared with f64 sums of the
+# buffers, more than the second-level cache holds; so are PyTorch's, in turn with them. Some rows of the result are compared with f64 sums of the
 # dequantized operands. `--candidates` also compiles the N cheapest of the other recipes that selection could have taken:
 # what they take says how good its choice was.
 
@@ -206,33 +206,40 @@ def compile_all(options):
 # ---- on the GPU ------------------------------------------------------------------------------------------------------
 
 
-class Timer:
-    def __init__(self, torch):
-        self.torch, self.stream = torch, torch.cuda.Stream()
+class Replays:
+    """A CUDA graph of `calls`, some times in turn."""
 
-    def __call__(self, calls):
-        """Microseconds of one of `calls`, the median of replays of all of them in turn."""
-        torch = self.torch
-        calls = calls * (1 + 3 // len(calls))
-        with torch.cuda.stream(self.stream):
+    def __init__(self, torch, stream, calls):
+        self.torch, calls = torch, calls * (1 + 3 // len(calls))
+        with torch.cuda.stream(stream):
             for call in calls:
                 call()
         torch.cuda.synchronize()
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self.stream):
+        self.calls, self.count, self.graph = calls, len(calls), torch.cuda.CUDAGraph()  # calls hold what the graph reads
+        with torch.cuda.graph(self.graph, stream=stream):
             for call in calls:
                 call()
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        self.times = 1
+        self.times = max(1, min(400, int(25e3 / (self.once() * len(calls)))))
 
-        def once(times):
-            begin.record()
-            for _ in range(times):
-                graph.replay()
-            end.record()
-            torch.cuda.synchronize()
-            return begin.elapsed_time(end) * 1e3 / times / len(calls)
-        times = max(1, min(200, int(15e3 / (once(2) * len(calls)))))
-        return statistics.median(once(times) for _ in range(9))
+    def once(self):
+        """Microseconds of a call, when the card's clocks are what as many calls made them."""
+        begin, end = (self.torch.cuda.Event(enable_timing=True) for _ in range(2))
+        for event in (begin, end):
+            for _ in range(self.times):
+                self.graph.replay()
+            event.record()
+        self.torch.cuda.synchronize()
+        return begin.elapsed_time(end) * 1e3 / self.times / self.count
+
+
+def median_times(all_replays):
+    """Microseconds of a call of each. They take turns, so that the card is as warm for all."""
+    taken = [[] for _ in all_replays]
+    for turn in range(9):
+        for number in range(len(all_replays))[:: 1 if turn % 2 else -1]:
+            taken[number].append(all_replays[number].once())
+    return [statistics.median(times) for times in taken]
 
 
 class Object:
@@ -329,7 +336,7 @@ def peer_calls(torch, name, kind, left, weight, copies, m, n, k):
     return [lambda w=w: torch._scaled_mm(left.codes, w.T, scale_a=sx, scale_b=sw, out_dtype=out, use_fast_accum=fast) for w in ws]
 
 
-def measure(torch, timer, options, case):
+def measure(torch, stream, options, case):
     label, kind, m, n, k = case
     folder = os.path.join(options.out, label)
     weight, left = Weight(kind, n, k), Left(torch, kind, m, k)
@@ -337,40 +344,40 @@ def measure(torch, timer, options, case):
     y = torch.empty(m, n, dtype=element, device="cuda")
     size = sum(int(np.prod(shape)) * array.itemsize for _, array, shape in weight.parts)
     copies = max(1, min(16, 150_000_000 // size))
-
-    def time(path):
-        thing = Object(torch, path, copies)
-        y.zero_()
-        taken = timer([thing.call(number, {**left.fields, "y": y}) for number in range(copies)])
-        error = error_of(torch, kind, left, weight, y)
-        thing.unload()
-        return taken, error
     with open(os.path.join(folder, "report.json")) as file:
         entry = json.load(file)[0]
     line = {"name": label, "device": torch.cuda.get_device_name(), "m": m, "n": n, "k": k, "row": entry["row"],
             "predicted_us": entry["seconds"] * 1e6, "weight_bytes": size, "peers": {}, "candidates": []}
-    peers = {name: peer_calls(torch, name, kind, left, weight, copies if name.startswith("_") else max(1, copies // 4), m, n, k) for name in kind.peers}
-
-    def time_peers():
-        for name, calls in peers.items():
-            try:
-                line["peers"].setdefault(name, []).append(timer(calls))
-            except RuntimeError as error:
-                line["peers"][name] = str(error).splitlines()[0]
-    time_peers()
-    line["us"], line["error"] = time(folder)
-    time_peers()
-    for number, other in enumerate(entry["candidates"]):
-        if os.path.exists(f"{folder}@{number}/report.json"):
-            taken, error = time(f"{folder}@{number}")
-            line["candidates"].append({"recipe": other["recipe"], "us": taken, "error": error, "predicted_us": other["seconds"] * 1e6})
+    others = [(f"{folder}@{number}", other) for number, other in enumerate(entry["candidates"])]
+    others = [(path, other) for path, other in others if os.path.exists(f"{path}/report.json")]
+    things, replays = [], []
+    for path in [folder] + [path for path, _ in others]:
+        things.append(Object(torch, path, copies))
+        y.zero_()
+        replays.append(Replays(torch, stream, [things[-1].call(number, {**left.fields, "y": y}) for number in range(copies)]))
+        things[-1].error = error_of(torch, kind, left, weight, y)
+    names = []
+    for name in kind.peers:
+        try:
+            calls = peer_calls(torch, name, kind, left, weight, copies if name.startswith("_") else max(1, min(16, 75_000_000 // (n * k))), m, n, k)
+            replays.append(Replays(torch, stream, calls))
+            names.append(name)
+        except RuntimeError as error:
+            line["peers"][name] = str(error).splitlines()[0]
+    taken = median_times(replays)
+    line["us"], line["error"] = taken[0], things[0].error
+    line["peers"].update(zip(names, taken[len(things) :]))
+    for (_, other), thing, us in zip(others, things[1:], taken[1:]):
+        line["candidates"].append({"recipe": other["recipe"], "us": us, "error": thing.error, "predicted_us": other["seconds"] * 1e6})
+    for thing in things:
+        thing.unload()
     return line
 
 
 def show(line):
     ratios = []
     for name, taken in line["peers"].items():
-        ratios.append(f"{name}: {taken}" if isinstance(taken, str) else f"{name} {min(taken):.1f} ({min(taken) / line['us']:.2f}x)")
+        ratios.append(f"{name}: {taken}" if isinstance(taken, str) else f"{name} {taken:.1f} ({taken / line['us']:.2f}x)")
     best = min([line["us"], *(other["us"] for other in line["candidates"])])
     print(f"{line['name']:28} {line['us']:8.1f} us  predicted {line['predicted_us'] / line['us']:.2f}x  best {line['us'] / best:.2f}x  "
           f"weights {line['weight_bytes'] / line['us'] / 1e3:.0f} GB/s  {2e-6 * line['m'] * line['n'] * line['k'] / line['us']:.0f} TOPS  "
@@ -381,12 +388,12 @@ def run_all(options):
     import torch
     torch.backends.cuda.matmul.allow_tf32 = False
     print(torch.cuda.get_device_name(), "PyTorch", torch.__version__, flush=True)
-    timer, lines = Timer(torch), []
+    stream, lines = torch.cuda.Stream(), []
     for case in cases(options.only):
         if not os.path.exists(os.path.join(options.out, case[0], "report.json")):
             continue
         try:
-            lines.append(measure(torch, timer, options, case))
+            lines.append(measure(torch, stream, options, case))
             show(lines[-1])
         except RuntimeError as error:
             print(f"{case[0]}: {str(error).splitlines()[0]}", flush=True)
