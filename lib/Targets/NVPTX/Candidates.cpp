@@ -97,9 +97,9 @@ static bool hasColumnScales(const MultiplyRow &row, const MatmulProblem &problem
 /// a warp's sums where each column has scales (H100, M = 16 to 8192 at N = K = 4096 or 8192).
 static constexpr double kPromotedAt = 1.4, kScaledAt = 1.1, kLoneCycles = 400, kColumnScaleCycles = 1.9;
 
-/// The same of products of 8-bit floats that nobody adds up, at which the chip is at its power limit, and its clock
+/// The same of products that nobody adds up, of 8-bit floats and of others: the chip is at its power limit, and its clock
 /// below the described one (H100, M = N = K = 4096 and 8192).
-static constexpr double kLongSumsAt = 1.25;
+static constexpr double kLongSumsAt = 1.25, kWarmAt = 1.15;
 
 /// Scales that the row takes.
 static std::string declineScales(const MultiplyRow &row, const OperandFacts &facts, StringRef side) {
@@ -343,8 +343,8 @@ static ResourceVector countUses(const MultiplyRow &row, const MatmulProblem &pro
     add(Resource::Alu, amount(tiling.m) * tiling.k * kTiles * waves * kDecodeOperations / 32);
   if (!packsRhs(row, problem) && !copiesLines(row, problem, problem.rhs) && !row.rhsByColumns)
     add(Resource::Alu, amount(tiling.n) * tiling.k * kTiles * waves * kDecodeOperations / 32);
-  if (row.isFast)
-    uses[static_cast<unsigned>(Resource::Multiply)] *= kLongSumsAt;
+  if (row.isFast || (specialized && !row.promotion))
+    uses[static_cast<unsigned>(Resource::Multiply)] *= row.isFast ? kLongSumsAt : kWarmAt;
   if (row.promotion) {
     uses[static_cast<unsigned>(Resource::Multiply)] *= kPromotedAt;
     if (tiling.m <= tiling.innerM && tiling.n == tiling.innerN)

@@ -182,9 +182,16 @@ static bool takeMostStages(MLIRContext *context, const MultiplyRow &row, const M
 // two do not.
 static constexpr double kStart = 4500, kClusterSums = 2000, kClusterSumsOfToken = 45, kStreamMemory = 0.82,
                         kStreamLoads = 0.17, kStreamAlu = 3.3, kRingStart = 2500, kRingTable = 2500,
-                        kCopiedMemory = 0.9, kRingAlu = 1.8;
-static constexpr double kOfBlock = 125, kOfCode = 128, kOfToken = 1.25, kTensor = 1.24, kFewGroups = 1.18,
+                        kCopiedMemory = 0.93, kTiledMemory = 0.88, kRingAlu = 1.8;
+static constexpr double kOfBlock = 45, kOfCode = 128, kOfToken = 2.5, kTensor = 1.24, kFewGroups = 1.18,
                         kFewStages = 1.15;
+/// Cycles in which a warp of a stream has one block of its columns after the other: at least, and for each block of
+/// threads on a core and token, where codes are as cheap as nibbles (H100, N = 1536 to 6144, K = 7168 and 11008, M = 1
+/// to 7).
+static constexpr double kStreamTurn = 950, kStreamTurnOfBlock = 400, kStreamTurnOfToken = 66, kNibbleAlu = 9.0 / 8;
+/// Where a core has several tiles the chip is at its power limit: each code is unpacked for as many tokens as a tile
+/// has.
+static constexpr double kShortAt = 1.07;
 /// Of such a block, whose weights or whose sums a scale is multiplied into: products of the latter kind do not run
 /// beside others, but for one in a block, when all must be done anyway.
 static constexpr double kOfFold = 32, kOfScaledToken = 0.5, kOfStop = 1;
@@ -215,13 +222,19 @@ static ResourceVector countStream(const MultiplyRow &row, const MatmulProblem &p
   double products = codes * std::max(tokens, static_cast<double>(row.n)) / static_cast<double>(row.m * row.n * row.k);
   double tokenBytes = std::min(problem.m, tokens) * problem.k * elementBytes(row.lhs);
   bool isRing = tiling.stages;
-  add(Resource::Memory, bytes / (isRing ? kCopiedMemory : kStreamMemory));
+  // Blocks of threads of a ring have one token each.
+  add(Resource::Memory, bytes / (isRing ? kCopiedMemory / problem.m : kStreamMemory));
   add(Resource::L2, perCore * (codes * problem.rhs.format->bits / 8 + tokenBytes));
-  if (!isRing)
-    add(Resource::Load, perCore * tokenBytes * kStreamLoads / 2);
   add(Resource::Multiply, perCore * products);
   int64_t together = problem.rhs.scaledTogether ? std::min<int64_t>(problem.rhs.scaledTogether, kBlockK) : kBlockK;
   double alu = FragmentDecoder::aluPerCode(*problem.rhs.format, row.lhs, /*hasTable=*/true);
+  if (!isRing) {
+    double most = std::ceil(perCore), blocksOfK = std::ceil(problem.k / static_cast<double>(kBlockK));
+    double ofTurn = kStreamTurn + (kStreamTurnOfBlock + kStreamTurnOfToken * (std::min(problem.m, tokens) - 1)) * most;
+    double waits = std::ceil(blocksOfK / static_cast<double>(tiling.warps)) * ofTurn * (1 + alu / kNibbleAlu) / 2;
+    add(Resource::Load, std::max(perCore * tokenBytes * kStreamLoads / 2,
+                                 waits * machine.capacity[static_cast<unsigned>(Resource::Load)]));
+  }
   add(Resource::Alu,
       perCore * (isRing ? kRingAlu : kStreamAlu) *
           (codes * alu / 32 + products * 4 * static_cast<double>(row.k) / static_cast<double>(together)));
@@ -236,12 +249,14 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
   double tokens = static_cast<double>(tiling.tokens), columns = static_cast<double>(tiling.columns);
   double turns = std::ceil(problem.k / static_cast<double>(kBlockK * tiling.cluster));
   double blocks = waves * turns * columns / Layout::kFragmentColumns; // of the layout
-  add(Resource::Memory, bytes / (row.isFloat ? kCopiedMemory : kByteMemory));
+  add(Resource::Memory, bytes / (row.isFloat ? kTiledMemory : kByteMemory));
   add(Resource::L2,
       waves * turns * kBlockK * (columns * problem.rhs.format->bits / 8 + tokens * elementBytes(row.lhs)));
   if (tiling.stages < 3)
     blocks *= kFewStages;
   double products = blocks * static_cast<double>(kBlockK) / static_cast<double>(row.k);
+  if (row.isFloat && waves > 1 && tiling.tokens < 256)
+    products *= kShortAt;
   add(Resource::Multiply, products * kTensor * row.uses[static_cast<unsigned>(Resource::Multiply)]);
   if (!row.isFloat) {
     add(Resource::Alu, blocks * cyclesOfByteBlock(problem, tiling) * 4);
@@ -250,7 +265,8 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
   const OperandFacts &rhs = problem.rhs;
   bool areFew = tiling.columns / tiling.ofGroup * tiling.teams < 4, scalesSums = rhs.scaledTogether && !tiling.folds;
   double scales = scalesSums ? std::ceil(static_cast<double>(kBlockK) / static_cast<double>(rhs.scaledTogether)) : 0;
-  double alu = kOfBlock + kOfCode * FragmentDecoder::aluPerCode(*rhs.format, row.lhs, WeightTiles::hasTable(row)) +
+  double alu = kOfBlock * rhs.format->bits / 4 +
+               kOfCode * FragmentDecoder::aluPerCode(*rhs.format, row.lhs, WeightTiles::hasTable(row)) +
                (kOfToken + kOfScaledToken * scales) * tokens;
   if (tiling.folds && FragmentDecoder::roundsScales(*rhs.scaleFormat))
     alu += kOfFold;
@@ -274,7 +290,9 @@ static void countUses(const MultiplyRow &row, const MatmulProblem &problem, cons
   } else {
     double tiles = problem.batch * std::ceil(problem.m / static_cast<double>(tiling.tokens)) *
                    std::ceil(problem.n / static_cast<double>(tiling.columns));
-    double waves = std::ceil(tiles * static_cast<double>(tiling.cluster) / cores);
+    double exact = tiles * static_cast<double>(tiling.cluster) / cores, waves = std::ceil(exact);
+    if (waves > 2) // cores that idle leave others their power
+      waves = (waves + exact) / 2;
     candidate.uses = countTiles(row, problem, tiling, bytes, waves, machine);
     if (tiling.teams * tiling.cluster > 1) // such blocks take one tile each
       overhead *= waves;
