@@ -189,8 +189,7 @@ static constexpr double kOfBlock = 45, kOfCode = 128, kOfToken = 2.5, kTensor = 
 /// threads on a core and token, where codes are as cheap as nibbles (H100, N = 1536 to 6144, K = 7168 and 11008, M = 1
 /// to 7).
 static constexpr double kStreamTurn = 950, kStreamTurnOfBlock = 400, kStreamTurnOfToken = 66, kNibbleAlu = 9.0 / 8;
-/// Where a core has several tiles the chip is at its power limit: each code is unpacked for as many tokens as a tile
-/// has.
+/// Codes that are unpacked again for the next tokens take power.
 static constexpr double kShortAt = 1.07;
 /// Of such a block, whose weights or whose sums a scale is multiplied into: products of the latter kind do not run
 /// beside others, but for one in a block, when all must be done anyway.
@@ -255,7 +254,7 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
   if (tiling.stages < 3)
     blocks *= kFewStages;
   double products = blocks * static_cast<double>(kBlockK) / static_cast<double>(row.k);
-  if (row.isFloat && waves > 1 && tiling.tokens < 256)
+  if (row.isFloat && tiling.tokens < 256 && problem.m > tokens)
     products *= kShortAt;
   add(Resource::Multiply, products * kTensor * row.uses[static_cast<unsigned>(Resource::Multiply)]);
   if (!row.isFloat) {
