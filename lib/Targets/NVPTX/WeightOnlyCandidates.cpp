@@ -184,7 +184,7 @@ static constexpr double kStart = 4500, kClusterSums = 2000, kClusterSumsOfToken 
                         kStreamLoads = 0.17, kStreamAlu = 3.3, kRingStart = 2500, kRingTable = 2500,
                         kCopiedMemory = 0.93, kTiledMemory = 0.88, kRingAlu = 1.8;
 static constexpr double kOfBlock = 45, kOfCode = 128, kOfToken = 2.5, kTensor = 1.24, kFewGroups = 1.18,
-                        kFewStages = 1.15;
+                        kFewStages = 1.4;
 /// Cycles in which a warp of a stream has one block of its columns after the other: at least, and for each block of
 /// threads on a core and token, where codes are as cheap as nibbles (H100, N = 1536 to 6144, K = 7168 and 11008, M = 1
 /// to 7).
@@ -290,14 +290,15 @@ static void countUses(const MultiplyRow &row, const MatmulProblem &problem, cons
     double tiles = problem.batch * std::ceil(problem.m / static_cast<double>(tiling.tokens)) *
                    std::ceil(problem.n / static_cast<double>(tiling.columns));
     double exact = tiles * static_cast<double>(tiling.cluster) / cores, waves = std::ceil(exact);
-    if (waves > 2) // cores that idle leave others their power
+    bool isPersistent = tiling.teams * tiling.cluster == 1;
+    if (isPersistent && waves > 2) // cores that idle leave others their power
       waves = (waves + exact) / 2;
     candidate.uses = countTiles(row, problem, tiling, bytes, waves, machine);
-    if (tiling.teams * tiling.cluster > 1) // such blocks take one tile each
-      overhead *= waves;
     if (tiling.cluster > 1)
       overhead += (row.isFloat ? kClusterSums : kByteClusterSums) +
                   (row.isFloat ? kClusterSumsOfToken : kByteClusterSumsOfToken) * static_cast<double>(tiling.tokens);
+    if (!isPersistent) // such blocks take one tile each
+      overhead *= waves;
   }
   score(candidate, machine);
   candidate.cycles += overhead;
