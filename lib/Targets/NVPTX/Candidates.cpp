@@ -97,8 +97,8 @@ static bool hasColumnScales(const MultiplyRow &row, const MatmulProblem &problem
 /// a warp's sums where each column has scales (H100, M = 16 to 8192 at N = K = 4096 or 8192).
 static constexpr double kPromotedAt = 1.4, kScaledAt = 1.1, kLoneCycles = 400, kColumnScaleCycles = 1.9;
 
-/// The same of products that nobody adds up, of 8-bit floats and of others: the chip is at its power limit, and its clock
-/// below the described one (H100, M = N = K = 4096 and 8192).
+/// The same of products that nobody adds up, of 8-bit floats and of others: the chip is at its power limit, and its
+/// clock below the described one (H100, M = N = K = 4096 and 8192).
 static constexpr double kLongSumsAt = 1.25, kWarmAt = 1.15;
 
 /// Scales that the row takes.

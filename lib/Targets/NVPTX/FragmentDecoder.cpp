@@ -95,20 +95,28 @@ bool FragmentDecoder::roundsScales(const Format &scale) {
   return scale.kind != DecodeKind::Minifloat || scale.layout.mantissaBits > 0;
 }
 
+/// Scales that round are numbers of f16, times the unit, too.
+bool FragmentDecoder::foldsScales(const Format &format, const Format *zero, const Format &scale,
+                                  OperandElement element) {
+  Way way = *wayOf(format, element);
+  if (!roundsScales(scale))
+    return way != Way::NibbleToByte && way != Way::Lookup;
+  int exponent;
+  return element == OperandElement::F16 && scale.kind == DecodeKind::Minifloat && scale.layout.mantissaBits <= 10 &&
+         std::frexp(unitOf(format, zero, element), &exponent) == 0.5f;
+}
+
 bool FragmentDecoder::canFold(const Format &format, const Format *zero, const Format &scale, OperandElement element,
                               double least, double most) {
-  if (least <= 0 || most < least)
+  if (least <= 0 || most < least || !foldsScales(format, zero, scale, element))
     return false;
   if (roundsScales(scale)) {
     constexpr double kLeastNormal = 0x1p-14, kGreatest = 65504;
     double unit = unitOf(format, zero, element), greatest = std::max(-format.minValue(), format.maxValue());
     if (zero)
       greatest += std::max(-zero->minValue(), zero->maxValue());
-    // The scale times the unit is no other number in f16.
-    int exponent;
-    bool isPower = std::frexp(unit, &exponent) == 0.5, hasSubnormals = scale.layout.exponentBits <= 5 && unit >= 1;
-    return element == OperandElement::F16 && scale.kind == DecodeKind::Minifloat && scale.layout.mantissaBits <= 10 &&
-           isPower && (hasSubnormals || least * unit >= kLeastNormal) && most * std::max(unit, greatest) <= kGreatest;
+    bool hasSubnormals = scale.layout.exponentBits <= 5 && unit >= 1;
+    return (hasSubnormals || least * unit >= kLeastNormal) && most * std::max(unit, greatest) <= kGreatest;
   }
   auto liesWithin = [&](int lowest, int highest) {
     return std::ldexp(1.0, lowest) <= least && most <= std::ldexp(1.0, highest);

@@ -27,6 +27,8 @@ public:
   /// formats of zero points (null: none) and of scales.
   static bool canFold(const Format &format, const Format *zero, const Format &scale, OperandElement element,
                       double least, double most);
+  /// Whether scales of such a format can be, as far as formats tell.
+  static bool foldsScales(const Format &format, const Format *zero, const Format &scale, OperandElement element);
   /// Whether products of numbers and such scales round.
   static bool roundsScales(const Format &scale);
   /// Integer operations that unpack one code, with the table where the way has one.

@@ -100,8 +100,9 @@ std::string WeightTiles::verify(RecipeAttr recipe, const MultiplyRow &row, const
         "each",
         row.n, kColumns, kBlockK, kMostGroups, kMostTeams);
   if (recipe.getRescale() == "fold" &&
-      (!codes.scale || (FragmentDecoder::roundsScales(*codes.scale) && row.lhs != OperandElement::F16)))
-    return "expected rescale = fold of scales that are no codes themselves, into f16 or powers of two";
+      (!codes.scale || !FragmentDecoder::foldsScales(*codes.format, codes.zero, *codes.scale, row.lhs)))
+    return "expected rescale = fold of scales that are no codes themselves and keep products exact, or are rounded in "
+           "f16";
   if (recipe.getLhs().front().getBy() != "tma" || recipe.getRhs()[1].getBy() != "bulk")
     return "expected tokens by 'tma' and codes by 'bulk'";
   bool isApart = scalingOf(recipe, row, codes) == Scaling::Apart;
