@@ -9,8 +9,8 @@
 # CHECK: compiled
 #
 # A case is one matmul with a constant weight. Its time is the median of replays of a CUDA graph of calls over rotated
-# buffers, more than the second-level cache holds; so are PyTorch's, in turn with them. Some rows of the result are compared with f64 sums of the
-# dequantized operands. `--candidates` also compiles the N cheapest of the other recipes that selection could have taken:
+# buffers, more than the second-level cache holds; so are PyTorch's, in turn with them. Some rows of the result are compared
+# with f64 sums of the dequantized operands. `--candidates` also compiles the N cheapest of the other recipes that selection could have taken:
 # what they take says how good its choice was.
 
 import argparse

@@ -191,8 +191,8 @@ static constexpr double kOfBlock = 45, kOfCode = 128, kOfToken = 2.5, kTensor = 
 static constexpr double kStreamTurn = 950, kStreamTurnOfBlock = 400, kStreamTurnOfToken = 66, kNibbleAlu = 9.0 / 8;
 /// Codes that are unpacked again for the next tokens take power.
 static constexpr double kShortAt = 1.07;
-/// Of such a block, whose weights or whose sums a scale is multiplied into: products of the latter kind do not run
-/// beside others, but for one in a block, when all must be done anyway.
+/// Of a block of 64 columns x 128 k: cycles for scales that meet its weights, and for each token and scale that meets
+/// its sums, when no product runs; the first scale of a block finds them waited for anyway.
 static constexpr double kOfFold = 32, kOfScaledToken = 0.5, kOfStop = 1;
 
 /// The same of bytes. Their sums are scaled apart, so that each further scale of a block of 128 k takes more.
