@@ -37,12 +37,13 @@ static constexpr Tiling kWarpgroupTilings[] = {
 /// As many buffers as the results on their way out leave room for. Narrow tiles are for few rows: every multiprocessor
 /// then reads a part of the weights.
 static constexpr Tiling kSpecializedTilings[] = {
-    {128, 256, 128, 64, 256, 4},    {128, 128, 128, 64, 128, 6},      {64, 128, 128, 64, 128, 8},
-    {64, 256, 128, 64, 256, 5},     {64, 64, 128, 64, 64, 13, 128},   {64, 32, 128, 64, 32, 16, 128},
-    {16, 32, 128, 64, 32, 16, 128}, {16, 64, 128, 64, 64, 13, 128},   {32, 32, 128, 64, 32, 16, 128},
-    {32, 64, 128, 64, 64, 13, 128}, {128, 128, 128, 64, 128, 6, 256}, {64, 128, 128, 64, 128, 8, 256},
-    {64, 64, 128, 64, 64, 13, 256}, {64, 32, 128, 64, 32, 16, 256},   {32, 32, 128, 64, 32, 16, 256},
-    {32, 64, 128, 64, 64, 13, 256}, {16, 64, 128, 64, 64, 13, 256},   {16, 32, 128, 64, 32, 16, 256},
+    {128, 192, 128, 64, 192, 4},     {128, 256, 128, 64, 256, 4},    {128, 128, 128, 64, 128, 6},
+    {64, 128, 128, 64, 128, 8},      {64, 256, 128, 64, 256, 5},     {64, 64, 128, 64, 64, 13, 128},
+    {64, 32, 128, 64, 32, 16, 128},  {16, 32, 128, 64, 32, 16, 128}, {16, 64, 128, 64, 64, 13, 128},
+    {32, 32, 128, 64, 32, 16, 128},  {32, 64, 128, 64, 64, 13, 128}, {128, 128, 128, 64, 128, 6, 256},
+    {64, 128, 128, 64, 128, 8, 256}, {64, 64, 128, 64, 64, 13, 256}, {64, 32, 128, 64, 32, 16, 256},
+    {32, 32, 128, 64, 32, 16, 256},  {32, 64, 128, 64, 64, 13, 256}, {16, 64, 128, 64, 64, 13, 256},
+    {16, 32, 128, 64, 32, 16, 256},
 };
 /// Of rows that take scales: those of a tile are whole words, and shared memory has them, too.
 static constexpr Tiling kScaledTilings[] = {
@@ -96,6 +97,9 @@ static bool hasColumnScales(const MultiplyRow &row, const MatmulProblem &problem
 /// each tile of K of the wait and the additions where no other warpgroup multiplies meanwhile; and of the load unit for
 /// a warp's sums where each column has scales (H100, M = 16 to 8192 at N = K = 4096 or 8192).
 static constexpr double kPromotedAt = 1.4, kScaledAt = 1.1, kLoneCycles = 400, kColumnScaleCycles = 1.9;
+/// And how long products of more columns than half a tile's take, of which a warpgroup waits for one at a time, not for
+/// two (H100, M = N = K = 8192).
+static constexpr double kWideAt = 0.97;
 
 /// The same of products that nobody adds up, of 8-bit floats and of others: the chip is at its power limit, and its
 /// clock below the described one (H100, M = N = K = 4096 and 8192).
@@ -346,7 +350,7 @@ static ResourceVector countUses(const MultiplyRow &row, const MatmulProblem &pro
   if (row.isFast || (specialized && !row.promotion))
     uses[static_cast<unsigned>(Resource::Multiply)] *= row.isFast ? kLongSumsAt : kWarmAt;
   if (row.promotion) {
-    uses[static_cast<unsigned>(Resource::Multiply)] *= kPromotedAt;
+    uses[static_cast<unsigned>(Resource::Multiply)] *= kPromotedAt * (row.n > 128 ? kWideAt : 1);
     if (tiling.m <= tiling.innerM && tiling.n == tiling.innerN)
       add(Resource::Alu, kLoneCycles * machine.capacity[static_cast<unsigned>(Resource::Alu)] * kTiles * waves);
   }

@@ -191,7 +191,7 @@ void TileNest::emitResults(const OutputTile &block, ArrayRef<HeldLine> rows, Arr
       columns.push_back(emitColumn(block, position));
     SmallVector<Value> loaded = row.sumsInMemory ? emitTensorSums(first, group) : SmallVector<Value>();
     if (outMap && first % piece() == 0)
-      beginStaging();
+      beginStaging(first);
     for (int64_t c = 0; c < group; c += together)
       for (auto [r, held] : llvm::enumerate(rows)) {
         SmallVector<Value> results;

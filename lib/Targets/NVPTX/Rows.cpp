@@ -258,7 +258,7 @@ template <int64_t n, OperandElement element> static MultiplyRow wgmmaOfRegisters
   return row;
 }
 
-/// A warpgroup has no registers for 256 columns twice, the instruction's sums and those they are added to.
+/// A warpgroup has no registers for 256 columns twice, the instruction's sums and those they are added to, but for 192.
 static MultiplyRow wgmmaOfSmallFloats(StringRef id, StringRef instruction, int64_t n, OperandElement lhs,
                                       OperandElement rhs, decltype(MultiplyRow::emit) emit) {
   MultiplyRow row = wgmma(id, instruction, n, lhs, rhs, emit);
@@ -376,6 +376,14 @@ static std::vector<MultiplyRow> smallFloatRows() {
       expandedMmaOfSmallFloats("mma_16x8x32_f32_e4m3_e5m2_via_f16", E4M3, E5M2, emitMmaOfSmallFloats<E4M3, E5M2>),
       expandedMmaOfSmallFloats("mma_16x8x32_f32_e5m2_e4m3_via_f16", E5M2, E4M3, emitMmaOfSmallFloats<E5M2, E4M3>),
       expandedMmaOfSmallFloats("mma_16x8x32_f32_e5m2_e5m2_via_f16", E5M2, E5M2, emitMmaOfSmallFloats<E5M2, E5M2>),
+      wgmmaOfSmallFloats("wgmma_64x192x32_f32_e4m3_e4m3", "wgmma.m64n192k32", 192, E4M3, E4M3,
+                         emitWgmma<192, we4m3, we4m3, wf32>),
+      wgmmaOfSmallFloats("wgmma_64x192x32_f32_e4m3_e5m2", "wgmma.m64n192k32", 192, E4M3, E5M2,
+                         emitWgmma<192, we4m3, we5m2, wf32>),
+      wgmmaOfSmallFloats("wgmma_64x192x32_f32_e5m2_e4m3", "wgmma.m64n192k32", 192, E5M2, E4M3,
+                         emitWgmma<192, we5m2, we4m3, wf32>),
+      wgmmaOfSmallFloats("wgmma_64x192x32_f32_e5m2_e5m2", "wgmma.m64n192k32", 192, E5M2, E5M2,
+                         emitWgmma<192, we5m2, we5m2, wf32>),
       wgmmaOfSmallFloats("wgmma_64x128x32_f32_e4m3_e4m3", "wgmma.m64n128k32", 128, E4M3, E4M3,
                          emitWgmma<128, we4m3, we4m3, wf32>),
       wgmmaOfSmallFloats("wgmma_64x128x32_f32_e4m3_e5m2", "wgmma.m64n128k32", 128, E4M3, E5M2,

@@ -69,9 +69,10 @@ bool TileNest::stagesResults(RecipeAttr recipe, const MultiplyRow &row) {
   return recipe.getTile(innerLevel(row))[1] >= kRowBytes;
 }
 
-/// Maps take rows of whole 16 bytes.
+/// Maps take rows of whole 16 bytes; pieces are whole.
 bool TileNest::canStageResults() {
-  return stagesResults(recipe, row) && tileM >= innerM && staticN && *staticN * bytesOf(op.getOut()) % kCopyBytes == 0;
+  return stagesResults(recipe, row) && tileM >= innerM && innerN % columnsStaged() == 0 && staticN &&
+         *staticN * bytesOf(op.getOut()) % kCopyBytes == 0;
 }
 
 int64_t TileNest::stagingBytes(RecipeAttr recipe, const MultiplyRow &row) {
@@ -100,10 +101,11 @@ static void emitGroupBarrier(OpBuilder &builder, Location loc, Value number) {
   NVVM::BarrierOp::create(builder, loc, Type(), number, threads, NVVM::BarrierReductionAttr(), Value());
 }
 
-/// Waits until the piece that is written next has been read.
-void TileNest::beginStaging() {
-  // Where a tile is one piece, the next tile writes the same.
-  int64_t pending = std::min(kPieces, innerN / columnsStaged()) - 1;
+/// Waits until what lies where the piece of this column is written next has been read.
+void TileNest::beginStaging(int64_t heldColumn) {
+  // Where a tile's pieces are odd, the next tile begins where the last one lies.
+  bool isBehindItself = heldColumn == 0 && innerN / columnsStaged() % kPieces;
+  int64_t pending = isBehindItself ? 0 : kPieces - 1;
   ifThen(isLeader, [&] {
     NVVM::CpAsyncBulkWaitGroupOp::create(builder, loc, builder.getI32IntegerAttr(pending), builder.getUnitAttr());
   });

@@ -253,7 +253,7 @@ private:
   int64_t columnsStaged();                        ///< at one time
   int64_t piece() { return columnsStaged() / 4; } ///< of them those that a thread holds
   void prepareStaging();
-  void beginStaging();
+  void beginStaging(int64_t heldColumn);
   void stage(int64_t heldRow, int64_t heldColumn, llvm::ArrayRef<mlir::Value> results);
   void endStaging(const OutputTile &block, int64_t heldColumn);
   void finishStaging();
