@@ -85,7 +85,7 @@ def draw_weight(f, format, n, k, batch, swapped):
 HOPS = {"nf4": "lookup16", "bnb_fp4": "lookup16", "iq4nl": "lookup16", "u4": "nibble", "i4": "nibble", "u8": "byte", "i8": "byte"}
 
 
-def draw_tiles(r, format, element, follows, folds, scales):
+def draw_tiles(r, format, element, follows, folds, fuses, scales):
     """A recipe of wgmma's tiles. `scales`: in a block of 128 k, 0 where there is one for all of K."""
     format = FORMATS[IMAGES.get(format.name, format.name)]
     tokens = r.choice([8, 16, 32, 64, 128, 256])
@@ -105,7 +105,7 @@ def draw_tiles(r, format, element, follows, folds, scales):
         tokens = min(tokens, 32 if is_apart else 64)
     while teams * stages * (tokens * 256 + columns * (16 * format.bits + 24 * scales)) > 220_000 and stages * teams > 2:
         stages, teams = (stages - 1, teams) if stages > 2 else (stages, 1)
-    decode = f"<to = reg, by = decode_{HOPS.get(format.name, 'minifloat')}>"
+    decode = f"<to = reg, by = decode_{'fused' if fuses else HOPS.get(format.name, 'minifloat')}>"
     row = f"{tokens}x32_i32" if is_bytes else f"{tokens}x16_f32"
     return (f" recipes <[#qlow.recipe<wgmma_64x{row}_{element}_{element}_via_registers, "
             f"tiles = [<cta, [{tokens}, {columns}, {teams * 128}]>, <warpgroup, [{tokens}, {group}, 128]>], "
@@ -140,7 +140,7 @@ def weight_only(f, format, with_tiles):
     aligned = FORMATS[IMAGES.get(format.name, format.name)]
     is_bytes = aligned.bits == 4 and aligned.is_integer and r.random() < 0.5 and not (with_tiles and (k % 16 or along == 16))
     if is_bytes and with_tiles:
-        how, element, folds = "constant", "s8", False
+        how, element, folds, fuses = "constant", "s8", False, False
         if weight.type.zero and weight.type.zero.name == "u8":
             weight.type.zero, weight.zero = None, None
     elif with_tiles:
@@ -154,6 +154,10 @@ def weight_only(f, format, with_tiles):
         folds = along is not None and (powers or rounds) and r.random() < 0.7
         if folds and powers:  # what leaves all products exact
             weight.scale = np.clip(weight.scale, 127 - 23, 127 + 1)
+        fuses = folds and rounds and not powers and aligned.is_integer and aligned.bits == 4 and not weight.type.zero and r.random() < 0.7
+        if fuses:  # what is finite when a code's bits are multiplied by it
+            scales = to_f32("f16", weight.scale)
+            weight.scale = round_to("f16", scales * np.exp2(min(0, np.floor(np.log2(65504 / 2**21 / np.abs(scales).max())))))
     shape = (*batch, m, k)
     lhs = Bytes(f, shape, dims, not with_tiles and r.random() < 0.1) if is_bytes else Tokens(f, element, shape, dims)
     rhs = Weight(f, weight, swapped, how)
@@ -163,7 +167,7 @@ def weight_only(f, format, with_tiles):
         given = f" bias(%bias : {f.part('bias', Part('bias', bias, 'f32'), r.random() < 0.5)})"
     if with_tiles:
         is_ring = not folds and not is_bytes and r.random() < 0.3
-        given += draw_ring(r, format, element) if is_ring else draw_tiles(r, format, element, weight.type.scale in ("f16", "f8E4M3FN"), folds, max(1, 128 // along) if along else 0)
+        given += draw_ring(r, format, element) if is_ring else draw_tiles(r, format, element, weight.type.scale in ("f16", "f8E4M3FN"), folds, fuses, max(1, 128 // along) if along else 0)
     y = tensor_type((*batch, m, n), result, dims)
     words = "" if swapped else "transpose_rhs "
     f.body += f"  %y = qlow.matmul {words}%x, %w{given} : {lhs.type}, {rhs.type} -> {y}\n"

@@ -15,7 +15,9 @@
 //              permutes, low and high bytes of the values apart: three times the operations.
 //
 // Scales may meet the numbers, too: powers of two in the operation that takes off a bias, or unit; others in one behind
-// it, which rounds.
+// it, which rounds. Nibbles of f16 without zero points meet small scales in one operation for all, "fused": the eleven
+// lowest bits of an f16 are an integer times 2^-24, so that a code at bit b is q 2^(b - 24), and
+// q 2^(b - 24) (s 2^(24 - b)) - o s is (q - o) s, rounded once, as above: o s is exact.
 //
 // And to bytes, nibbles alone: what a mask leaves of a word are four codes, or, signed, sixteen times each. Zero points
 // are taken off four codes at once: a byte of 128 more than the difference borrows nothing of its neighbour, and the
@@ -104,6 +106,11 @@ bool FragmentDecoder::foldsScales(const Format &format, const Format *zero, cons
   int exponent;
   return element == OperandElement::F16 && scale.kind == DecodeKind::Minifloat && scale.layout.mantissaBits <= 10 &&
          std::frexp(unitOf(format, zero, element), &exponent) == 0.5f;
+}
+
+bool FragmentDecoder::fusesScales(const Format &format, const Format *zero, const Format &scale,
+                                  OperandElement element) {
+  return element == OperandElement::F16 && *wayOf(format, element) == Way::Nibble && !zero && roundsScales(scale);
 }
 
 bool FragmentDecoder::canFold(const Format &format, const Format *zero, const Format &scale, OperandElement element,
@@ -222,17 +229,24 @@ FragmentDecoder::FragmentDecoder(OpBuilder &builder, Location loc, const Format 
 // What is taken off the codes
 //===----------------------------------------------------------------------===//
 
-FragmentDecoder::Bias FragmentDecoder::emitBias(Value zero, Value multiplier) {
+FragmentDecoder::Bias FragmentDecoder::emitBias(Value zero, Value multiplier, Value isSecond) {
   if (way == Way::NibbleToByte && zero)
     return {i32.mul(i32.sub(i32.constant(128 + static_cast<int64_t>(format.minValue())), zero), kAllBytes), {}, {}};
   if (way != Way::Nibble && way != Way::Byte)
     return {{}, {}, multiplier};
+  if (multiplierKind == Multiplier::Fused) {
+    Value first = multiply(splat(0x1p10), multiply(splat(0x1p11), multiplier)),
+          second = multiply(splat(0x1p2), multiply(splat(0x1p15), multiplier));
+    return {{},
+            multiply(splat(double(format.minValue())), multiplier),
+            arith::SelectOp::create(builder, loc, isSecond, second, first)};
+  }
   Bias bias = emitSubtrahend(zero);
   if (way == Way::Byte)
     bias.high = {};
-  if (roundsMultipliers)
+  if (multiplierKind == Multiplier::Rounded)
     bias.multiplier = multiplier;
-  if (!multiplier || roundsMultipliers)
+  if (!multiplier || multiplierKind == Multiplier::Rounded)
     return bias;
   if (element.isF16())
     bias.low = bitXor(bias.low, i32.constant(kBothSigns)); // f16 alone subtracts it
@@ -244,7 +258,7 @@ FragmentDecoder::Bias FragmentDecoder::emitBias(Value zero, Value multiplier) {
 }
 
 SmallVector<Value> FragmentDecoder::wordsOf(const Bias &bias) {
-  if (roundsMultipliers && !hasZero)
+  if (multiplierKind == Multiplier::Rounded && !hasZero)
     return {bias.multiplier};
   SmallVector<Value> words;
   for (Value word : {bias.low, bias.high, bias.multiplier})
@@ -255,8 +269,10 @@ SmallVector<Value> FragmentDecoder::wordsOf(const Bias &bias) {
 
 /// Words of a bias with a multiplier or, where there is none, with a zero point.
 FragmentDecoder::Bias FragmentDecoder::biasOf(ArrayRef<Value> words) {
-  if (roundsMultipliers && !hasZero)
+  if (multiplierKind == Multiplier::Rounded && !hasZero)
     return emitBias(Value(), words[0]);
+  if (multiplierKind == Multiplier::Fused)
+    return {{}, words[0], words[1]};
   Bias bias;
   bool isShifted = way == Way::Nibble || way == Way::Byte;
   int64_t numBiases = way == Way::NibbleToByte ? 1 : !isShifted ? 0 : way == Way::Nibble && element.isF16() ? 2 : 1;
@@ -269,15 +285,17 @@ FragmentDecoder::Bias FragmentDecoder::biasOf(ArrayRef<Value> words) {
   return bias;
 }
 
-int64_t FragmentDecoder::wordsOfBias(const Format &format, OperandElement element, bool hasZero, bool hasMultiplier,
-                                     bool roundsMultipliers) {
+int64_t FragmentDecoder::wordsOfBias(const Format &format, OperandElement element, bool hasZero,
+                                     Multiplier multiplier) {
+  if (multiplier == Multiplier::Fused)
+    return 2;
   Way way = *wayOf(format, element);
   if (way == Way::NibbleToByte)
     return hasZero;
   bool isShifted = way == Way::Nibble || way == Way::Byte,
        isNibbleOfHalf = way == Way::Nibble && element == OperandElement::F16;
-  return (isShifted && (hasZero || (hasMultiplier && !roundsMultipliers)) ? (isNibbleOfHalf ? 2 : 1) : 0) +
-         hasMultiplier;
+  return (isShifted && (hasZero || multiplier == Multiplier::Exact) ? (isNibbleOfHalf ? 2 : 1) : 0) +
+         (multiplier != Multiplier::None);
 }
 
 Value FragmentDecoder::emitMultiplier(Value scale) {
@@ -312,12 +330,15 @@ FragmentDecoder::Bias FragmentDecoder::emitSubtrahend(Value zero) {
 //===----------------------------------------------------------------------===//
 
 SmallVector<Value> FragmentDecoder::emit(ValueRange words, const std::array<Bias, 2> &biases) {
+  if (multiplierKind == Multiplier::Fused)
+    return emitFused(words.front(), biases);
   std::array<Bias, 2> taken = biases;
-  if (roundsMultipliers)
+  if (multiplierKind == Multiplier::Rounded)
     for (Bias &bias : taken)
       bias.multiplier = {};
   SmallVector<Value> registers = emitNumbers(words, taken);
-  if (roundsMultipliers || way == Way::Minifloat || way == Way::TakenApart || (way == Way::Lookup && !usesZeroCode()))
+  if (multiplierKind == Multiplier::Rounded || way == Way::Minifloat || way == Way::TakenApart ||
+      (way == Way::Lookup && !usesZeroCode()))
     for (auto [r, number] : llvm::enumerate(registers))
       if (biases[r % 2].multiplier)
         number = multiply(number, biases[r % 2].multiplier);

@@ -31,6 +31,11 @@ public:
   static bool foldsScales(const Format &format, const Format *zero, const Format &scale, OperandElement element);
   /// Whether products of numbers and such scales round.
   static bool roundsScales(const Format &scale);
+  /// Whether scales that round may meet codes in one operation, as far as formats tell, and up to which scale.
+  static bool fusesScales(const Format &format, const Format *zero, const Format &scale, OperandElement element);
+  static constexpr double kMostFused = 65504.0 / (1 << 21);
+  /// The hop's word then.
+  static constexpr llvm::StringLiteral kFusedHop = "decode_fused";
   /// Integer operations that unpack one code, with the table where the way has one.
   static double aluPerCode(const Format &format, OperandElement element, bool hasTable);
 
@@ -48,8 +53,10 @@ public:
                  bool isSpread = false);
 
   float factor() const { return unit; }
-  /// Multipliers round: each meets the number when all is taken off that.
-  void setRoundsMultipliers(bool rounds) { roundsMultipliers = rounds; }
+  /// What multiplies numbers: nothing; powers of two, or 1 and 0, in the operation that takes off a bias; scales that
+  /// round, behind it; or scales that round, in one operation for all.
+  enum class Multiplier { None, Exact, Rounded, Fused };
+  void setMultiplier(Multiplier kind) { multiplierKind = kind; }
   /// Words that hold a thread's codes of one step.
   int64_t wordsPerStep() const { return (way == Way::NibbleToByte ? 16 : 8) * format.bits / 32; }
   /// What `emit` takes off the codes of one row of the instruction: two copies of (zero point - least integer) in the
@@ -58,12 +65,12 @@ public:
   struct Bias {
     mlir::Value low = {}, high = {}, multiplier = {};
   };
-  Bias emitBias(mlir::Value zero, mlir::Value multiplier = {});
+  /// `isSecond`, i1: whether it is for rows g + 8, which fused multipliers ask for.
+  Bias emitBias(mlir::Value zero, mlir::Value multiplier = {}, mlir::Value isSecond = {});
   /// The words of a bias that are no constants, and how many these are.
   llvm::SmallVector<mlir::Value> wordsOf(const Bias &bias);
   Bias biasOf(llvm::ArrayRef<mlir::Value> words);
-  static int64_t wordsOfBias(const Format &format, OperandElement element, bool hasZero, bool hasMultiplier,
-                             bool roundsMultipliers);
+  static int64_t wordsOfBias(const Format &format, OperandElement element, bool hasZero, Multiplier multiplier);
   /// Two copies of a scale times `factor`, one that canFold() has found right.
   mlir::Value emitMultiplier(mlir::Value scale);
   /// Where a multiplier is 1 or 0 this is the 1; the 0 is one.
@@ -81,6 +88,7 @@ private:
   // FragmentNumbers.cpp
   mlir::Value lessBias(mlir::Value number, const Bias &bias);
   llvm::SmallVector<mlir::Value> emitNibbles(mlir::Value word, const std::array<Bias, 2> &biases);
+  llvm::SmallVector<mlir::Value> emitFused(mlir::Value word, const std::array<Bias, 2> &biases);
   mlir::Value emitByte(mlir::Value pair, const Bias &bias);
   mlir::Value emitBytes(mlir::Value word, bool areUpper, const Bias &bias);
   llvm::SmallVector<mlir::Value> emitMinifloats(mlir::ValueRange words), emitTakenApart(mlir::Value word);
@@ -92,7 +100,8 @@ private:
   const Format &format;
   Way way;
   float unit = 1;
-  bool hasZero, roundsMultipliers = false;
+  bool hasZero;
+  Multiplier multiplierKind = Multiplier::None;
   bool hasSmallBiases = false;      ///< zero points less the least integer are from 0 to 63
   std::array<uint16_t, 16> table{}; ///< of Lookup
   mlir::Value pairsAt, laneByte;    ///< of Lookup: where the table lies, and the lane's byte in an entry

@@ -49,6 +49,18 @@ SmallVector<Value> FragmentDecoder::emitNibbles(Value word, const std::array<Bia
   return registers;
 }
 
+/// Codes at bits 3 and 7 of halves, of which the eleven lowest are an integer times 2^-24. Shifts to the left are
+/// products to ptxas, for units that have little to do.
+SmallVector<Value> FragmentDecoder::emitFused(Value word, const std::array<Bias, 2> &biases) {
+  SmallVector<Value> registers;
+  for (int64_t left : {3, -5}) {
+    Value two = shift(word, left);
+    registers.push_back(multiplyAdd(bitAnd(two, 0x00780078), biases[0].multiplier, biases[0].high));
+    registers.push_back(multiplyAdd(bitAnd(two, 0x07800780), biases[1].multiplier, biases[1].high));
+  }
+  return registers;
+}
+
 /// Two codes of 8 bits, in halves of a word, less the bias. A bf16 holds seven bits q as 128 + q; the eighth makes the
 /// other term, 128 or 256.
 Value FragmentDecoder::emitByte(Value pair, const Bias &bias) {

@@ -199,6 +199,7 @@ private:
   static Scaling scalingOf(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes);
   /// Words in a buffer for each column and scale: what sums and codes meet (see WeightScales.cpp).
   static int64_t wordsOfScale(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes);
+  static FragmentDecoder::Multiplier multiplierOf(RecipeAttr recipe, Scaling scaling, const WeightCodes &codes);
   static int64_t stageBytesOf(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes);
   /// A place in the ring of buffers: which, and the parity of its turn. Both i32.
   struct RingPlace {
@@ -238,7 +239,7 @@ private:
   ColumnScales decodeScales(llvm::ArrayRef<mlir::Value> &loaded, const ColumnScales &like);
   void emitRecords(llvm::ArrayRef<ColumnScales> read, int64_t block, RingPlace at, mlir::Value to,
                    llvm::MutableArrayRef<mlir::Value> known, mlir::Value isThere);
-  llvm::SmallVector<mlir::Value> emitRecord(mlir::Value scale, mlir::Value zero, mlir::Value &known);
+  llvm::SmallVector<mlir::Value> emitRecord(mlir::Value scale, mlir::Value zero, mlir::Value isOdd, mlir::Value &known);
   mlir::Value placeOfRecord(mlir::Value stage, int64_t number, int64_t word);
   /// The words of a scale that a warpgroup's thread needs for its two columns of a block.
   std::array<llvm::SmallVector<mlir::Value>, 2> readRecords(mlir::Value stage, int64_t columnBlock, int64_t number,

@@ -81,6 +81,7 @@ struct Tiling {
   int64_t warps = 0, together = 0;            ///< that share K; blocks of the layout that a warp asks for at once
   int64_t teams = 1, cluster = 1, stages = 0; ///< teams of a block, and blocks, that share K; buffers
   bool folds = false;                         ///< scales into weights
+  bool fuses = false;                         ///< in one operation
 };
 } // namespace
 
@@ -137,6 +138,8 @@ static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const
   }
   if (tiling.folds)
     rescale = "fold";
+  if (tiling.fuses)
+    decode = hop("reg", FragmentDecoder::kFusedHop);
   return RecipeAttr::get(context, row.id.str(),
                          {level("cta", {tiling.tokens, tiling.columns, tiling.teams * kBlockK}),
                           level("warpgroup", {tiling.tokens, tiling.ofGroup, kBlockK})},
@@ -267,7 +270,7 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
   double alu = kOfBlock * rhs.format->bits / 4 +
                kOfCode * FragmentDecoder::aluPerCode(*rhs.format, row.lhs, WeightTiles::hasTable(row)) +
                (kOfToken + kOfScaledToken * scales) * tokens;
-  if (tiling.folds && FragmentDecoder::roundsScales(*rhs.scaleFormat))
+  if (tiling.folds && !tiling.fuses && FragmentDecoder::roundsScales(*rhs.scaleFormat))
     alu += kOfFold;
   add(Resource::Alu, blocks * alu * (areFew && tokens <= 64 ? kFewGroups : 1) * 4);
   if (scales > 1)
@@ -337,6 +340,8 @@ std::vector<Candidate> qlow::weightOnlyCandidates(MLIRContext *context, const Mu
   for (Tiling tiling : kTileTilings)
     for (bool folds : {true, false}) {
       tiling.folds = folds;
+      tiling.fuses = folds && canFold && rhs.mostScale <= FragmentDecoder::kMostFused &&
+                     FragmentDecoder::fusesScales(*rhs.format, rhs.zeroFormat, *rhs.scaleFormat, row.lhs);
       if ((canFold || !folds) && takeMostStages(context, row, problem, tiling, target.machine()))
         take(tiling);
     }

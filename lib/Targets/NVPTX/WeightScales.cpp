@@ -41,10 +41,19 @@ WeightTiles::Scaling WeightTiles::scalingOf(RecipeAttr recipe, const MultiplyRow
 
 int64_t WeightTiles::wordsOfScale(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes) {
   Scaling scaling = scalingOf(recipe, row, codes);
-  bool hasMultiplier = scaling == Scaling::Follow || scaling == Scaling::Fold;
   int64_t floats = scaling == Scaling::Follow ? 2 : scaling == Scaling::Apart ? 1 : 0;
-  return floats + FragmentDecoder::wordsOfBias(*codes.format, row.lhs, codes.zero, hasMultiplier,
-                                               scaling == Scaling::Fold && FragmentDecoder::roundsScales(*codes.scale));
+  return floats +
+         FragmentDecoder::wordsOfBias(*codes.format, row.lhs, codes.zero, multiplierOf(recipe, scaling, codes));
+}
+
+/// What multiplies weights: scales, or, where sums follow, 1 and 0.
+FragmentDecoder::Multiplier WeightTiles::multiplierOf(RecipeAttr recipe, Scaling scaling, const WeightCodes &codes) {
+  using enum FragmentDecoder::Multiplier;
+  if (scaling == Scaling::End || scaling == Scaling::Apart)
+    return None;
+  if (scaling == Scaling::Follow || !FragmentDecoder::roundsScales(*codes.scale))
+    return Exact;
+  return recipe.getRhs().back().getBy() == FragmentDecoder::kFusedHop ? Fused : Rounded;
 }
 
 /// Teams' slices of K are whole numbers of the blocks whose scales are read together, as many as make no slice longer.
@@ -138,8 +147,9 @@ void WeightTiles::emitRecords(ArrayRef<ColumnScales> read, int64_t block, RingPl
   for (auto [i, column] : llvm::enumerate(read))
     for (int64_t number = 0; number < scaleNumber(1, 0); ++number) {
       Value none, zero = column.zeros.empty() ? Value() : column.zeros[scaleNumber(block, 0) + number];
+      Value isOdd = i32.equal(i32.rem(i32.add(i32.div(to, kWordBytes), i), 2), i32.constant(1));
       SmallVector<Value> record =
-          emitRecord(column.scales[scaleNumber(block, 0) + number], zero, known.empty() ? none : known[i]);
+          emitRecord(column.scales[scaleNumber(block, 0) + number], zero, isOdd, known.empty() ? none : known[i]);
       for (auto [word, value] : llvm::enumerate(record))
         lines[number * scaleWords + word].push_back(value);
     }
@@ -154,8 +164,8 @@ void WeightTiles::emitRecords(ArrayRef<ColumnScales> read, int64_t block, RingPl
   isThere ? ifThen(isThere, store) : store();
 }
 
-/// The words of a column and scale. Sums that follow are in units of `known`, before it and behind it.
-SmallVector<Value> WeightTiles::emitRecord(Value scale, Value zero, Value &known) {
+/// The words of a column, odd or even, and scale. Sums that follow are in units of `known`, before it and behind it.
+SmallVector<Value> WeightTiles::emitRecord(Value scale, Value zero, Value isOdd, Value &known) {
   SmallVector<Value> words;
   Value multiplier;
   if (scaling == Scaling::Follow) {
@@ -171,7 +181,7 @@ SmallVector<Value> WeightTiles::emitRecord(Value scale, Value zero, Value &known
     words = {scale};
   }
   if (zero || multiplier)
-    llvm::append_range(words, decoder.wordsOf(decoder.emitBias(zero, multiplier)));
+    llvm::append_range(words, decoder.wordsOf(decoder.emitBias(zero, multiplier, isOdd)));
   return words;
 }
 

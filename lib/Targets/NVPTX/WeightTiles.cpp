@@ -103,6 +103,13 @@ std::string WeightTiles::verify(RecipeAttr recipe, const MultiplyRow &row, const
       (!codes.scale || !FragmentDecoder::foldsScales(*codes.format, codes.zero, *codes.scale, row.lhs)))
     return "expected rescale = fold of scales that are no codes themselves and keep products exact, or are rounded in "
            "f16";
+  if (recipe.getRhs().back().getBy() == FragmentDecoder::kFusedHop &&
+      (recipe.getRescale() != "fold" || !codes.scale ||
+       !FragmentDecoder::fusesScales(*codes.format, codes.zero, *codes.scale, row.lhs)))
+    return llvm::formatv(
+        "expected {0} of codes of 4 bits without zero points, where rescale = fold rounds their scales "
+        "in f16",
+        FragmentDecoder::kFusedHop);
   if (recipe.getLhs().front().getBy() != "tma" || recipe.getRhs()[1].getBy() != "bulk")
     return "expected tokens by 'tma' and codes by 'bulk'";
   bool isApart = scalingOf(recipe, row, codes) == Scaling::Apart;
@@ -144,7 +151,7 @@ WeightTiles::WeightTiles(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recip
   tileColumns = groups * columnBlocks * kColumns;
   WeightCodes codes{alignedFormat(*type.getFormat()), type.getZero(), getScaleFormat(type.getScale()), scaledTogether};
   scaling = scalingOf(recipe, row, codes);
-  decoder.setRoundsMultipliers(scaling == Scaling::Fold && FragmentDecoder::roundsScales(*codes.scale));
+  decoder.setMultiplier(multiplierOf(recipe, scaling, codes));
   scaleWords = wordsOfScale(recipe, row, codes);
   stageBytes = stageBytesOf(recipe, row, codes);
   allBytes = sharedBytes(recipe, row, codes);
