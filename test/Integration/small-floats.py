@@ -22,7 +22,8 @@ from quantized import canonical_block, draw_codes, draw_factor
 PAIRS = [(a, b) for a in ("f8E4M3FN", "f8E5M2") for b in ("f8E4M3FN", "f8E5M2")]
 NAMES = {"f8E4M3FN": "e4m3", "f8E5M2": "e5m2"}
 M, N, K = [1, 5, 16, 64, 65, 129, 257], [3, 8, 16, 100, 129, 256, 264], [16, 32, 48, 128, 144, 400, 1040, 33, 200]
-TILES = [(128, 256, 256, 4), (128, 128, 128, 6), (64, 128, 128, 8), (64, 256, 256, 5), (192, 128, 128, 4)]  # M, N, of a warpgroup, stages
+TILES = [(128, 256, 256, 4), (128, 128, 128, 6), (64, 128, 128, 8), (64, 256, 256, 5), (192, 128, 128, 4), (128, 192, 192, 4),
+         (64, 192, 192, 5)]  # M, N, of a warpgroup, stages
 TENSOR_TILES = [(128, 256, 4), (128, 128, 6), (64, 64, 9), (128, 64, 9), (32, 32, 11), (32, 128, 6)]  # M, N, stages
 
 
@@ -87,10 +88,10 @@ def recipe(sides, formats, tile_m, tile_n, inner, stages):
         # Two products a warpgroup leave no room for scales of each column, or of few k; others for one buffer less.
         few_k = any(block and block[0] % 128 for block in blocks)
         few_columns = blocks[1] and (blocks[1][1] or 128) % 128
-        if inner == 256 and (few_k or few_columns):
+        if inner == 256 and (few_k or few_columns) or inner == 192:
             tile_m, tile_n, inner, stages = 128, 128, 128, 5
         stages = min(stages, 5) if tile_m == 128 else stages
-    return (f"recipes <[#qlow.recipe<wgmma_64x128x32_f32_{NAMES[formats[0]]}_{NAMES[formats[1]]},\n"
+    return (f"recipes <[#qlow.recipe<wgmma_64x{192 if inner == 192 else 128}x32_f32_{NAMES[formats[0]]}_{NAMES[formats[1]]},\n"
             f"    tiles = [<cta, [{tile_m}, {tile_n}, 128]>, <warpgroup, [64, {inner}, 32]>],\n"
             f"    lhs = [<to = cta, by = tma, stages = {stages}, swizzle = 128>],\n"
             f"    rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = {stages}>], rescale = {rescale}>]>")
