@@ -30,7 +30,7 @@ mlir::FailureOr<Images> generateImages(mlir::ModuleOp module, llvm::ArrayRef<mli
                                        const AbiModule &abi, const Machine &machine, const ObjectOptions &options);
 
 /// Runs ptxas over images.ptx and fills in images.cubin, which stays empty where there is no ptxas, or with a warning
-/// where it fails. An assembler that was asked for by path must be there.
+/// where it fails. An assembler that was asked for by path must be there, and one that never ends is an error.
 llvm::LogicalResult assemble(mlir::ModuleOp module, Images &images, const Machine &machine,
                              const ObjectOptions &options);
 

@@ -10,6 +10,7 @@
 
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/BinaryFormat/ELF.h"
+#include "llvm/Object/ELF.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -22,9 +23,17 @@ using namespace qlow;
 using mlir::ModuleOp;
 
 static constexpr StringRef kToolkit = "/usr/local/cuda/bin";
+/// The longest that a program is waited for. ptxas takes seconds, and some minutes for hundreds of large kernels.
+static constexpr unsigned kMostMinutes = 10;
+
+namespace {
+/// What went wrong with a program; nothing if all went well.
+struct Failure {
+  std::string text;
+  bool isLate = false; ///< it was stopped when its time was over
+};
 
 /// A folder for one run, removed with what is in it.
-namespace {
 class Scratch {
 public:
   static Expected<std::unique_ptr<Scratch>> create() {
@@ -57,17 +66,19 @@ public:
     }
     return code ? createStringError("can not write '" + path(name) + "': " + code.message()) : Error::success();
   }
-  /// Runs a program with its outputs in files `out` and `err`; what went wrong, or nothing.
-  std::string run(StringRef program, ArrayRef<std::string> arguments) const {
+  /// Runs a program with its outputs in files `out` and `err`.
+  Failure run(StringRef program, ArrayRef<std::string> arguments) const {
     SmallVector<StringRef> all{program};
     append_range(all, arguments);
     std::string out = path("out"), err = path("err"), why;
     int status = sys::ExecuteAndWait(program, all, std::nullopt, {StringRef(""), StringRef(out), StringRef(err)},
-                                     /*SecondsToWait=*/0, /*MemoryLimit=*/0, &why);
+                                     /*SecondsToWait=*/60 * kMostMinutes, /*MemoryLimit=*/0, &why);
     if (status == 0)
-      return "";
+      return {};
+    if (status == -2 && StringRef(why).starts_with("Child timed out")) // -2 is also that of a crash
+      return {"it had not ended after " + std::to_string(kMostMinutes) + " minutes, and was stopped", true};
     std::string said = StringRef(read("err") + read("out")).trim().str();
-    return !said.empty() ? said : why.empty() ? "exit code " + std::to_string(status) : why;
+    return {!said.empty() ? said : why.empty() ? "exit code " + std::to_string(status) : why};
   }
 
 private:
@@ -122,6 +133,30 @@ static std::vector<KernelUse> readUses(StringRef text) {
   return uses;
 }
 
+/// What is wrong with a cubin, which may be no ELF file, or lack its end; nothing if it is whole.
+static std::string findDamage(StringRef cubin) {
+  if (cubin.empty())
+    return "the file is not there, or empty";
+  auto file = object::ELF64LEFile::create(cubin);
+  if (!file)
+    return toString(file.takeError());
+  const object::ELF64LE::Ehdr &header = file->getHeader();
+  if (!header.checkMagic() || header.getFileClass() != ELF::ELFCLASS64 || header.e_machine != ELF::EM_CUDA)
+    return "expected an ELF file of 64 bits for CUDA";
+  auto sections = file->sections();
+  if (!sections)
+    return toString(sections.takeError());
+  if (sections->empty())
+    return "it has no sections";
+  for (const object::ELF64LE::Shdr &section : *sections) {
+    if (section.sh_type == ELF::SHT_NOBITS) // takes no room in the file
+      continue;
+    if (auto contents = file->getSectionContents(section); !contents)
+      return toString(contents.takeError());
+  }
+  return "";
+}
+
 LogicalResult qlow::assemble(ModuleOp module, Images &images, const Machine &machine, const ObjectOptions &options) {
   std::string program = findAssembler(options);
   if (program.empty())
@@ -137,9 +172,14 @@ LogicalResult qlow::assemble(ModuleOp module, Images &images, const Machine &mac
                                         (*scratch)->path("kernels.ptx")};
   if (options.debug)
     arguments.push_back("-lineinfo");
-  std::string failure = (*scratch)->run(program, arguments);
-  if (!failure.empty()) {
-    module.emitWarning("'" + program + "' failed, so the object has PTX only, for the driver to assemble: " + failure);
+  Failure failure = (*scratch)->run(program, arguments);
+  // The driver would take as long, in the program that loads the object.
+  if (failure.isLate)
+    return module.emitError("'" + program + "' failed: " + failure.text + "; give the path of another ptxas with " +
+                            "-ptxas=PATH, or leave assembling to the driver with --no-ptxas");
+  if (!failure.text.empty()) {
+    module.emitWarning("'" + program +
+                       "' failed, so the object has PTX only, for the driver to assemble: " + failure.text);
     return success();
   }
   std::string said = (*scratch)->read("err") + (*scratch)->read("out");
@@ -152,9 +192,10 @@ LogicalResult qlow::assemble(ModuleOp module, Images &images, const Machine &mac
   if (options.kernelUses)
     *options.kernelUses = images.uses;
   images.cubin = (*scratch)->read("kernels.cubin");
-  if (!StringRef(images.cubin).starts_with(ELF::ElfMagic)) {
+  if (std::string damage = findDamage(images.cubin); !damage.empty()) {
+    module.emitWarning("'" + program +
+                       "' wrote no cubin, so the object has PTX only, for the driver to assemble: " + damage);
     images.cubin.clear();
-    module.emitWarning("'" + program + "' wrote no cubin, so the object has PTX only, for the driver to assemble");
   }
   return success();
 }
@@ -183,8 +224,7 @@ Expected<std::string> qlow::disassemble(const Images &images, const ObjectOption
   if (dumps)
     arguments.push_back("-sass");
   arguments.push_back((*scratch)->path("kernels.cubin"));
-  std::string failure = (*scratch)->run(program, arguments);
-  if (!failure.empty())
-    return createStringError("'" + program + "' failed: " + failure);
+  if (Failure failure = (*scratch)->run(program, arguments); !failure.text.empty())
+    return createStringError("'" + program + "' failed: " + failure.text);
   return (*scratch)->read("out");
 }
