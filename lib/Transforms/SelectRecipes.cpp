@@ -133,7 +133,6 @@ static OperandFacts factsOf(Value operand, bool exactSum, bool kIsLast) {
   facts.scaledTogether = codesUnderOneScale(tensor, tensor.getRank() - (kIsLast ? 1 : 2));
   facts.scaleFormat = getScaleFormat(type.getScale());
   facts.scaleElement = scaleElementOf(type);
-  measureScales(operand, facts);
   facts.linesScaledTogether = codesUnderOneScale(tensor, tensor.getRank() - (kIsLast ? 2 : 1));
   facts.bytes = static_cast<double>(format.bytesPerGroup) / format.codesPerGroup;
   facts.isWhole = exactSum && format.kind == DecodeKind::Integer && format.bits == 8;
@@ -144,7 +143,7 @@ static OperandFacts factsOf(Value operand, bool exactSum, bool kIsLast) {
   return facts;
 }
 
-static MatmulProblem problemOf(MatmulOp op, bool fastSums) {
+static MatmulProblem problemOf(MatmulOp op, bool fastSums, const Family &family) {
   MatmulProblem problem{};
   auto [m, n, k] = op.getProblemShape();
   auto estimate = [](int64_t size, int64_t typical) {
@@ -168,6 +167,8 @@ static MatmulProblem problemOf(MatmulOp op, bool fastSums) {
   problem.rhs = factsOf(op.getRhs(), problem.exactSum, op.getTransposeRhs());
   problem.lhs.isTransposed = op.getTransposeLhs();
   problem.rhs.isTransposed = op.getTransposeRhs();
+  if (family.asksForScales(problem))
+    measureScales(op.getRhs(), problem.rhs);
   return problem;
 }
 
@@ -514,7 +515,7 @@ void SelectRecipes::runOnOperation() {
   SmallVector<MatmulOp> matmuls;
   getOperation().walk([&](MatmulOp op) {
     matmuls.push_back(op);
-    problems.try_emplace(op, problemOf(op, fastSums));
+    problems.try_emplace(op, problemOf(op, fastSums, machine.family()));
   });
   std::vector<Choice> choices;
   for (MatmulOp op : matmuls) {

@@ -178,6 +178,7 @@ struct OperandFacts {
   const Format *scaleFormat = nullptr;          ///< of plain scales; null: floats, or quantized scales
   std::optional<OperandElement> scaleElement;   ///< see scaleElementOf
   /// Of the magnitudes of finite scales of up to 16 bits that are known: the least above 0 and the greatest; else 0.
+  /// Of a right side for whose scales the family asks, see Family::asksForScales.
   double leastScale = 0, mostScale = 0;
   int64_t linesScaledTogether = 0; ///< the same along M, or N
 };
@@ -266,6 +267,9 @@ public:
   /// All rows as candidates for a problem with its M, those that decline with the reason.
   virtual std::vector<Candidate> candidates(mlir::MLIRContext *context, const MatmulProblem &problem,
                                             const Target &target) const = 0;
+  /// Whether candidates depend on the magnitudes of the right side's scales. To find them, all of a constant's scales
+  /// are read, of which a large model has millions: only families that ask are told.
+  virtual bool asksForScales(const MatmulProblem &problem) const { return false; }
   /// Bytes of scratch that one task of the kernel needs, as an index value computed from the kernel's sizes; a multiple
   /// of 64. The builder stands before the kernel.
   virtual mlir::Value emitSlotBytes(mlir::OpBuilder &builder, MatmulKernelOp kernel, const Machine &machine) const = 0;

@@ -57,8 +57,8 @@ def SelectRecipes : Pass<"qlow-select-recipes", "::mlir::ModuleOp"> {
     one, and the module gets its name as `qlow.portable`; none where a right side lies as no row of that machine reads it.
 
     Keeps recipes that are there, and rejects those whose row would not give the law's result. Changes no numbers, and
-    does not look at values but at scales that are all powers of two, which may meet codes exactly: exactness follows
-    from formats.
+    does not look at values but at the scales of constants, where the family asks for them: these may meet codes where
+    that is exact or within the law. Other exactness follows from formats.
   }];
   let options = [Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">,
                  Option<"fastSums", "fast-sums", "bool", "false", "Sums of small floats within the bound of fast sums">];

@@ -16,6 +16,11 @@
 using namespace mlir;
 using namespace qlow;
 
+/// Small floats times codes.
+static bool hasHalves(const MatmulProblem &problem) {
+  return !problem.lhs.format && elementBytes(problem.lhs.element) == 2 && problem.rhs.format;
+}
+
 namespace {
 class NvptxFamily final : public Family {
 public:
@@ -46,10 +51,13 @@ public:
   /// times codes: a stream, then tiles of as many tokens.
   ArrayRef<int64_t> rangeBounds(const MatmulProblem &problem) const override {
     static constexpr int64_t kBounds[] = {16, 32, 64, 128, 256}, kWeightOnly[] = {1, 8, 16, 32, 64, 128, 512};
-    bool hasHalves = !problem.lhs.format && elementBytes(problem.lhs.element) == 2 && problem.rhs.format;
     bool hasBytes = problem.lhs.format && codeElement(*problem.lhs.format) == OperandElement::S8 && !problem.exactSum;
-    bool isWeightOnly = hasHalves || hasBytes;
+    bool isWeightOnly = hasHalves(problem) || hasBytes;
     return isWeightOnly ? ArrayRef<int64_t>(kWeightOnly) : ArrayRef<int64_t>(kBounds);
+  }
+  /// Products of floats by weights, whose scales may meet codes where that is exact, or rounds and is no overflow.
+  bool asksForScales(const MatmulProblem &problem) const override {
+    return hasHalves(problem) && problem.rhs.scaledTogether;
   }
   Value emitSlotBytes(OpBuilder &builder, MatmulKernelOp kernel, const Machine &machine) const override;
   LogicalResult schedule(RewriterBase &rewriter, MatmulKernelOp kernel, const Machine &machine) const override;
