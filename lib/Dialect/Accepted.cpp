@@ -81,14 +81,11 @@ bool qlow::isAcceptedType(Type type) {
   return isAcceptedScalar(element) || isa<QType, Float8E8M0FNUType, Float8E4M3FNType>(element);
 }
 
-/// The kernel form holds memrefs after bufferization; its own verifier knows them.
-static bool hasOwnTypeRules(Operation *op) { return isa<MatmulKernelOp, GetWeightOp>(op); }
-
 LogicalResult qlow::verifyAccepted(Operation *op) {
   if (!isAcceptedOp(op))
     return op->emitError() << "'" << op->getName() << "' is not accepted; docs/Semantics.md, \"Float work\", lists the "
                            << "ops that are";
-  if (hasOwnTypeRules(op))
+  if (isa<GetWeightOp>(op)) // has a type of its own
     return success();
   SmallVector<Type> types(op->getResultTypes());
   for (Region &region : op->getRegions())
@@ -103,4 +100,25 @@ LogicalResult qlow::verifyAccepted(Operation *op) {
       return op->emitError() << "'" << op->getName() << "' is accepted on f16, bf16 and f32 only, found " << type;
   }
   return success();
+}
+
+/// Whether the C interface has been recorded, which is done once all of the model has been checked.
+static bool isRecorded(ModuleOp module) {
+  constexpr StringLiteral kRecord = "qlow.abi";
+  return module->hasAttr(kRecord) ||
+         llvm::any_of(*module.getBody(), [&](Operation &op) { return op.hasAttr(kRecord); });
+}
+
+LogicalResult qlow::verifyNotLowered(ModuleOp module) {
+  bool isOurs = isRecorded(module);
+  WalkResult walk = module.walk<WalkOrder::PreOrder>([&](Operation *op) {
+    if (!isa<MatmulKernelOp, PackOp>(op) && (!isOurs || isAcceptedOp(op)))
+      return WalkResult::advance();
+    op->emitError() << "'" << op->getName() << "' is of a module that qlow has lowered already: compile the model that "
+                    << "it was made of, or go on behind the last pass that ran, with the same target: with "
+                    << "-start-after=qlow-pack-weights where -emit=mlir printed it, with -start-after=PASS where "
+                    << "-stop-after=PASS did";
+    return WalkResult::interrupt();
+  });
+  return failure(walk.wasInterrupted());
 }

@@ -247,6 +247,8 @@ struct VerifyPass : qlow::impl::VerifyBase<VerifyPass> {
   using VerifyBase::VerifyBase;
 
   void runOnOperation() override {
+    if (failed(verifyNotLowered(getOperation())))
+      return signalPassFailure();
     seenTypes.clear();
     seenConstants.clear();
     isValid = true;

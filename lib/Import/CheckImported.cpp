@@ -62,6 +62,8 @@ namespace {
 struct CheckImported : qlow::impl::CheckImportedBase<CheckImported> {
   using CheckImportedBase::CheckImportedBase;
   void runOnOperation() override {
+    if (mlir::failed(verifyNotLowered(getOperation())))
+      return signalPassFailure();
     bool failed = false;
     getOperation().walk<WalkOrder::PreOrder>([&](Operation *op) { return checkOp(op, failed); });
     if (failed)

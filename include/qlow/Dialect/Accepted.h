@@ -9,7 +9,7 @@
 #ifndef QLOW_DIALECT_ACCEPTED_H
 #define QLOW_DIALECT_ACCEPTED_H
 
-#include "mlir/IR/Operation.h"
+#include "mlir/IR/BuiltinOps.h"
 
 namespace qlow {
 
@@ -21,6 +21,9 @@ bool isAcceptedType(mlir::Type type);
 /// Both of the above for `op`, its results and its blocks' arguments; math ops compute in at most 32 bits. Emits a
 /// located error that names what is not accepted.
 mlir::LogicalResult verifyAccepted(mlir::Operation *op);
+/// Whether a module is still a model: later forms of it, as the pipeline prints them on the way, are not compiled from
+/// the beginning again. The error, at the first op of such a form, says how to go on.
+mlir::LogicalResult verifyNotLowered(mlir::ModuleOp module);
 
 } // namespace qlow
 
