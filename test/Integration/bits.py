@@ -13,11 +13,12 @@ import subprocess
 import sys
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "Inputs"))
 
-from formats import (F32, FORMATS, STORED, Function, Operand, Part, Quantized, Type, add_run_options, draw_result,
-                     exact_check, np, of_parts, run_all, tensor_type)
-from quantized import draw_codes, draw_factor
+from functions import Function
+from products import Codes, Product, k_dim_of, stored_shape
+from quantized import FORMATS, Type, draw_tensor
+from samples import add_run_options, run_all
 
 PAIRS = [("i4", "i4"), ("u4", "i4"), ("i4", "u4"), ("u4", "u4"), ("binary", "binary"), ("binary", "binary")]
 ELEMENTS = {"i4": "s4", "u4": "u4", "binary": "b1"}
@@ -27,21 +28,13 @@ K = {"i4": [32, 64, 96, 128, 160, 1056, 33, 200], "binary": [128, 256, 384, 640,
 TILES = [(128, 128, 64, 64, 32, 4), (64, 128, 64, 32, 32, 5), (32, 128, 128, 16, 32, 4), (16, 128, 128, 16, 16, 5), (64, 32, 64, 16, 16, 2), (64, 32, 32, 16, 16, 3)]
 
 
-class Side(Operand):
+def draw_side(f, name, format, shape, swapped, dims, how):
     """Codes under one scale along K."""
-
-    def __init__(self, f, name, format, shape, swapped, dims, how):
-        r, numbers = f.r, f.numbers
-        self.swapped, self.dims, self.k_dim = swapped, dims, len(shape) - (2 if swapped else 1)
-        block = tuple(None if dim == self.k_dim else 1 for dim in range(len(shape))) if r.random() < 0.5 and not (dims and swapped) else ()
-        zero = FORMATS["u8" if format.name[0] == "u" else "i8"] if format.is_integer and r.random() < 0.5 else None
-        self.tensor_type = Type(format, r.choice(["f32", "f32", "f32", "f16"]), zero, None, block)
-        scales = self.tensor_type.scale_shape(shape)
-        self.tensor = Quantized(self.tensor_type, draw_codes(r, numbers, format, shape), None)
-        self.tensor.scale = draw_factor(r, numbers, self.tensor_type.scale, scales, 0)
-        if zero:
-            self.tensor.zero = draw_codes(r, numbers, zero, scales)
-        self.values, self.type = self.tensor.values(), f.quantized(name, self.tensor, dims, how)
+    r, k_dim = f.r, k_dim_of(shape, swapped)
+    block = tuple(None if dim == k_dim else 1 for dim in range(len(shape))) if r.random() < 0.5 and not (dims and swapped) else ()
+    zero = FORMATS["u8" if format.name[0] == "u" else "i8"] if format.is_integer and r.random() < 0.5 else None
+    type_ = Type(format, r.choice(["f32", "f32", "f32", "f16"]), zero, None, block)
+    return Codes(f, name, draw_tensor(r, f.numbers, type_, shape), swapped, dims, how)
 
 
 def rows_of(target, options):
@@ -70,8 +63,7 @@ def recipe(row, tile, copied, packed):
 def draw(seed, index, rows):
     """A sample for the rows in turn, or for what selection takes where there are none."""
     f = Function(f"s{index}", seed)
-    r, numbers = f.r, f.numbers
-    row = rows[index % len(rows)] if rows else None
+    r, row = f.r, rows[index % len(rows)] if rows else None
     formats = PAIRS[index % len(PAIRS)]
     if row:
         formats = next(pair for pair in PAIRS if [ELEMENTS[name] for name in pair] == row.split("_")[3:5])
@@ -79,31 +71,17 @@ def draw(seed, index, rows):
     batch = () if r.random() < 0.8 else (2,)
     swapped = (r.random() < 0.2, r.random() < 0.5)
     dims = {len(batch): "m"} if r.random() < 0.3 and not swapped[0] else {}
-    stored = lambda rows, swap: (*batch, k, rows) if swap else (*batch, rows, k)  # noqa: E731
     how = r.choice(["constant", "constant", "mixed", "argument"])
-    lhs = Side(f, "x", FORMATS[formats[0]], stored(m, swapped[0]), swapped[0], dims, "argument")
-    rhs = Side(f, "w", FORMATS[formats[1]], stored(n, swapped[1]), swapped[1], {}, how)
-    result, shape = r.choice(["i32", "f32", "f16", "codes"]), (*batch, m, n)
-    out_dims = {len(batch): "m"} if dims else {}
-    words = "transpose_lhs " * swapped[0] + "transpose_rhs " * (not swapped[1])
-    bias, parts, given = None, None, ""
-    if r.random() < 0.4:
-        bias = numbers.integers(-1000, 1000, n).astype(np.int32) if result in ("i32", "codes") else numbers.normal(0, 8, n).astype(F32)
-        given += f" bias(%bias : {f.part('bias', Part('bias', bias, 'i32' if bias.dtype == np.int32 else 'f32'), r.random() < 0.5)})"
-    element = result
-    if result == "codes":
-        parts, element = draw_result(f, lhs, rhs, shape, out_dims, k)
-        names, types = f.parts("out", parts, False, "constant" if r.random() < 0.5 else "argument")
-        given += f" parts({', '.join(names)} : {', '.join(types)})"
+    lhs = draw_side(f, "x", FORMATS[formats[0]], stored_shape(batch, m, k, swapped[0]), swapped[0], dims, "argument")
+    rhs = draw_side(f, "w", FORMATS[formats[1]], stored_shape(batch, n, k, swapped[1]), swapped[1], {}, how)
+    product = Product(f, lhs, rhs, r.choice(["i32", "f32", "f16", "codes"]))
+    product.draw_bias(0.4, of_integers=product.result in ("i32", "codes"))
+    product.draw_parts()
     if row:
-        bits = FORMATS[formats[0]].bits
         packed = "%w_codes = arith.constant" in f.body
-        given += recipe(row, TILES[index // 2 % len(TILES)], not swapped[0] and k * bits % 128 == 0, packed)
-    y = tensor_type(shape, element, out_dims)
-    f.body += f"  %y = qlow.matmul {words}%x, %w{given} : {lhs.type}, {rhs.type} -> {y}\n"
-    outputs = of_parts("y", Quantized(parts.type, np.zeros(shape, int), parts.scale, parts.zero)) if parts else STORED[result]
-    return f.sample([("%y", y, "y", shape, outputs, out_dims)], f"{words}{m}x{n}x{k} {lhs.type} {rhs.type} {row or ''} -> {y}", "",
-                    {"m": m} if dims else {}, exact_check(lhs, rhs, result, bias, parts))
+        copied = not swapped[0] and k * FORMATS[formats[0]].bits % 128 == 0
+        product.given += recipe(row, TILES[index // 2 % len(TILES)], copied, packed)
+    return product.sample(is_exact=True, note=f" by {row}" if row else "")
 
 
 def main():

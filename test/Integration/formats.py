@@ -17,90 +17,15 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "Inputs"))
 
 import numpy as np
+from functions import Function, of_parts, same
 from objects import registered_formats
+from products import Codes, Floats, Product, k_dim_of, stored_shape
 from quantized import (DECODE, ENCODE, F32, FORMATS, STORED, Part, Quantized, Type, draw_block, draw_tensor, draw_type,
                        round_to, tensor_type, to_f32)
-from samples import Call, Sample, add_run_options, difference, rng_of, run_all
+from samples import add_run_options, rng_of, run_all
 
 SIZES = [1, 2, 3, 5, 7, 15, 16, 17, 31, 33, 64, 65]
 DEPTHS = [1, 2, 3, 5, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 129, 200, 257]
-
-
-class Function:
-    """A function being written: arguments and constants, then the body. All of one sample's arrays are drawn from it."""
-
-    def __init__(self, name, seed):
-        self.name, self.body, self.arguments, self.inputs = name, "", [], {}
-        self.r, self.numbers = rng_of("formats", seed, name), np.random.default_rng([seed, int(name[1:])])
-
-    def attributes(self, name, shape, dims):
-        listed = ", ".join(f'"{dims[at]}"' if at in dims else str(size) for at, size in enumerate(shape))
-        return f'{{qlow.name = "{name}", qlow.dims = [{listed}]}}' if dims else f'{{qlow.name = "{name}"}}'
-
-    def argument(self, name, shape, element, dims, parts):
-        """`dims` names the open dimensions."""
-        self.arguments.append(f"%{name}: {tensor_type(shape, element, dims)} {self.attributes(name, shape, dims)}")
-        self.inputs.update(parts)
-
-    def constant(self, name, array, element):
-        text = f'dense<"0x{np.array(array, order="C").tobytes().hex()}">' if array.size else "dense<>"
-        self.body += f"  %{name} = arith.constant {text} : {tensor_type(array.shape, element)}\n"
-
-    def part(self, name, part, constant):
-        """%name, a constant or an argument; returns its type."""
-        shape = part.array.shape
-        if constant:
-            self.constant(name, part.array, part.element)
-        else:
-            self.argument(name, shape, part.element, {}, {name: part.array})
-        return tensor_type(shape, part.element)
-
-    def parts(self, name, tensor, with_codes, how):
-        """The parts of a quantized tensor as values; returns their names and types."""
-        names, types = [], []
-        for part in tensor.parts(with_codes):
-            names.append(f"%{name}_{part.suffix}")
-            constant = how == "constant" or how == "mixed" and self.r.random() < 0.5
-            types.append(self.part(names[-1][1:], part, constant))
-        return names, types
-
-    def quantized(self, name, tensor, dims, how):
-        """%name, whole as an argument or composed of parts; returns its type."""
-        shape = tensor.codes.shape
-        type_ = tensor_type(shape, tensor.type, dims)
-        if how == "argument" or dims:
-            self.argument(name, shape, tensor.type, dims, {f"{name}_{part.suffix}": part.array for part in tensor.parts()})
-            return type_
-        names, types = self.parts(name, tensor, True, how)
-        self.body += f"  %{name} = qlow.compose {', '.join(names)} : ({', '.join(types)}) -> {type_}\n"
-        return type_
-
-    def sample(self, results, description, where, sizes, check):
-        """`results`: value, type, C name, array shape and dtype, open dimensions and their named shape of each."""
-        types = ", ".join(f"{type_} {self.attributes(name, shape, dims)}" for _, type_, name, shape, _, dims in results)
-        outputs = {}
-        for _, _, name, shape, stored, _ in results:
-            outputs.update(stored if isinstance(stored, dict) else {name: (shape, stored)})
-        text = (f"// {description}\nfunc.func @{self.name}({', '.join(self.arguments)})\n    -> ({types}) {{\n{self.body}"
-                f"  return {', '.join(r[0] for r in results)} : {', '.join(r[1] for r in results)}\n}}\n\n")
-        call = Call(where, sizes, self.inputs, outputs, check)
-        return Sample(self.name, text, [call], description)
-
-
-def of_parts(name, tensor):
-    """What a quantized result gives: (shape, dtype) by C field."""
-    return {f"{name}_{part.suffix}": (part.array.shape, part.array.dtype) for part in tensor.parts()}
-
-
-def same(name, want, element=None):
-    """A check that a result has these bits; NaN is NaN where they are floats of type `element`."""
-    def check(got):
-        found = got[name]
-        if element:
-            both = np.isnan(to_f32(element, found)) & np.isnan(to_f32(element, want))
-            found = np.where(both, want, found).astype(want.dtype)
-        return difference(found, want)
-    return check
 
 
 # ---- conversions -----------------------------------------------------------------------------------------------------
@@ -285,48 +210,6 @@ def draw_sizes(r):
     return m, n, k, batch
 
 
-class Operand:
-    """One side of a matmul: `value` %name of type `type`, its f32 values, and what an exact sum needs."""
-
-    def __init__(self, f, name, format, shape, swapped, dims, how):
-        """`shape` and `dims` (open dimensions) as stored; `swapped`: K is not where a row has it."""
-        r, numbers = f.r, f.numbers
-        self.swapped, self.tensor, self.dims, self.k_dim = swapped, None, dims, len(shape) - (2 if swapped else 1)
-        if format is None:
-            element = r.choice(["f32", "f32", "f32", "f16", "bf16"])
-            x = round_to(element, numbers.normal(0, 1, shape) * np.exp2(numbers.integers(-2, 3, shape)))
-            self.values, self.type = to_f32(element, x), tensor_type(shape, element, dims)
-            if how == "constant" and not dims:
-                f.constant(name, x, element)
-            else:
-                f.argument(name, shape, element, dims, {name: x})
-            return
-        type_ = draw_type(r, format, shape, tuple(dims))
-        if r.random() < 0.5 and not type_.is_constant_along(self.k_dim, shape, dims):
-            block = tuple(None if dim == self.k_dim else size for dim, size in enumerate(type_.block))
-            type_ = draw_one_along(r, type_, shape, block, dims)
-        self.tensor = draw_tensor(r, numbers, type_, shape)
-        self.values, self.type = self.tensor.values(), f.quantized(name, self.tensor, dims, how)
-
-    def sums_exactly(self):
-        if not self.tensor or self.tensor.type.offset:
-            return False
-        return self.tensor.type.format.sums_exactly and self.tensor.type.is_constant_along(self.k_dim, self.values.shape, self.dims)
-
-    def rows(self, x):
-        """[batch..., rows, K]"""
-        return np.swapaxes(x, -1, -2) if self.swapped else x
-
-    def images(self):
-        format, shape = self.tensor.type.format, self.values.shape
-        x = format.values[self.tensor.codes].astype(np.float64) / format.step
-        return self.rows(x if self.tensor.zero is None else x - self.tensor.zeros(shape).astype(np.float64))
-
-    def scales(self):
-        """[batch..., rows], one along K."""
-        return self.rows(self.tensor.scales(self.values.shape))[..., 0]
-
-
 def draw_one_along(r, type_, shape, block, dims):
     """The type with another block; factors that are quantized themselves would not fit it."""
     block = () if all(size is None for size in block) else block
@@ -335,7 +218,20 @@ def draw_one_along(r, type_, shape, block, dims):
     return Type(type_.format, plain(type_.scale), zero, None, block)
 
 
-def draw_dims(f, m, n, k, swapped, batch, formats):
+def draw_side(f, name, format, shape, swapped, dims, how):
+    """`shape` and `dims` (open dimensions) as stored; without a format floats."""
+    r, k_dim = f.r, k_dim_of(shape, swapped)
+    if format is None:
+        element = r.choice(["f32", "f32", "f32", "f16", "bf16"])
+        return Floats(f, name, element, shape, swapped, dims, how == "constant" and not dims)
+    type_ = draw_type(r, format, shape, tuple(dims))
+    if r.random() < 0.5 and not type_.is_constant_along(k_dim, shape, dims):
+        block = tuple(None if dim == k_dim else size for dim, size in enumerate(type_.block))
+        type_ = draw_one_along(r, type_, shape, block, dims)
+    return Codes(f, name, draw_tensor(r, f.numbers, type_, shape), swapped, dims, how)
+
+
+def draw_dims(f, swapped, batch, formats):
     """Open dimensions of both sides, by name; a row of packed codes has a known length."""
     names = {name for name in "mnk" if f.r.random() < 0.15} | ({"m"} if f.r.random() < 0.2 else set())
     sides = []
@@ -345,122 +241,23 @@ def draw_dims(f, m, n, k, swapped, batch, formats):
             names.discard(last)
         sides.append(("k", rows) if swap else (rows, "k"))
     at = len(batch)
-    return [{at + i: name for i, name in enumerate(side) if name in names} for side in sides], names
+    return [{at + i: name for i, name in enumerate(side) if name in names} for side in sides]
 
 
 def matmul(f, format):
-    r, numbers = f.r, f.numbers
+    r = f.r
     m, n, k, batch = draw_sizes(r)
     left = r.choice([None, None, FORMATS["i8"], FORMATS["u8"], FORMATS["i8"], FORMATS["u8"], r.choice(list(FORMATS.values()))])
     swapped = r.random() < 0.2, r.random() < 0.5  # transpose_lhs; not transpose_rhs
-    dims, names = draw_dims(f, m, n, k, swapped, batch, (left, format))
-    stored = lambda rows, swap: (*batch, k, rows) if swap else (*batch, rows, k)
-    lhs = Operand(f, "x", left, stored(m, swapped[0]), swapped[0], dims[0], "argument")
-    rhs = Operand(f, "w", format, stored(n, swapped[1]), swapped[1], dims[1], r.choice(["constant", "constant", "mixed", "argument"]))
-    exact = lhs.sums_exactly() and rhs.sums_exactly()
-    results = ["f32", "f32", "f16", "bf16", "codes"] + ["i32"] * (exact and left.step * format.step == 1)
-    result, shape = r.choice(results), (*batch, m, n)
-    out_dims = {len(batch) + i: name for i, name in enumerate("mn") if name in names}
-    words = "transpose_lhs " * swapped[0] + "transpose_rhs " * (not swapped[1])
-    bias = parts = None
-    given = ""
-    if r.random() < 0.4 and "n" not in names:
-        bias = numbers.integers(-1000, 1000, n).astype(np.int32) if exact and result in ("i32", "codes") else numbers.normal(0, 8, n).astype(F32)
-        given += f" bias(%bias : {f.part('bias', Part('bias', bias, 'i32' if bias.dtype == np.int32 else 'f32'), r.random() < 0.5)})"
-    element = result
-    if result == "codes":
-        parts, element = draw_result(f, lhs, rhs, shape, out_dims, k)
-        part_names, types = f.parts("out", parts, False, "constant" if r.random() < 0.5 else "argument")
-        given += f" parts({', '.join(part_names)} : {', '.join(types)})"
-    y = tensor_type(shape, element, out_dims)
-    f.body += f"  %y = qlow.matmul {words}%x, %w{given} : {lhs.type}, {rhs.type} -> {y}\n"
-    check = exact_check(lhs, rhs, result, bias, parts) if exact else float_check(lhs, rhs, result, bias, parts)
-    description = f"matmul {words}{m}x{n}x{k} {lhs.type} {rhs.type} -> {y}{' with bias' * (bias is not None)}"
-    outputs = of_parts("y", Quantized(parts.type, np.zeros(shape, int), parts.scale, parts.zero)) if parts else STORED[result]
-    return f.sample([("%y", y, "y", shape, outputs, out_dims)], description, "",
-                    {name: size for name, size in zip("mnk", (m, n, k)) if name in names}, check)
-
-
-def draw_result(f, lhs, rhs, shape, dims, k):
-    """The other parts of a quantized result, with a scale that spreads it over the format's codes."""
-    r = f.r
-    format = FORMATS[r.choice(["i8", "u8", "i8", "u8", r.choice(list(FORMATS))])]
-    format = FORMATS["i8"] if dims and format.bits != 8 else format
-    block = () if dims else draw_block(r, shape)
-    type_ = Type(format, r.choice(["f32", "f32", "f16"]), block=block)
-    if format.is_integer and r.random() < 0.6:
-        type_.zero = format
-    spread = np.sqrt(k) * (np.abs(lhs.values).mean() * np.abs(rhs.values).mean() + 1e-3)
-    tensor = draw_tensor(r, f.numbers, type_, shape)
-    scale = spread / float(format.max) * r.choice([0.3, 1, 2]) * np.exp2(f.numbers.uniform(-1, 1, type_.scale_shape(shape)))
-    tensor.scale = round_to(type_.scale, np.clip(scale, 1e-4, 3e4))
-    return tensor, type_
-
-
-def exact_check(lhs, rhs, result, bias, parts):
-    acc = (lhs.images() @ np.swapaxes(rhs.images(), -1, -2)).astype(np.int64).astype(np.int32)
-    factor = lhs.scales()[..., :, None] * rhs.scales()[..., None, :]
-    step = F32(lhs.tensor.type.format.step * rhs.tensor.type.format.step)
-    factor = factor if step == 1 else factor * step
-    if bias is not None and bias.dtype == np.int32:
-        acc = (acc.astype(np.int64) + bias).astype(np.int32)
-    if result == "i32":
-        return same("y", acc)
-    if parts:
-        v = acc.astype(F32) * (factor / parts.scales(acc.shape))
-        return same("y_codes", parts.type.format.pack(parts.type.format.encode(v, parts.zeros(acc.shape))))
-    y = acc.astype(F32) * factor
-    return same("y", round_to(result, y if bias is None else y + bias), result)
-
-
-# Of a codebook's values as floats of 16 bits, where its own are none.
-ROUNDED_TABLES = {"nf4": {"f16": 2.0**-11, "bf16": 2.0**-8}}
-
-
-def is_small_float(side):
-    """What matrix units multiply as it is."""
-    tensor = getattr(side, "tensor", None)
-    return tensor and not tensor.type.offset and tensor.type.format.name in ("f8E4M3FN", "f8E5M2")
-
-
-def float_check(lhs, rhs, result, bias, parts, lhs_element="f32"):
-    """All that follows the sum grows with it: the result lies between those of the bound's ends."""
-    a, b = lhs.rows(lhs.values).astype(np.float64), np.swapaxes(rhs.rows(rhs.values), -1, -2).astype(np.float64)
-    exact, sum_of_magnitudes = a @ b, np.abs(a) @ np.abs(b)
-    relative, absolute = (a.shape[-1] + 8) * 2.0**-23, 0
-    if rhs.tensor and lhs_element != "f32":
-        relative += ROUNDED_TABLES.get(rhs.tensor.type.format.name, {}).get(lhs_element, 0)
-    if rhs.tensor and lhs_element == "f16" and rhs.tensor.type.block and rhs.tensor.type.block[rhs.k_dim] is not None:
-        # Under scales that change along K, the values of codes may be rounded to it.
-        relative += 2.0**-11
-        absolute = 2.0**-25 * np.abs(a).sum(-1, keepdims=True)
-    if is_small_float(lhs) and is_small_float(rhs):
-        relative += 2.0**-6
-    bound = relative * sum_of_magnitudes + absolute + np.spacing(np.abs(exact).astype(F32))
-    ends = []
-    for end, toward in ((exact - bound, -np.inf), (exact + bound, np.inf)):
-        y = np.nextafter(end.astype(F32), F32(toward))
-        y = y if bias is None else y + bias
-        if parts:
-            codes = parts.type.format.encode(y / parts.scales(y.shape), parts.zeros(y.shape))
-            ends.append(parts.type.format.values[codes])
-        else:
-            ends.append(to_f32(result, round_to(result, y)))
-    low, high = np.minimum(*ends), np.maximum(*ends)
-
-    def check(got):
-        if parts:
-            packed = got["y_codes"]
-            found = parts.type.format.values[parts.type.format.unpack(packed, low.shape)]
-        else:
-            found = to_f32(result, got["y"])
-        wrong = ~((low <= found) & (found <= high))
-        if not wrong.any():
-            return ""
-        at = tuple(int(i) for i in np.argwhere(wrong)[0])
-        return f"{wrong.sum()} of {wrong.size} out of bounds, first at {at}: expected {low[at]} to {high[at]}, found {found[at]}"
-
-    return check
+    dims = draw_dims(f, swapped, batch, (left, format))
+    lhs = draw_side(f, "x", left, stored_shape(batch, m, k, swapped[0]), swapped[0], dims[0], "argument")
+    rhs = draw_side(f, "w", format, stored_shape(batch, n, k, swapped[1]), swapped[1], dims[1], r.choice(["constant", "constant", "mixed", "argument"]))
+    is_exact = lhs.sums_exactly() and rhs.sums_exactly()
+    results = ["f32", "f32", "f16", "bf16", "codes"] + ["i32"] * (is_exact and left.step * format.step == 1)
+    product = Product(f, lhs, rhs, r.choice(results))
+    product.draw_bias(0.4, of_integers=is_exact and product.result in ("i32", "codes"))
+    product.draw_parts()
+    return product.sample(is_exact)
 
 
 # ---- all -------------------------------------------------------------------------------------------------------------

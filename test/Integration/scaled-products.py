@@ -9,11 +9,12 @@ import os
 import sys
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "Inputs"))
 
-from formats import (F32, FORMATS, STORED, Function, Operand, Part, Quantized, Type, add_run_options, draw_result,
-                     float_check, np, of_parts, run_all, tensor_type)
-from quantized import canonical_block, draw_codes, draw_factor
+from functions import Function
+from products import Codes, Product, k_dim_of, stored_shape
+from quantized import FORMATS, Quantized, Type, canonical_block, draw_codes, draw_factor
+from samples import add_run_options, run_all
 
 # Left, right, scales, k under one of them, and the row.
 KINDS = [
@@ -33,19 +34,16 @@ K = {8: [128, 256, 512, 640, 32, 64, 96, 160, 200, 416, 33], 4: [256, 512, 640, 
 TILES = [(128, 256, 64, 64, 64, 3), (128, 128, 128, 64, 32, 2), (64, 128, 64, 32, 32, 3), (32, 128, 128, 16, 32, 3), (16, 128, 128, 16, 16, 4), (96, 96, 128, 48, 48, 3)]
 
 
-class Side(Operand):
+def draw_side(f, name, format, scale, together, shape, swapped, dims, how):
     """Codes under scales that an instruction takes."""
-
-    def __init__(self, f, name, format, scale, together, shape, swapped, dims, how):
-        r, numbers = f.r, f.numbers
-        self.swapped, self.dims, self.k_dim = swapped, dims, len(shape) - (2 if swapped else 1)
-        lines = r.choice([1, 1, 1, 1, 3, 128])
-        sizes = {self.k_dim: together * r.choice([1, 1, 1, 1, 2, 4]), 2 * len(shape) - 3 - self.k_dim: lines}
-        block = canonical_block(shape, tuple(sizes.get(dim, 1) for dim in range(len(shape))), tuple(dims))
-        self.tensor_type = Type(format, Type(FORMATS["f8E4M3FN"], "f32") if scale == "global" else scale, None, None, block)
-        self.tensor = Quantized(self.tensor_type, draw_codes(r, numbers, format, shape), None)
-        self.tensor.scale = draw_factor(r, numbers, self.tensor_type.scale, self.tensor_type.scale_shape(shape), r.choice([0, 0, 3]))
-        self.values, self.type = self.tensor.values(), f.quantized(name, self.tensor, dims, how)
+    r, k_dim = f.r, k_dim_of(shape, swapped)
+    lines = r.choice([1, 1, 1, 1, 3, 128])
+    sizes = {k_dim: together * r.choice([1, 1, 1, 1, 2, 4]), 2 * len(shape) - 3 - k_dim: lines}
+    block = canonical_block(shape, tuple(sizes.get(dim, 1) for dim in range(len(shape))), tuple(dims))
+    type_ = Type(format, Type(FORMATS["f8E4M3FN"], "f32") if scale == "global" else scale, block=block)
+    tensor = Quantized(type_, draw_codes(r, f.numbers, format, shape), None)
+    tensor.scale = draw_factor(r, f.numbers, type_.scale, type_.scale_shape(shape), r.choice([0, 0, 3]))
+    return Codes(f, name, tensor, swapped, dims, how)
 
 
 def recipe(row, bits, tile_m, tile_n, tile_bytes, warp_m, warp_n, stages):
@@ -57,7 +55,7 @@ def recipe(row, bits, tile_m, tile_n, tile_bytes, warp_m, warp_n, stages):
 
 def draw(seed, index):
     f = Function(f"s{index}", seed)
-    r, numbers = f.r, f.numbers
+    r = f.r
     left, right, scale, together, row = KINDS[index % len(KINDS)]
     bits = 4 if left == "f4E2M1FN" else 8
     m, n, k = r.choice(M), r.choice(N), r.choice(K[bits])
@@ -65,29 +63,15 @@ def draw(seed, index):
     given_recipe = r.random() < 0.4
     swapped = (not given_recipe and r.random() < 0.15, r.random() < 0.3)
     dims = {len(batch) + swapped[0]: "m"} if r.random() < 0.3 and not (swapped[0] and bits == 4) else {}
-    stored = lambda rows, swap: (*batch, k, rows) if swap else (*batch, rows, k)  # noqa: E731
-    lhs = Side(f, "x", FORMATS[left], scale, together, stored(m, swapped[0]), swapped[0], dims, "argument")
+    lhs = draw_side(f, "x", FORMATS[left], scale, together, stored_shape(batch, m, k, swapped[0]), swapped[0], dims, "argument")
     how = "constant" if given_recipe else r.choice(["constant", "constant", "mixed", "argument"])
-    rhs = Side(f, "w", FORMATS[right], scale, together, stored(n, swapped[1]), swapped[1], {}, how)
-    result, shape = r.choice(["f32", "f16", "bf16", "codes"]), (*batch, m, n)
-    out_dims = {len(batch): "m"} if dims else {}
-    words = "transpose_lhs " * swapped[0] + "transpose_rhs " * (not swapped[1])
-    bias, parts, given = None, None, ""
-    if r.random() < 0.3:
-        bias = numbers.normal(0, 8, n).astype(F32)
-        given += f" bias(%bias : {f.part('bias', Part('bias', bias, 'f32'), r.random() < 0.5)})"
-    element = result
-    if result == "codes":
-        parts, element = draw_result(f, lhs, rhs, shape, out_dims, k)
-        names, types = f.parts("out", parts, False, "constant" if r.random() < 0.5 else "argument")
-        given += f" parts({', '.join(names)} : {', '.join(types)})"
+    rhs = draw_side(f, "w", FORMATS[right], scale, together, stored_shape(batch, n, k, swapped[1]), swapped[1], {}, how)
+    product = Product(f, lhs, rhs, r.choice(["f32", "f16", "bf16", "codes"]))
+    product.draw_bias(0.3)
+    product.draw_parts()
     if given_recipe:
-        given += " " + recipe(row, bits, *r.choice(TILES if bits == 4 else TILES[1:]))
-    y = tensor_type(shape, element, out_dims)
-    f.body += f"  %y = qlow.matmul {words}%x, %w{given} : {lhs.type}, {rhs.type} -> {y}\n"
-    outputs = of_parts("y", Quantized(parts.type, np.zeros(shape, int), parts.scale, parts.zero)) if parts else STORED[result]
-    return f.sample([("%y", y, "y", shape, outputs, out_dims)], f"{words}{m}x{n}x{k} {lhs.type} {rhs.type} -> {y}", "",
-                    {"m": m} if dims else {}, float_check(lhs, rhs, result, bias, parts))
+        product.given += " " + recipe(row, bits, *r.choice(TILES if bits == 4 else TILES[1:]))
+    return product.sample()
 
 
 def main():

@@ -13,11 +13,13 @@ import os
 import sys
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "Inputs"))
 
-from formats import (F32, FORMATS, STORED, Function, Operand, Part, Quantized, Type, add_run_options, draw_result,
-                     float_check, np, of_parts, run_all, tensor_type)
-from quantized import canonical_block, draw_codes, draw_factor
+import numpy as np
+from functions import Function
+from products import Codes, Product, k_dim_of, stored_shape
+from quantized import FORMATS, Type, canonical_block, draw_tensor
+from samples import add_run_options, run_all
 
 PAIRS = [(a, b) for a in ("f8E4M3FN", "f8E5M2") for b in ("f8E4M3FN", "f8E5M2")]
 NAMES = {"f8E4M3FN": "e4m3", "f8E5M2": "e5m2"}
@@ -40,21 +42,17 @@ def draw_scales(r, rank, k_dim, along_k):
     return tuple(sizes.get(dim, r.choice([1, None])) for dim in range(rank))
 
 
-class Side(Operand):
+def draw_side(f, name, format, shape, swapped, dims, how, hides, along_k):
     """Codes under scales that matrix units' sums can be multiplied by."""
-
-    def __init__(self, f, name, format, shape, swapped, dims, how, hides, along_k):
-        r, numbers = f.r, f.numbers
-        self.swapped, self.dims, self.k_dim = swapped, dims, len(shape) - (2 if swapped else 1)
-        block = canonical_block(shape, draw_scales(r, len(shape), self.k_dim, along_k), tuple(dims))
-        self.tensor_type = Type(format, r.choice(["f32", "f32", "f32", "f16", "bf16", "f8E8M0FNU"]), None, None, block)
-        self.tensor = Quantized(self.tensor_type, draw_codes(r, numbers, format, shape), None)
-        if hides:
-            at, value = hides
-            self.tensor.codes = np.full(shape, greatest(format, value))
-            self.rows(self.tensor.codes)[..., at] = greatest(format, np.inf)
-        self.tensor.scale = draw_factor(r, numbers, self.tensor_type.scale, self.tensor_type.scale_shape(shape), 0)
-        self.values, self.type = self.tensor.values(), f.quantized(name, self.tensor, dims, how)
+    r, k_dim = f.r, k_dim_of(shape, swapped)
+    block = canonical_block(shape, draw_scales(r, len(shape), k_dim, along_k), tuple(dims))
+    type_ = Type(format, r.choice(["f32", "f32", "f32", "f16", "bf16", "f8E8M0FNU"]), block=block)
+    tensor = draw_tensor(r, f.numbers, type_, shape)
+    if hides:
+        at, value = hides
+        tensor.codes = np.full(shape, greatest(format, value))
+        np.moveaxis(tensor.codes, k_dim, -1)[..., at] = greatest(format, np.inf)
+    return Codes(f, name, tensor, swapped, dims, how)
 
 
 def greatest(format, limit):
@@ -75,9 +73,9 @@ def hide(formats, k):
 
 def blocks_along_k(side):
     """K and lines under one scale, or None where all of K is."""
-    if side.tensor_type.is_constant_along(side.k_dim, side.values.shape):
+    if side.tensor.type.is_constant_along(side.k_dim, side.values.shape):
         return None
-    block = side.tensor_type.block
+    block = side.tensor.type.block
     return block[side.k_dim], block[2 * len(block) - 3 - side.k_dim]
 
 
@@ -107,7 +105,7 @@ def tensor_recipe(formats, tile_m, tile_n, stages):
 
 def draw(seed, index, tilings, in_tensor_memory):
     f = Function(f"s{index}", seed)
-    r, numbers = f.r, f.numbers
+    r = f.r
     formats = PAIRS[index % 4]
     m, n, k = r.choice(M), r.choice(N), r.choice(K[:7] if tilings else K)
     place, *others = hide([FORMATS[name] for name in formats], r.choice([0, k - 1]))
@@ -115,30 +113,16 @@ def draw(seed, index, tilings, in_tensor_memory):
     batch = () if r.random() < 0.8 else (2,)
     swapped = (False, r.random() < 0.5) if tilings else (r.random() < 0.2, r.random() < 0.5)
     dims = {len(batch) + swapped[0]: "m"} if r.random() < 0.3 else {}
-    stored = lambda rows, swap: (*batch, k, rows) if swap else (*batch, rows, k)  # noqa: E731
-    lhs = Side(f, "x", FORMATS[formats[0]], stored(m, swapped[0]), swapped[0], dims, "argument", left, not in_tensor_memory)
+    lhs = draw_side(f, "x", FORMATS[formats[0]], stored_shape(batch, m, k, swapped[0]), swapped[0], dims, "argument", left, not in_tensor_memory)
     how = "constant" if tilings else r.choice(["constant", "constant", "mixed", "argument"])
-    rhs = Side(f, "w", FORMATS[formats[1]], stored(n, swapped[1]), swapped[1], {}, how, right, not in_tensor_memory)
-    result, shape = r.choice(["f32", "f16", "bf16", "codes"]), (*batch, m, n)
-    out_dims = {len(batch): "m"} if dims else {}
-    words = "transpose_lhs " * swapped[0] + "transpose_rhs " * (not swapped[1])
-    bias, parts, given = None, None, ""
-    if r.random() < 0.4:
-        bias = numbers.normal(0, 8, n).astype(F32)
-        given += f" bias(%bias : {f.part('bias', Part('bias', bias, 'f32'), r.random() < 0.5)})"
-    element = result
-    if result == "codes":
-        parts, element = draw_result(f, lhs, rhs, shape, out_dims, k)
-        names, types = f.parts("out", parts, False, "constant" if r.random() < 0.5 else "argument")
-        given += f" parts({', '.join(names)} : {', '.join(types)})"
+    rhs = draw_side(f, "w", FORMATS[formats[1]], stored_shape(batch, n, k, swapped[1]), swapped[1], {}, how, right, not in_tensor_memory)
+    product = Product(f, lhs, rhs, r.choice(["f32", "f16", "bf16", "codes"]))
+    product.draw_bias(0.4)
+    product.draw_parts()
     if tilings:
-        given += " " + (tensor_recipe(formats, *TENSOR_TILES[index % len(TENSOR_TILES)]) if in_tensor_memory
-                        else recipe((lhs, rhs), formats, *TILES[index % len(TILES)]))
-    y = tensor_type(shape, element, out_dims)
-    f.body += f"  %y = qlow.matmul {words}%x, %w{given} : {lhs.type}, {rhs.type} -> {y}\n"
-    outputs = of_parts("y", Quantized(parts.type, np.zeros(shape, int), parts.scale, parts.zero)) if parts else STORED[result]
-    return f.sample([("%y", y, "y", shape, outputs, out_dims)], f"{words}{m}x{n}x{k} {lhs.type} {rhs.type} -> {y}", "",
-                    {"m": m} if dims else {}, float_check(lhs, rhs, result, bias, parts))
+        product.given += " " + (tensor_recipe(formats, *TENSOR_TILES[index % len(TENSOR_TILES)]) if in_tensor_memory
+                                else recipe((lhs, rhs), formats, *TILES[index % len(TILES)]))
+    return product.sample()
 
 
 def main():

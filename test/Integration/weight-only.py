@@ -13,14 +13,13 @@ import sys
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "Inputs"))
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import numpy as np
-from formats import Function, Operand, exact_check, float_check
-from quantized import FORMATS, STORED, Part, Quantized, Type, canonical_block, draw_tensor, round_to, tensor_type, to_f32
+from functions import Function
+from products import Codes, Floats, Product
+from quantized import FORMATS, Type, canonical_block, draw_tensor, round_to, to_f32
 from samples import add_run_options, rng_of, run_all
 
-F32 = np.float32
 TOKENS = [1, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65, 127, 130]
 COLUMNS = [1, 2, 15, 16, 17, 63, 64, 65, 80, 129, 200]
 DEPTHS = [8, 16, 24, 120, 128, 136, 256, 264, 384, 512, 520, 1024, 1160, 4096, 4232]
@@ -30,36 +29,14 @@ IMAGES = {"binary": "i4", "ternary": "i4", "trit": "i4", "i2": "i4", "u2": "i4",
           "i6": "i8", "u6": "i8", "u7": "i8", "f6E2M3FN": "f8E4M3FN", "f6E3M2FN": "f8E4M3FN"}
 
 
-class Tokens:
-    """The left side: floats of `element`, [batch..., M, K]."""
-
-    def __init__(self, f, element, shape, dims):
-        x = round_to(element, f.numbers.normal(0, 1, shape) * np.exp2(f.numbers.integers(-2, 3, shape)))
-        self.values, self.type = to_f32(element, x), tensor_type(shape, element, dims)
-        f.argument("x", shape, element, dims, {"x": x})
-
-    def rows(self, x):
-        return x
-
-
-class Bytes(Operand):
+def draw_bytes(f, shape, dims, is_odd):
     """The left side: codes of i8, under a scale of each token or of all; sometimes as no schedule for them takes it."""
-
-    def __init__(self, f, shape, dims, is_odd):
-        self.swapped, self.dims, self.k_dim = False, dims, len(shape) - 1
-        block = [None] * len(shape) if f.r.random() < 0.3 else [1] * (len(shape) - 1) + [128 if is_odd else None]
-        block = canonical_block(shape, block, tuple(dims))
-        type_ = Type(FORMATS["i8"], f.r.choice(["f32", "f32", "f16", "bf16"]), block=block)
-        if is_odd and f.r.random() < 0.5:
-            type_.zero = FORMATS["i8"]
-        self.tensor = draw_tensor(f.r, f.numbers, type_, shape)
-        self.values, self.type = self.tensor.values(), f.quantized("x", self.tensor, dims, "argument")
-
-
-class Weight(Operand):
-    def __init__(self, f, tensor, swapped, how):
-        self.swapped, self.tensor, self.dims, self.k_dim = swapped, tensor, {}, tensor.codes.ndim - (2 if swapped else 1)
-        self.values, self.type = tensor.values(), f.quantized("w", tensor, {}, how)
+    block = [None] * len(shape) if f.r.random() < 0.3 else [1] * (len(shape) - 1) + [128 if is_odd else None]
+    block = canonical_block(shape, block, tuple(dims))
+    type_ = Type(FORMATS["i8"], f.r.choice(["f32", "f32", "f16", "bf16"]), block=block)
+    if is_odd and f.r.random() < 0.5:
+        type_.zero = FORMATS["i8"]
+    return Codes(f, "x", draw_tensor(f.r, f.numbers, type_, shape), False, dims, "argument")
 
 
 def draw_weight(f, format, n, k, batch, swapped):
@@ -159,22 +136,15 @@ def weight_only(f, format, with_tiles):
             scales = to_f32("f16", weight.scale)
             weight.scale = round_to("f16", scales * np.exp2(min(0, np.floor(np.log2(65504 / 2**21 / np.abs(scales).max())))))
     shape = (*batch, m, k)
-    lhs = Bytes(f, shape, dims, not with_tiles and r.random() < 0.1) if is_bytes else Tokens(f, element, shape, dims)
-    rhs = Weight(f, weight, swapped, how)
-    given, bias = "", None
-    if r.random() < 0.3:
-        bias = f.numbers.normal(0, 8, n).astype(F32)
-        given = f" bias(%bias : {f.part('bias', Part('bias', bias, 'f32'), r.random() < 0.5)})"
+    lhs = draw_bytes(f, shape, dims, not with_tiles and r.random() < 0.1) if is_bytes else Floats(f, "x", element, shape, False, dims)
+    rhs = Codes(f, "w", weight, swapped, {}, how)
+    product = Product(f, lhs, rhs, result)
+    product.draw_bias(0.3)
     if with_tiles:
         is_ring = not folds and not is_bytes and r.random() < 0.3
-        given += draw_ring(r, format, element) if is_ring else draw_tiles(r, format, element, weight.type.scale in ("f16", "f8E4M3FN"), folds, fuses, max(1, 128 // along) if along else 0)
-    y = tensor_type((*batch, m, n), result, dims)
-    words = "" if swapped else "transpose_rhs "
-    f.body += f"  %y = qlow.matmul {words}%x, %w{given} : {lhs.type}, {rhs.type} -> {y}\n"
-    description = f"matmul {words}{m}x{n}x{k} {lhs.type} {rhs.type} -> {y}{' with bias' * (bias is not None)}"
-    is_exact = is_bytes and lhs.sums_exactly() and rhs.sums_exactly()
-    check = exact_check(lhs, rhs, result, bias, None) if is_exact else float_check(lhs, rhs, result, bias, None, element)
-    return f.sample([("%y", y, "y", (*batch, m, n), STORED[result], dims)], description, "", {"m": m} if dims else {}, check)
+        follows, scales = weight.type.scale in ("f16", "f8E4M3FN"), max(1, 128 // along) if along else 0
+        product.given += draw_ring(r, format, element) if is_ring else draw_tiles(r, format, element, follows, folds, fuses, scales)
+    return product.sample(is_bytes and lhs.sums_exactly() and rhs.sums_exactly(), element)
 
 
 def main():
