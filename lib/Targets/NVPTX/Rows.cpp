@@ -4,21 +4,15 @@
 // mixes of signedness are instructions of their own. `wgmma_*` rows are wgmma.mma_async: 128 threads start a product of
 // matrices in shared memory (9.7.15), all mixes too; what they cost is the mma of the same size at half.
 //
-// Products of small floats are summed with 13 bits behind the binary point of the largest addend, the sum so far among
-// them: what an addend has below is cut off (measured on an H200). So no sum in a matrix unit is long, mma's is one
-// instruction, wgmma's is promoted; but in rows `via_long_sums`, which are for fast sums alone.
-//
-// Those of 16-bit floats keep 25 bits, of 16 products at a time, and cut off to f32 (measured on an H100): far within
-// what the law lets f32 sums in any order be off.
-//
-// Rows `via_columns` read a right side whose columns lie side by side, which the unit does for floats of 16 bits alone.
+// Here are those of codes of 8 bits, which are summed exactly, and how all of them are found; other elements have files
+// of their own.
 //
 // `fma` and `mad` rows are one thread's scalar instructions: any chip has them, so they close the list. Uses are of a
 // warp's instruction: a thread's is 1/32.
 //
 //===----------------------------------------------------------------------===//
 
-#include "NVPTX/NVPTX.h"
+#include "NVPTX/Rows.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -66,44 +60,6 @@ static Value emitMma16x8x32(OpBuilder &builder, Location loc, Value acc, Value l
   return fragmentOf(builder, loc, mma.getRes());
 }
 
-/// D = A B + C on fragments: acc 4 x f32, lhs 4 and rhs 2 words of two 16-bit floats each. Products are exact in f32.
-template <NVVM::MMATypes type>
-static Value emitMma16x8x16(OpBuilder &builder, Location loc, Value acc, Value lhs, Value rhs) {
-  Type f32 = builder.getF32Type();
-  auto pair = VectorType::get({2}, builder.getF16Type());
-  // nvvm takes bf16 as words.
-  auto operandsOf = [&](Value words) {
-    SmallVector<Value> operands = elementsOf(builder, loc, words);
-    if (type == NVVM::MMATypes::f16)
-      for (Value &operand : operands)
-        operand = LLVM::BitcastOp::create(builder, loc, pair, operand);
-    return operands;
-  };
-  auto result = LLVM::LLVMStructType::getLiteral(builder.getContext(), {f32, f32, f32, f32});
-  auto mma = NVVM::MmaOp::create(builder, loc, result, operandsOf(lhs), operandsOf(rhs), elementsOf(builder, loc, acc),
-                                 ArrayRef<int64_t>{16, 8, 16}, std::nullopt, std::nullopt,
-                                 std::array<NVVM::MMATypes, 2>{type, type},
-                                 std::array<NVVM::MMALayout, 2>{NVVM::MMALayout::row, NVVM::MMALayout::col});
-  return fragmentOf(builder, loc, mma.getRes());
-}
-
-/// D = A B + C on fragments: acc 4 x f32. The product is a sum of its own, added to acc by the threads where there is
-/// one.
-template <OperandElement lhsElement, OperandElement rhsElement>
-static Value emitMmaOfSmallFloats(OpBuilder &builder, Location loc, Value acc, Value lhs, Value rhs) {
-  Type f32 = builder.getF32Type();
-  auto result = LLVM::LLVMStructType::getLiteral(builder.getContext(), {f32, f32, f32, f32});
-  SmallVector<Value> operands = elementsOf(builder, loc, lhs);
-  llvm::append_range(operands, elementsOf(builder, loc, rhs));
-  operands.append(4, arith::ConstantOp::create(builder, loc, builder.getF32FloatAttr(0)));
-  // nvvm.mma.sync takes no floats of 8 bits.
-  std::string name =
-      ("llvm.nvvm.mma.m16n8k32.row.col.f32." + elementName(lhsElement) + "." + elementName(rhsElement) + ".f32").str();
-  auto mma = LLVM::CallIntrinsicOp::create(builder, loc, result, builder.getStringAttr(name), operands);
-  Value product = fragmentOf(builder, loc, mma.getResults());
-  return acc ? arith::AddFOp::create(builder, loc, acc, product).getResult() : product;
-}
-
 static ResourceVector usesOf(Resource resource, double amount) {
   ResourceVector uses{};
   uses[static_cast<unsigned>(resource)] = amount;
@@ -123,67 +79,32 @@ MultiplyRow qlow::mmaOfWarp(StringRef id, StringRef instruction, int64_t k, Oper
   return row;
 }
 
-static MultiplyRow mma(StringRef id, OperandElement lhs, OperandElement rhs, decltype(MultiplyRow::emit) emit) {
+MultiplyRow qlow::mmaOfBytes(StringRef id, OperandElement lhs, OperandElement rhs, EmitProduct emit) {
   MultiplyRow row = mmaOfWarp(id, "mma.sync.m16n8k32", 32, lhs, rhs);
   row.features = {"sm_80"};
   row.emit = emit;
   return row;
 }
 
-/// Twice the bytes in half the k: as many uses as the product of bytes.
-static MultiplyRow mmaOfHalves(StringRef id, OperandElement element, decltype(MultiplyRow::emit) emit) {
-  MultiplyRow row = mma(id, element, element, emit);
-  row.instruction = "mma.sync.m16n8k16";
-  row.k = 16;
-  row.kGroup = 8;
-  row.isFloat = true;
-  return row;
-}
-
-static MultiplyRow mmaOfSmallFloats(StringRef id, OperandElement lhs, OperandElement rhs,
-                                    decltype(MultiplyRow::emit) emit) {
-  MultiplyRow row = mma(id, lhs, rhs, emit);
-  row.isFloat = true;
-  row.features = {"sm_89", "ptx84"};
-  row.uses[static_cast<unsigned>(Resource::Alu)] = 4; // additions
-  return row;
-}
-
-/// A B200 has mma of small floats as an instruction of PTX only, as an H100 beside its wgmma: ptxas makes f16 of
-/// them.
-static MultiplyRow expandedMmaOfSmallFloats(StringRef id, OperandElement lhs, OperandElement rhs,
-                                            decltype(MultiplyRow::emit) emit) {
-  MultiplyRow row = mmaOfSmallFloats(id, lhs, rhs, emit);
-  row.features = {"sm_100", "ptx84"};
-  row.lostWith = "sm_89"; // those have it
-  row.expansion = "two products of f16";
-  row.machineCode = "HMMA.16816.F32";
-  row.uses[static_cast<unsigned>(Resource::Multiply)] = 4; // half of the size, at half the rate
-  row.uses[static_cast<unsigned>(Resource::Alu)] += 12;    // conversions of a word
-  return row;
-}
-
-/// The asynchronous product: acc is a struct of n / 2 words, lhs and rhs are descriptors.
-template <int64_t n, NVVM::WGMMATypes lhsType, NVVM::WGMMATypes rhsType,
-          NVVM::WGMMATypes sumType = NVVM::WGMMATypes::s32, NVVM::MMALayout rhsLayout = NVVM::MMALayout::col>
-static Value emitWgmma(OpBuilder &builder, Location loc, Value acc, Value lhs, Value rhs) {
-  constexpr bool isHalf = lhsType == NVVM::WGMMATypes::f16 || lhsType == NVVM::WGMMATypes::bf16;
+Value qlow::emitWgmma(OpBuilder &builder, Location loc, Value acc, Value lhs, Value rhs, const WgmmaShape &shape) {
+  bool isHalf = shape.lhs == NVVM::WGMMATypes::f16 || shape.lhs == NVVM::WGMMATypes::bf16;
   MLIRContext *context = builder.getContext();
   auto scaleOut = acc ? NVVM::WGMMAScaleOut::one : NVVM::WGMMAScaleOut::zero;
   if (!acc) {
-    SmallVector<Type> words(n / 2, builder.getF32Type());
+    SmallVector<Type> words(shape.n / 2, builder.getF32Type());
     acc = LLVM::UndefOp::create(builder, loc, LLVM::LLVMStructType::getLiteral(context, words));
   }
   auto type = [&](NVVM::WGMMATypes element) { return NVVM::WGMMATypesAttr::get(context, element); };
   auto one = NVVM::WGMMAScaleInAttr::get(context, NVVM::WGMMAScaleIn::one);
   return NVVM::WgmmaMmaAsyncOp::create(
-      builder, loc, acc.getType(), acc, lhs, rhs, NVVM::MMAShapeAttr::get(context, 64, n, isHalf ? 16 : 32),
-      type(lhsType), type(rhsType), type(sumType), NVVM::WGMMAScaleOutAttr::get(context, scaleOut), one, one,
-      NVVM::MMALayoutAttr::get(context, NVVM::MMALayout::row), NVVM::MMALayoutAttr::get(context, rhsLayout), nullptr);
+      builder, loc, acc.getType(), acc, lhs, rhs, NVVM::MMAShapeAttr::get(context, 64, shape.n, isHalf ? 16 : 32),
+      type(shape.lhs), type(shape.rhs), type(shape.sum), NVVM::WGMMAScaleOutAttr::get(context, scaleOut), one, one,
+      NVVM::MMALayoutAttr::get(context, NVVM::MMALayout::row), NVVM::MMALayoutAttr::get(context, shape.rhsLayout),
+      nullptr);
 }
 
-static MultiplyRow wgmma(StringRef id, StringRef instruction, int64_t n, OperandElement lhs, OperandElement rhs,
-                         decltype(MultiplyRow::emit) emit) {
+MultiplyRow qlow::wgmma(StringRef id, StringRef instruction, int64_t n, OperandElement lhs, OperandElement rhs,
+                        EmitProduct emit) {
   MultiplyRow row{};
   row.id = id;
   row.instruction = instruction;
@@ -199,28 +120,11 @@ static MultiplyRow wgmma(StringRef id, StringRef instruction, int64_t n, Operand
   return row;
 }
 
-/// Of 16-bit floats: twice the bytes in half the k. Their sums are f32's own.
-template <int64_t n, bool isHalf, bool byColumns = false>
-static MultiplyRow wgmmaOfHalves(StringRef id, StringRef instruction) {
-  constexpr auto type = isHalf ? NVVM::WGMMATypes::f16 : NVVM::WGMMATypes::bf16;
-  constexpr auto layout = byColumns ? NVVM::MMALayout::row : NVVM::MMALayout::col;
-  OperandElement element = isHalf ? OperandElement::F16 : OperandElement::BF16;
-  MultiplyRow row =
-      wgmma(id, instruction, n, element, element, emitWgmma<n, type, type, NVVM::WGMMATypes::f32, layout>);
-  row.k = 16;
-  row.kGroup = 8;
-  row.isFloat = true;
-  row.rhsByColumns = byColumns;
-  return row;
-}
-
-/// The asynchronous product whose left operand each thread holds as four words, as mma.sync's rows: acc is a struct of
-/// n / 2 f32, of bytes i32, null where sums begin; rhs is a descriptor. nvvm takes the left one from shared memory
-/// only.
-template <int64_t n, OperandElement element>
-static Value emitWgmmaOfRegisters(OpBuilder &builder, Location loc, Value acc, Value lhs, Value rhs) {
-  constexpr int64_t count = n / 2;
-  constexpr bool isInteger = element == OperandElement::S8;
+/// nvvm takes the left operand from shared memory only.
+Value qlow::emitWgmmaOfRegisters(OpBuilder &builder, Location loc, Value acc, Value lhs, Value rhs, int64_t n,
+                                 OperandElement element) {
+  int64_t count = n / 2;
+  bool isInteger = element == OperandElement::S8;
   Type sum = isInteger ? Type(builder.getI32Type()) : builder.getF32Type();
   auto type = LLVM::LLVMStructType::getLiteral(builder.getContext(), SmallVector<Type>(count, sum));
   SmallVector<Value> operands = elementsOf(builder, loc, lhs);
@@ -247,8 +151,9 @@ static Value emitWgmmaOfRegisters(OpBuilder &builder, Location loc, Value acc, V
       .getRes();
 }
 
-template <int64_t n, OperandElement element> static MultiplyRow wgmmaOfRegisters(StringRef id, StringRef instruction) {
-  MultiplyRow row = wgmma(id, instruction, n, element, element, emitWgmmaOfRegisters<n, element>);
+MultiplyRow qlow::wgmmaOfRegisters(StringRef id, StringRef instruction, int64_t n, OperandElement element,
+                                   EmitProduct emit) {
+  MultiplyRow row = wgmma(id, instruction, n, element, element, emit);
   row.lhsInRegisters = true;
   if (element == OperandElement::S8)
     return row;
@@ -258,25 +163,7 @@ template <int64_t n, OperandElement element> static MultiplyRow wgmmaOfRegisters
   return row;
 }
 
-/// A warpgroup has no registers for 256 columns twice, the instruction's sums and those they are added to, but for 192.
-static MultiplyRow wgmmaOfSmallFloats(StringRef id, StringRef instruction, int64_t n, OperandElement lhs,
-                                      OperandElement rhs, decltype(MultiplyRow::emit) emit) {
-  MultiplyRow row = wgmma(id, instruction, n, lhs, rhs, emit);
-  row.isFloat = true;
-  row.promotion = 128;
-  row.uses[static_cast<unsigned>(Resource::Alu)] = static_cast<double>(row.m * n * row.k) / row.promotion / 32;
-  return row;
-}
-
-static MultiplyRow fastWgmmaOfSmallFloats(StringRef id, StringRef instruction, int64_t n, OperandElement lhs,
-                                          OperandElement rhs, decltype(MultiplyRow::emit) emit) {
-  MultiplyRow row = wgmma(id, instruction, n, lhs, rhs, emit);
-  row.isFloat = row.isFast = true;
-  return row;
-}
-
-static MultiplyRow scalar(StringRef id, StringRef instruction, OperandElement element, double alu,
-                          decltype(MultiplyRow::emit) emit) {
+static MultiplyRow scalar(StringRef id, StringRef instruction, OperandElement element, double alu, EmitProduct emit) {
   MultiplyRow row{};
   row.id = id;
   row.instruction = instruction;
@@ -292,16 +179,15 @@ static MultiplyRow scalar(StringRef id, StringRef instruction, OperandElement el
   return row;
 }
 
-/// Codes of 8 bits, exactly summed.
 static std::vector<MultiplyRow> integerRows() {
   using enum OperandElement;
   constexpr auto s8 = NVVM::MMATypes::s8, u8 = NVVM::MMATypes::u8;
   constexpr auto ws8 = NVVM::WGMMATypes::s8, wu8 = NVVM::WGMMATypes::u8;
   return {
-      mma("mma_16x8x32_i32_s8_s8", S8, S8, emitMma16x8x32<s8, s8>),
-      mma("mma_16x8x32_i32_u8_s8", U8, S8, emitMma16x8x32<u8, s8>),
-      mma("mma_16x8x32_i32_s8_u8", S8, U8, emitMma16x8x32<s8, u8>),
-      mma("mma_16x8x32_i32_u8_u8", U8, U8, emitMma16x8x32<u8, u8>),
+      mmaOfBytes("mma_16x8x32_i32_s8_s8", S8, S8, emitMma16x8x32<s8, s8>),
+      mmaOfBytes("mma_16x8x32_i32_u8_s8", U8, S8, emitMma16x8x32<u8, s8>),
+      mmaOfBytes("mma_16x8x32_i32_s8_u8", S8, U8, emitMma16x8x32<s8, u8>),
+      mmaOfBytes("mma_16x8x32_i32_u8_u8", U8, U8, emitMma16x8x32<u8, u8>),
       wgmma("wgmma_64x256x32_i32_s8_s8", "wgmma.m64n256k32", 256, S8, S8, emitWgmma<256, ws8, ws8>),
       wgmma("wgmma_64x256x32_i32_u8_s8", "wgmma.m64n256k32", 256, U8, S8, emitWgmma<256, wu8, ws8>),
       wgmma("wgmma_64x256x32_i32_s8_u8", "wgmma.m64n256k32", 256, S8, U8, emitWgmma<256, ws8, wu8>),
@@ -325,113 +211,6 @@ static std::vector<MultiplyRow> integerRows() {
       wgmmaOfRegisters<64, S8>("wgmma_64x64x32_i32_s8_s8_via_registers", "wgmma.m64n64k32"),
       wgmmaOfRegisters<128, S8>("wgmma_64x128x32_i32_s8_s8_via_registers", "wgmma.m64n128k32"),
       wgmmaOfRegisters<256, S8>("wgmma_64x256x32_i32_s8_s8_via_registers", "wgmma.m64n256k32"),
-  };
-}
-
-/// Floats of 16 bits, and those whose weights are unpacked to them.
-static std::vector<MultiplyRow> halfRows() {
-  using enum OperandElement;
-  return {
-      mmaOfHalves("mma_16x8x16_f32_f16_f16", F16, emitMma16x8x16<NVVM::MMATypes::f16>),
-      mmaOfHalves("mma_16x8x16_f32_bf16_bf16", BF16, emitMma16x8x16<NVVM::MMATypes::bf16>),
-      wgmmaOfRegisters<8, F16>("wgmma_64x8x16_f32_f16_f16_via_registers", "wgmma.m64n8k16"),
-      wgmmaOfRegisters<16, F16>("wgmma_64x16x16_f32_f16_f16_via_registers", "wgmma.m64n16k16"),
-      wgmmaOfRegisters<32, F16>("wgmma_64x32x16_f32_f16_f16_via_registers", "wgmma.m64n32k16"),
-      wgmmaOfRegisters<64, F16>("wgmma_64x64x16_f32_f16_f16_via_registers", "wgmma.m64n64k16"),
-      wgmmaOfRegisters<128, F16>("wgmma_64x128x16_f32_f16_f16_via_registers", "wgmma.m64n128k16"),
-      wgmmaOfRegisters<256, F16>("wgmma_64x256x16_f32_f16_f16_via_registers", "wgmma.m64n256k16"),
-      wgmmaOfRegisters<8, BF16>("wgmma_64x8x16_f32_bf16_bf16_via_registers", "wgmma.m64n8k16"),
-      wgmmaOfRegisters<16, BF16>("wgmma_64x16x16_f32_bf16_bf16_via_registers", "wgmma.m64n16k16"),
-      wgmmaOfRegisters<32, BF16>("wgmma_64x32x16_f32_bf16_bf16_via_registers", "wgmma.m64n32k16"),
-      wgmmaOfRegisters<64, BF16>("wgmma_64x64x16_f32_bf16_bf16_via_registers", "wgmma.m64n64k16"),
-      wgmmaOfRegisters<128, BF16>("wgmma_64x128x16_f32_bf16_bf16_via_registers", "wgmma.m64n128k16"),
-      wgmmaOfRegisters<256, BF16>("wgmma_64x256x16_f32_bf16_bf16_via_registers", "wgmma.m64n256k16"),
-      wgmmaOfHalves<256, true>("wgmma_64x256x16_f32_f16_f16", "wgmma.m64n256k16"),
-      wgmmaOfHalves<128, true>("wgmma_64x128x16_f32_f16_f16", "wgmma.m64n128k16"),
-      wgmmaOfHalves<64, true>("wgmma_64x64x16_f32_f16_f16", "wgmma.m64n64k16"),
-      wgmmaOfHalves<32, true>("wgmma_64x32x16_f32_f16_f16", "wgmma.m64n32k16"),
-      wgmmaOfHalves<256, true, true>("wgmma_64x256x16_f32_f16_f16_via_columns", "wgmma.m64n256k16"),
-      wgmmaOfHalves<128, true, true>("wgmma_64x128x16_f32_f16_f16_via_columns", "wgmma.m64n128k16"),
-      wgmmaOfHalves<64, true, true>("wgmma_64x64x16_f32_f16_f16_via_columns", "wgmma.m64n64k16"),
-      wgmmaOfHalves<256, false>("wgmma_64x256x16_f32_bf16_bf16", "wgmma.m64n256k16"),
-      wgmmaOfHalves<128, false>("wgmma_64x128x16_f32_bf16_bf16", "wgmma.m64n128k16"),
-      wgmmaOfHalves<64, false>("wgmma_64x64x16_f32_bf16_bf16", "wgmma.m64n64k16"),
-      wgmmaOfHalves<32, false>("wgmma_64x32x16_f32_bf16_bf16", "wgmma.m64n32k16"),
-      wgmmaOfHalves<256, false, true>("wgmma_64x256x16_f32_bf16_bf16_via_columns", "wgmma.m64n256k16"),
-      wgmmaOfHalves<128, false, true>("wgmma_64x128x16_f32_bf16_bf16_via_columns", "wgmma.m64n128k16"),
-      wgmmaOfHalves<64, false, true>("wgmma_64x64x16_f32_bf16_bf16_via_columns", "wgmma.m64n64k16"),
-  };
-}
-
-/// Floats of 8 bits, their sums added up within the law's bound.
-static std::vector<MultiplyRow> smallFloatRows() {
-  using enum OperandElement;
-  constexpr auto we4m3 = NVVM::WGMMATypes::e4m3, we5m2 = NVVM::WGMMATypes::e5m2, wf32 = NVVM::WGMMATypes::f32;
-  return {
-      mmaOfSmallFloats("mma_16x8x32_f32_e4m3_e4m3", E4M3, E4M3, emitMmaOfSmallFloats<E4M3, E4M3>),
-      mmaOfSmallFloats("mma_16x8x32_f32_e4m3_e5m2", E4M3, E5M2, emitMmaOfSmallFloats<E4M3, E5M2>),
-      mmaOfSmallFloats("mma_16x8x32_f32_e5m2_e4m3", E5M2, E4M3, emitMmaOfSmallFloats<E5M2, E4M3>),
-      mmaOfSmallFloats("mma_16x8x32_f32_e5m2_e5m2", E5M2, E5M2, emitMmaOfSmallFloats<E5M2, E5M2>),
-      expandedMmaOfSmallFloats("mma_16x8x32_f32_e4m3_e4m3_via_f16", E4M3, E4M3, emitMmaOfSmallFloats<E4M3, E4M3>),
-      expandedMmaOfSmallFloats("mma_16x8x32_f32_e4m3_e5m2_via_f16", E4M3, E5M2, emitMmaOfSmallFloats<E4M3, E5M2>),
-      expandedMmaOfSmallFloats("mma_16x8x32_f32_e5m2_e4m3_via_f16", E5M2, E4M3, emitMmaOfSmallFloats<E5M2, E4M3>),
-      expandedMmaOfSmallFloats("mma_16x8x32_f32_e5m2_e5m2_via_f16", E5M2, E5M2, emitMmaOfSmallFloats<E5M2, E5M2>),
-      wgmmaOfSmallFloats("wgmma_64x192x32_f32_e4m3_e4m3", "wgmma.m64n192k32", 192, E4M3, E4M3,
-                         emitWgmma<192, we4m3, we4m3, wf32>),
-      wgmmaOfSmallFloats("wgmma_64x192x32_f32_e4m3_e5m2", "wgmma.m64n192k32", 192, E4M3, E5M2,
-                         emitWgmma<192, we4m3, we5m2, wf32>),
-      wgmmaOfSmallFloats("wgmma_64x192x32_f32_e5m2_e4m3", "wgmma.m64n192k32", 192, E5M2, E4M3,
-                         emitWgmma<192, we5m2, we4m3, wf32>),
-      wgmmaOfSmallFloats("wgmma_64x192x32_f32_e5m2_e5m2", "wgmma.m64n192k32", 192, E5M2, E5M2,
-                         emitWgmma<192, we5m2, we5m2, wf32>),
-      wgmmaOfSmallFloats("wgmma_64x128x32_f32_e4m3_e4m3", "wgmma.m64n128k32", 128, E4M3, E4M3,
-                         emitWgmma<128, we4m3, we4m3, wf32>),
-      wgmmaOfSmallFloats("wgmma_64x128x32_f32_e4m3_e5m2", "wgmma.m64n128k32", 128, E4M3, E5M2,
-                         emitWgmma<128, we4m3, we5m2, wf32>),
-      wgmmaOfSmallFloats("wgmma_64x128x32_f32_e5m2_e4m3", "wgmma.m64n128k32", 128, E5M2, E4M3,
-                         emitWgmma<128, we5m2, we4m3, wf32>),
-      wgmmaOfSmallFloats("wgmma_64x128x32_f32_e5m2_e5m2", "wgmma.m64n128k32", 128, E5M2, E5M2,
-                         emitWgmma<128, we5m2, we5m2, wf32>),
-      wgmmaOfSmallFloats("wgmma_64x64x32_f32_e4m3_e4m3", "wgmma.m64n64k32", 64, E4M3, E4M3,
-                         emitWgmma<64, we4m3, we4m3, wf32>),
-      wgmmaOfSmallFloats("wgmma_64x64x32_f32_e4m3_e5m2", "wgmma.m64n64k32", 64, E4M3, E5M2,
-                         emitWgmma<64, we4m3, we5m2, wf32>),
-      wgmmaOfSmallFloats("wgmma_64x64x32_f32_e5m2_e4m3", "wgmma.m64n64k32", 64, E5M2, E4M3,
-                         emitWgmma<64, we5m2, we4m3, wf32>),
-      wgmmaOfSmallFloats("wgmma_64x64x32_f32_e5m2_e5m2", "wgmma.m64n64k32", 64, E5M2, E5M2,
-                         emitWgmma<64, we5m2, we5m2, wf32>),
-      wgmmaOfSmallFloats("wgmma_64x32x32_f32_e4m3_e4m3", "wgmma.m64n32k32", 32, E4M3, E4M3,
-                         emitWgmma<32, we4m3, we4m3, wf32>),
-      wgmmaOfSmallFloats("wgmma_64x32x32_f32_e4m3_e5m2", "wgmma.m64n32k32", 32, E4M3, E5M2,
-                         emitWgmma<32, we4m3, we5m2, wf32>),
-      wgmmaOfSmallFloats("wgmma_64x32x32_f32_e5m2_e4m3", "wgmma.m64n32k32", 32, E5M2, E4M3,
-                         emitWgmma<32, we5m2, we4m3, wf32>),
-      wgmmaOfSmallFloats("wgmma_64x32x32_f32_e5m2_e5m2", "wgmma.m64n32k32", 32, E5M2, E5M2,
-                         emitWgmma<32, we5m2, we5m2, wf32>),
-  };
-}
-
-/// The same summed by the unit alone.
-static std::vector<MultiplyRow> fastSmallFloatRows() {
-  using enum OperandElement;
-  constexpr auto we4m3 = NVVM::WGMMATypes::e4m3, we5m2 = NVVM::WGMMATypes::e5m2, wf32 = NVVM::WGMMATypes::f32;
-  return {
-      fastWgmmaOfSmallFloats("wgmma_64x256x32_f32_e4m3_e4m3_via_long_sums", "wgmma.m64n256k32", 256, E4M3, E4M3,
-                             emitWgmma<256, we4m3, we4m3, wf32>),
-      fastWgmmaOfSmallFloats("wgmma_64x256x32_f32_e4m3_e5m2_via_long_sums", "wgmma.m64n256k32", 256, E4M3, E5M2,
-                             emitWgmma<256, we4m3, we5m2, wf32>),
-      fastWgmmaOfSmallFloats("wgmma_64x256x32_f32_e5m2_e4m3_via_long_sums", "wgmma.m64n256k32", 256, E5M2, E4M3,
-                             emitWgmma<256, we5m2, we4m3, wf32>),
-      fastWgmmaOfSmallFloats("wgmma_64x256x32_f32_e5m2_e5m2_via_long_sums", "wgmma.m64n256k32", 256, E5M2, E5M2,
-                             emitWgmma<256, we5m2, we5m2, wf32>),
-      fastWgmmaOfSmallFloats("wgmma_64x128x32_f32_e4m3_e4m3_via_long_sums", "wgmma.m64n128k32", 128, E4M3, E4M3,
-                             emitWgmma<128, we4m3, we4m3, wf32>),
-      fastWgmmaOfSmallFloats("wgmma_64x128x32_f32_e4m3_e5m2_via_long_sums", "wgmma.m64n128k32", 128, E4M3, E5M2,
-                             emitWgmma<128, we4m3, we5m2, wf32>),
-      fastWgmmaOfSmallFloats("wgmma_64x128x32_f32_e5m2_e4m3_via_long_sums", "wgmma.m64n128k32", 128, E5M2, E4M3,
-                             emitWgmma<128, we5m2, we4m3, wf32>),
-      fastWgmmaOfSmallFloats("wgmma_64x128x32_f32_e5m2_e5m2_via_long_sums", "wgmma.m64n128k32", 128, E5M2, E5M2,
-                             emitWgmma<128, we5m2, we5m2, wf32>),
   };
 }
 

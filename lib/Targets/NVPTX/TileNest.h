@@ -20,10 +20,11 @@
 // Where the left side arrives by `tma` a warpgroup of its own copies both sides, results may leave through shared
 // memory, and a tile may have fewer rows than a product or a slice of a stored panel's columns: see Specialized.cpp.
 //
-// Its files: TileNest.cpp (tiles and the pipeline), Asynchronous.cpp (the pipeline of wgmma), Specialized.cpp (the same
-// with a warpgroup that copies), TensorMemory.cpp (its other side where sums lie in tensor memory), BlockScales.cpp and
-// ScaleRing.cpp (scales that change along K), ProductScales.cpp (those that instructions take), Copies.cpp (hops),
-// Fragments.cpp (who holds what), Epilogue.cpp, Staging.cpp (results on their way out).
+// Its files: TileNest.cpp (tiles and the pipeline), LineSums.cpp (what zero points need beside), Asynchronous.cpp (the
+// pipeline of wgmma), Specialized.cpp (the same with a warpgroup that copies), TensorMemory.cpp (its other side where
+// sums lie in tensor memory), BlockScales.cpp and ScaleRing.cpp (scales that change along K), ProductScales.cpp (those
+// that instructions take), Copies.cpp (hops), Fragments.cpp (who holds what), Epilogue.cpp, Staging.cpp (results on
+// their way out).
 //
 //===----------------------------------------------------------------------===//
 
@@ -36,6 +37,7 @@ namespace qlow {
 
 class TileNest : KernelBuilder {
 public:
+  static constexpr int64_t kWarp = 32;
   /// Bytes of an asynchronous copy, and what its addresses are multiples of.
   static constexpr int64_t kCopyBytes = 16;
   /// Whether a side can be copied as it lies: the row's elements in K order, lines of whole copies.
