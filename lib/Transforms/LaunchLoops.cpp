@@ -147,6 +147,18 @@ static scf::ParallelOp copyAsLoop(memref::CopyOp copy) {
 // Values loaded outside of loops
 //===----------------------------------------------------------------------===//
 
+/// The host decides what runs, and would have to wait for the device to know the element. What a region ends with is
+/// reported as the op around it.
+static LogicalResult refuseElement(Operation *op) {
+  if (op->hasTrait<OpTrait::IsTerminator>())
+    op = op->getParentOp();
+  return op->emitOpError(
+      "needs an element of a tensor, which lies on the device, on the host: expected loops, branches "
+      "and sizes around kernels to depend on sizes and scalar arguments only; compute both ways and "
+      "choose by arith.select, make the value an argument of the function, or compile for a "
+      "processor");
+}
+
 namespace {
 /// Turns one function's loops into launches.
 class Launcher {
@@ -271,8 +283,7 @@ LogicalResult Launcher::sinkInto(gpu::LaunchOp launch) {
     if (!needed.insert(op))
       continue;
     if (op->getNumRegions())
-      return op->emitOpError("depends on an element of a buffer of the device; expected loops and branches around "
-                             "kernels to depend on sizes only");
+      return refuseElement(op);
     if (auto load = dyn_cast<memref::LoadOp>(op); load && failed(checkUnchanged(load, launch)))
       return failure();
     for (Value operand : op->getOperands())
@@ -302,16 +313,12 @@ LogicalResult Launcher::run() {
     return failure();
   // What is left decides something on the host.
   for (Operation *op : llvm::reverse(loaded)) {
-    if (op->use_empty() && op->getNumRegions() == 0 && isMemoryEffectFree(op)) {
-      op->erase();
-      continue;
-    }
-    if (isa<memref::LoadOp>(op) && op->use_empty()) {
-      op->erase();
-      continue;
-    }
-    return op->emitOpError("needs an element of a buffer of the device on the host; expected loops, branches and sizes "
-                           "around kernels to depend on sizes only");
+    if (isa<func::ReturnOp>(op))
+      continue; // of what another one gives
+    bool isDead = op->use_empty() && !op->getNumRegions() && !op->hasTrait<OpTrait::IsTerminator>();
+    if (!isDead || !(isa<memref::LoadOp>(op) || isMemoryEffectFree(op)))
+      return refuseElement(op);
+    op->erase();
   }
   return success();
 }

@@ -68,9 +68,66 @@ func.func @decides(%x: memref<8xf32>, %y: memref<8xf32>, %n: memref<index>) {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   %end = memref.load %n[] : memref<index>
-  // expected-error @below {{'scf.for' op needs an element of a buffer of the device on the host; expected loops, branches and sizes around kernels to depend on sizes only}}
+  // expected-error @below {{'scf.for' op needs an element of a tensor, which lies on the device, on the host: expected loops, branches and sizes around kernels to depend on sizes and scalar arguments only; compute both ways and choose by arith.select, make the value an argument of the function, or compile for a processor}}
   scf.for %i = %c0 to %end step %c1 {
     memref.copy %x, %y : memref<8xf32> to memref<8xf32>
   }
+  return
+}
+
+// -----
+
+func.func @branches(%x: memref<8xf32>, %y: memref<8xf32>, %n: memref<i1>) {
+  %is = memref.load %n[] : memref<i1>
+  // expected-error @below {{'scf.if' op needs an element of a tensor}}
+  scf.if %is {
+    memref.copy %x, %y : memref<8xf32> to memref<8xf32>
+  }
+  return
+}
+
+// -----
+
+// An argument is there before anything runs.
+// CHECK-LABEL: func @argument
+// CHECK: scf.if %{{.+}} {
+// CHECK: gpu.launch
+func.func @argument(%x: memref<8xf32>, %y: memref<8xf32>, %is: i1) {
+  scf.if %is {
+    memref.copy %x, %y : memref<8xf32> to memref<8xf32>
+  }
+  return
+}
+
+// -----
+
+func.func @goes_on(%x: memref<8xf32>, %y: memref<8xf32>, %n: memref<i1>) {
+  // expected-error @below {{'scf.while' op needs an element of a tensor}}
+  scf.while : () -> () {
+    %is = memref.load %n[] : memref<i1>
+    scf.condition(%is)
+  } do {
+    memref.copy %x, %y : memref<8xf32> to memref<8xf32>
+    scf.yield
+  }
+  return
+}
+
+// -----
+
+// What a loop carries on the host.
+func.func @carries(%x: memref<8xf32>, %y: memref<8xf32>) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c8 = arith.constant 8 : index
+  %zero = arith.constant 0.0 : f32
+  // expected-error @below {{'scf.for' op needs an element of a tensor}}
+  %sum = scf.for %i = %c0 to %c8 step %c1 iter_args(%a = %zero) -> f32 {
+    %b = memref.load %x[%i] : memref<8xf32>
+    %c = arith.addf %a, %b : f32
+    memref.copy %x, %y : memref<8xf32> to memref<8xf32>
+    scf.yield %c : f32
+  }
+  memref.store %sum, %y[%c0] : memref<8xf32>
   return
 }
