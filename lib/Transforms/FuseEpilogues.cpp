@@ -8,6 +8,7 @@
 
 #include "Conversions.h"
 #include "Epilogues.h"
+#include "qlow/Targets/Targets.h"
 #include "qlow/Transforms/Pipeline.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -240,7 +241,7 @@ struct FuseEpilogues : qlow::impl::FuseEpiloguesBase<FuseEpilogues> {
   void runOnOperation() override;
 
 private:
-  void fuseUsers(IRRewriter &rewriter, MatmulOp matmul);
+  void fuseUsers(IRRewriter &rewriter, MatmulOp matmul, int64_t mostTensors);
 };
 } // namespace
 
@@ -265,9 +266,11 @@ static Operation *getOnlyUser(MatmulOp matmul) {
   return isOnly && user->getBlock() == matmul->getBlock() ? user : nullptr;
 }
 
-void FuseEpilogues::fuseUsers(IRRewriter &rewriter, MatmulOp matmul) {
+void FuseEpilogues::fuseUsers(IRRewriter &rewriter, MatmulOp matmul, int64_t mostTensors) {
   replaceDims(rewriter, matmul);
   while (Operation *user = getOnlyUser(matmul)) {
+    if (static_cast<int64_t>(matmul.getExtras().size() + user->getNumOperands()) > mostTensors)
+      return;
     FailureOr<MatmulOp> fused = fuseUser(rewriter, matmul, user);
     if (failed(fused))
       return;
@@ -298,6 +301,10 @@ static void generalizeElementwise(IRRewriter &rewriter, Operation *root) {
 }
 
 void FuseEpilogues::runOnOperation() {
+  FailureOr<std::shared_ptr<const Target>> found = findTarget(getOperation(), target);
+  if (failed(found))
+    return signalPassFailure();
+  int64_t mostTensors = (*found)->family().launchFacts((*found)->machine()).tensors;
   IRRewriter rewriter(&getContext());
   generalizeElementwise(rewriter, getOperation());
   SmallVector<MatmulOp> matmuls;
@@ -307,6 +314,6 @@ void FuseEpilogues::runOnOperation() {
       op = formEpilogue(rewriter, op);
       ++numEpilogues;
     }
-    fuseUsers(rewriter, op);
+    fuseUsers(rewriter, op, mostTensors);
   }
 }

@@ -163,7 +163,7 @@ namespace {
 /// Turns one function's loops into launches.
 class Launcher {
 public:
-  Launcher(func::FuncOp function, int64_t threads) : function(function), threads(threads) {}
+  Launcher(func::FuncOp function, const LaunchFacts &facts) : function(function), facts(facts) {}
   LogicalResult run();
   unsigned numLaunches = 0;
 
@@ -174,7 +174,7 @@ private:
   LogicalResult checkUnchanged(memref::LoadOp load, gpu::LaunchOp launch);
 
   func::FuncOp function;
-  int64_t threads; ///< of a block
+  LaunchFacts facts;
   /// Loads outside of launches and what is computed from them.
   llvm::SetVector<Operation *> loaded;
 };
@@ -189,12 +189,23 @@ static bool hasLaunch(Operation *op) {
       .wasInterrupted();
 }
 
-/// The scalar ops from `first`, which writes, to the last that does before a launch: they share what they load.
-static SmallVector<Operation *> collectScalarRun(Operation *first) {
+/// The scalar ops from `first`, which writes, to the last that does before a launch, of at most so many tensors: they
+/// share what they load.
+static SmallVector<Operation *> collectScalarRun(Operation *first, int64_t mostTensors) {
   SmallVector<Operation *> run{first}, open;
+  llvm::SmallPtrSet<Value, 16> tensors;
+  auto count = [&](Operation *op) {
+    op->walk([&](Operation *inner) {
+      for (Value operand : inner->getOperands())
+        if (isa<MemRefType>(operand.getType()))
+          tensors.insert(operand);
+    });
+    return static_cast<int64_t>(tensors.size());
+  };
+  count(first);
   for (Operation *op = first->getNextNode(); op; op = op->getNextNode()) {
     bool writes = writesMemory(op), isScalar = isa<memref::LoadOp>(op) || isMemoryEffectFree(op);
-    if (hasLaunch(op) || (!writes && !isScalar) || op->hasTrait<OpTrait::IsTerminator>())
+    if (hasLaunch(op) || (!writes && !isScalar) || op->hasTrait<OpTrait::IsTerminator>() || count(op) > mostTensors)
       break;
     open.push_back(op);
     if (!writes)
@@ -210,10 +221,10 @@ LogicalResult Launcher::launchBlock(Block &block) {
     next = current->getNextNode();
     Operation &op = *current;
     if (auto copy = dyn_cast<memref::CopyOp>(op)) {
-      launchParallel(copyAsLoop(copy), threads);
+      launchParallel(copyAsLoop(copy), facts.block);
       ++numLaunches;
     } else if (auto loop = dyn_cast<scf::ParallelOp>(op); loop && loop.getInitVals().empty()) {
-      launchParallel(loop, threads);
+      launchParallel(loop, facts.block);
       ++numLaunches;
     } else if (isa<gpu::LaunchOp, MatmulKernelOp>(op)) {
       continue;
@@ -223,7 +234,7 @@ LogicalResult Launcher::launchBlock(Block &block) {
           if (failed(launchBlock(inner)))
             return failure();
     } else if (writesMemory(&op)) {
-      SmallVector<Operation *> run = collectScalarRun(&op);
+      SmallVector<Operation *> run = collectScalarRun(&op, facts.tensors);
       for (Operation *part : run)
         if (writesMemory(part) && !part->use_empty())
           return part->emitOpError("computes on the host what it also writes to a buffer of the device; "
@@ -335,7 +346,7 @@ struct LaunchLoops : qlow::impl::LaunchLoopsBase<LaunchLoops> {
     for (auto function : llvm::to_vector(getOperation().getOps<func::FuncOp>())) {
       if (function.isPrivate() || function.isExternal())
         continue;
-      Launcher launcher(function, (*found)->family().launchFacts((*found)->machine()).block);
+      Launcher launcher(function, (*found)->family().launchFacts((*found)->machine()));
       if (failed(launcher.run()))
         return signalPassFailure();
       numLaunches += launcher.numLaunches;

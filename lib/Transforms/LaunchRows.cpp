@@ -571,16 +571,17 @@ struct LaunchRows : qlow::impl::LaunchRowsBase<LaunchRows> {
         loops.push_back(loop);
       return isa<scf::ParallelOp, gpu::LaunchOp>(op) ? WalkResult::skip() : WalkResult::advance();
     });
+    LaunchFacts facts = (*found)->family().launchFacts((*found)->machine());
     llvm::SmallPtrSet<Operation *, 8> taken;
     for (scf::ParallelOp loop : loops) {
       if (taken.contains(loop))
         continue;
-      RowGroup group = collectRowGroup(loop);
+      RowGroup group = collectRowGroup(loop, facts.tensors);
       for (const RowLoop &each : group.loops)
         taken.insert(each.loop);
       if (group.loops.empty())
         continue;
-      RowLaunch(group, (*found)->family().launchFacts((*found)->machine())).emit();
+      RowLaunch(group, facts).emit();
       ++numLaunches;
     }
   }

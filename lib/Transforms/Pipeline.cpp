@@ -42,7 +42,7 @@ static constexpr Step kSteps[] = {
     {"symbol-dce"},
     {"qlow-keep-intermediates", "", On::Module, &PipelineOptions::keepIntermediates},
     // Quantized tensors: what each matmul takes with it, how it is computed, how its weights lie.
-    {"qlow-fuse-epilogues"},
+    {"qlow-fuse-epilogues", kTarget},
     {"qlow-record-abi", "prefix={1} target={0}"},
     {"qlow-select-recipes", "target={0} fast-sums={3}"},
     {"qlow-split-quantized", kTarget},
@@ -50,7 +50,7 @@ static constexpr Step kSteps[] = {
     {"convert-elementwise-to-linalg"},
     {"canonicalize"},
     {"cse"},
-    {"linalg-fuse-elementwise-ops"},
+    {"qlow-fuse-elementwise", kTarget},
     {"resolve-ranked-shaped-type-result-dims"},
     {"canonicalize"},
     {"cse"},

@@ -209,7 +209,14 @@ static std::optional<int64_t> splitOf(scf::ParallelOp loop, scf::ParallelOp firs
   return size.udiv(row).getSExtValue();
 }
 
-RowGroup qlow::collectRowGroup(scf::ParallelOp first) {
+static int64_t countTensors(const RowGroup &group) {
+  llvm::SmallPtrSet<Value, 16> buffers;
+  for (const RowLoop &row : group.loops)
+    forEachAccess(row.loop, [&](Value buffer, ValueRange, bool) { buffers.insert(buffer); });
+  return static_cast<int64_t>(buffers.size());
+}
+
+RowGroup qlow::collectRowGroup(scf::ParallelOp first, int64_t mostTensors) {
   SmallVector<RowLoop> neighbours;
   for (Operation *op = first; op; op = op->getNextNode()) {
     if (auto loop = dyn_cast<scf::ParallelOp>(op)) {
@@ -236,7 +243,7 @@ RowGroup qlow::collectRowGroup(scf::ParallelOp first) {
     else if (!row.reduction && !row.loop.getBody()->getOps<scf::ForOp>().empty())
       break;
     group.loops.push_back(row);
-    if (!areRowsIndependent(group)) {
+    if (!areRowsIndependent(group) || countTensors(group) > mostTensors) {
       group.loops.pop_back();
       break;
     }

@@ -135,7 +135,7 @@ module attributes {gpu.container_module} {
 
 module attributes {gpu.container_module} {
   func.func @parameters(%n: index, %x: vector<512xf64>, %launch: !llvm.ptr {qlow.launch}) {
-    // expected-error@+1 {{has 4104 bytes of parameters; expected at most 4096}}
+    // expected-error@+1 {{has 4104 bytes of parameters; expected at most 4096, of which a tensor takes 24 and 16 for each dimension: compute it by several ops of fewer tensors}}
     gpu.launch_func @k::@k blocks in (%n, %n, %n) threads in (%n, %n, %n) args(%x : vector<512xf64>, %n : index)
     return
   }

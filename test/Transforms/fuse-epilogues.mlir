@@ -1,4 +1,5 @@
-// RUN: qlow-opt %s --qlow-fuse-epilogues --canonicalize --split-input-file | FileCheck %s
+// RUN: qlow-opt %s --qlow-fuse-epilogues --canonicalize --split-input-file | FileCheck %s --check-prefixes=CHECK,ANY
+// RUN: qlow-opt %s --qlow-fuse-epilogues=target=sm_80 --canonicalize --split-input-file | FileCheck %s --check-prefixes=CHECK,DEVICE
 
 !u8 = !qlow.q<u8 : f32, zero = u8>
 !s8 = !qlow.q<i8 : f32>
@@ -246,4 +247,49 @@ func.func @scalars(%a: tensor<8x8xf32>, %b: tensor<8x8xf32>, %f: f32) -> tensor<
     linalg.yield %4 : f32
   } -> tensor<8x8xf32>
   return %2 : tensor<8x8xf32>
+}
+
+// -----
+
+#id = affine_map<(d0, d1) -> (d0, d1)>
+
+// Operands that are more than a kernel of a device takes stay outside.
+// CHECK-LABEL: func.func @many
+// CHECK: qlow.matmul
+// ANY-NOT: linalg.generic
+// DEVICE: linalg.generic
+// CHECK: return
+func.func @many(%x: tensor<4x16xf32>, %w: tensor<16x8xf32>, %a0: tensor<4x8xf32>, %a1: tensor<4x8xf32>, %a2: tensor<4x8xf32>, %a3: tensor<4x8xf32>, %a4: tensor<4x8xf32>, %a5: tensor<4x8xf32>, %a6: tensor<4x8xf32>, %a7: tensor<4x8xf32>, %a8: tensor<4x8xf32>, %a9: tensor<4x8xf32>, %a10: tensor<4x8xf32>, %a11: tensor<4x8xf32>, %a12: tensor<4x8xf32>, %a13: tensor<4x8xf32>, %a14: tensor<4x8xf32>, %a15: tensor<4x8xf32>, %a16: tensor<4x8xf32>, %a17: tensor<4x8xf32>, %a18: tensor<4x8xf32>, %a19: tensor<4x8xf32>, %a20: tensor<4x8xf32>, %a21: tensor<4x8xf32>, %a22: tensor<4x8xf32>, %a23: tensor<4x8xf32>) -> tensor<4x8xf32> {
+  %e = tensor.empty() : tensor<4x8xf32>
+  %0 = qlow.matmul %x, %w : tensor<4x16xf32>, tensor<16x8xf32> -> tensor<4x8xf32>
+  %1 = linalg.generic {indexing_maps = [#id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%0, %a0, %a1, %a2, %a3, %a4, %a5, %a6, %a7, %a8, %a9, %a10, %a11, %a12, %a13, %a14, %a15, %a16, %a17, %a18, %a19, %a20, %a21, %a22, %a23 : tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>) outs(%e : tensor<4x8xf32>) {
+  ^bb0(%v0: f32, %v1: f32, %v2: f32, %v3: f32, %v4: f32, %v5: f32, %v6: f32, %v7: f32, %v8: f32, %v9: f32, %v10: f32, %v11: f32, %v12: f32, %v13: f32, %v14: f32, %v15: f32, %v16: f32, %v17: f32, %v18: f32, %v19: f32, %v20: f32, %v21: f32, %v22: f32, %v23: f32, %v24: f32, %v25: f32):
+    %t1 = arith.addf %v0, %v1 : f32
+    %t2 = arith.addf %t1, %v2 : f32
+    %t3 = arith.addf %t2, %v3 : f32
+    %t4 = arith.addf %t3, %v4 : f32
+    %t5 = arith.addf %t4, %v5 : f32
+    %t6 = arith.addf %t5, %v6 : f32
+    %t7 = arith.addf %t6, %v7 : f32
+    %t8 = arith.addf %t7, %v8 : f32
+    %t9 = arith.addf %t8, %v9 : f32
+    %t10 = arith.addf %t9, %v10 : f32
+    %t11 = arith.addf %t10, %v11 : f32
+    %t12 = arith.addf %t11, %v12 : f32
+    %t13 = arith.addf %t12, %v13 : f32
+    %t14 = arith.addf %t13, %v14 : f32
+    %t15 = arith.addf %t14, %v15 : f32
+    %t16 = arith.addf %t15, %v16 : f32
+    %t17 = arith.addf %t16, %v17 : f32
+    %t18 = arith.addf %t17, %v18 : f32
+    %t19 = arith.addf %t18, %v19 : f32
+    %t20 = arith.addf %t19, %v20 : f32
+    %t21 = arith.addf %t20, %v21 : f32
+    %t22 = arith.addf %t21, %v22 : f32
+    %t23 = arith.addf %t22, %v23 : f32
+    %t24 = arith.addf %t23, %v24 : f32
+    linalg.yield %t24 : f32
+  } -> tensor<4x8xf32>
+  return %1 : tensor<4x8xf32>
 }

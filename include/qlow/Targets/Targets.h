@@ -18,6 +18,7 @@
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
 
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -251,11 +252,12 @@ enum class FloatUnit {
   Fma,   ///< fused multiply-add of f32 and f64
 };
 
-/// What plain loops over tensors of a device are made to fit, where they become launches.
+/// What plain loops over tensors are made to fit, of a device where they become launches.
 struct LaunchFacts {
   int64_t subgroup = 1;  ///< threads that run in step and hand each other values
   int64_t block = 1;     ///< threads of a block: any kernel has registers for as many, and memory's latency is hidden
   int64_t loadBytes = 1; ///< of a thread's widest load; at most what buffers are aligned to
+  int64_t tensors = std::numeric_limits<int64_t>::max(); ///< of one kernel that is fused of several ops
 };
 
 /// Instruction rows and schedules of one kind of machine.

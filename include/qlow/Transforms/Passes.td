@@ -27,9 +27,10 @@ def FuseEpilogues : Pass<"qlow-fuse-epilogues", "::mlir::ModuleOp"> {
     } : tensor<?x128x!q8>, tensor<128x64x!q8> -> tensor<?x64x!q8>
     ```
 
-    Does not move an op whose matmul has other users, reductions, packed sub-byte codes, or anything into another block;
-    does not choose how sums are computed.
+    Does not move an op whose matmul has other users, reductions, packed sub-byte codes, or anything into another block,
+    nor one whose operands are more than a kernel of the target takes; does not choose how sums are computed.
   }];
+  let options = [Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">];
   let statistics = [Statistic<"numEpilogues", "matmuls", "Matmuls that got an epilogue">,
                     Statistic<"numFused", "fused", "Elementwise ops moved into epilogues">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
@@ -65,6 +66,27 @@ def SelectRecipes : Pass<"qlow-select-recipes", "::mlir::ModuleOp"> {
   let statistics = [Statistic<"numSelected", "selected", "Matmuls given a recipe">,
                     Statistic<"numKept", "kept", "Matmuls that had one">,
                     Statistic<"numEmulated", "emulated", "Matmuls whose format the instruction does not take as it is">];
+}
+def FuseElementwise : Pass<"qlow-fuse-elementwise", "::mlir::ModuleOp"> {
+  let summary = "Make one loop of elementwise ops that follow each other";
+  let description = [{
+    Precondition: elementwise work on tensors as linalg.generic.
+
+    ```mlir
+    %0 = linalg.generic ins(%a, %b : tensor<4xf32>, tensor<4xf32>) { ... addf ... } -> tensor<4xf32>
+    %1 = linalg.generic ins(%0, %c : tensor<4xf32>, tensor<4xf32>) { ... mulf ... } -> tensor<4xf32>
+    ```
+    becomes
+    ```mlir
+    %1 = linalg.generic ins(%a, %b, %c : tensor<4xf32>, tensor<4xf32>, tensor<4xf32>) { ... addf ... mulf ... } -> tensor<4xf32>
+    ```
+
+    Reshapes move out of the way. Does not fuse what has other users, which would be computed twice, nor more tensors than
+    a kernel of the target takes.
+  }];
+  let options = [Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">];
+  let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect"];
 }
 def PackWeights : Pass<"qlow-pack-weights", "::mlir::ModuleOp"> {
   let summary = "Turn constants into weights, packed where a kernel reads them so";
@@ -249,8 +271,8 @@ def LaunchRows : Pass<"qlow-launch-rows", "::mlir::ModuleOp"> {
       // each thread's share of %y
     ```
 
-    Loops belong together where all dimensions of the first reduction are their leading ones, and every buffer that one
-    of them writes is indexed by these first. A reduction combines 32 bits by one associative op along the dimension that
+    Loops belong together where all dimensions of the first reduction are their leading ones, every buffer that one of
+    them writes is indexed by these first, and a kernel of the target takes as many tensors as they have. A reduction combines 32 bits by one associative op along the dimension that
     lies side by side. Rows known to be short take a subgroup or a part of it instead of a block. Does nothing for
     targets that are no device, and does not touch reductions along other dimensions.
   }];

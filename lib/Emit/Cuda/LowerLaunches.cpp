@@ -187,8 +187,9 @@ FailureOr<Parameters> LowerLaunches::expand(ImplicitLocOpBuilder &b, gpu::Launch
     result.maps.append(values.size(), TensorMapType());
   }
   if (result.bytes > kMaxParameterBytes)
-    return launch.emitOpError("has ") << result.bytes << " bytes of parameters; expected at most "
-                                      << kMaxParameterBytes;
+    return launch.emitOpError("has ") << result.bytes << " bytes of parameters; expected at most " << kMaxParameterBytes
+                                      << ", of which a tensor takes 24 and 16 for each dimension: compute it by "
+                                         "several ops of fewer tensors";
   return result;
 }
 

@@ -27,8 +27,12 @@ public:
   StringRef name() const override { return "nvptx"; }
   ArrayRef<MultiplyRow> rows() const override { return nvptxRows(); }
   bool runsOnDevice() const override { return true; }
-  /// A thread of 256 may have all 255 registers that an instruction can name.
-  LaunchFacts launchFacts(const Machine &) const override { return {/*subgroup=*/32, /*block=*/256, /*loadBytes=*/16}; }
+  /// A thread of 256 may have all 255 registers that an instruction can name. Parameters are 4096 bytes, whatever the
+  /// version of PTX, and a tensor takes three words, and two for each dimension: so many of rank 6 fit beside a
+  /// product's operands.
+  LaunchFacts launchFacts(const Machine &) const override {
+    return {/*subgroup=*/32, /*block=*/256, /*loadBytes=*/16, /*tensors=*/24};
+  }
   void registerDialects(DialectRegistry &registry) const override {
     registry.insert<NVVM::NVVMDialect, gpu::GPUDialect, nvgpu::NVGPUDialect>();
   }
