@@ -2,8 +2,10 @@
 # kinds of blocks along K, against what numpy computes from the law. Device targets unpack such weights in registers.
 #
 # RUN: python3 %s --samples 20 --spread --seconds 30 --out %t
+# RUN: python3 %s --folds --targets sm_90 --samples 20 --seconds 30 --out %t
 #
 # Every tiling:       --tiles --targets sm_90: recipes are drawn, too
+# Scales into codes:  --folds --targets sm_90: such recipes alone, scales of all formats and sizes that they take
 # One failure again:  the command that a failure prints
 # On a GPU:           --compile-only --targets sm_90 here, then the same with --reuse --gpu there
 
@@ -39,24 +41,60 @@ def draw_bytes(f, shape, dims, is_odd):
     return Codes(f, "x", draw_tensor(f.r, f.numbers, type_, shape), False, dims, "argument")
 
 
-def draw_weight(f, format, n, k, batch, swapped):
+def draw_weight(f, format, n, k, batch, swapped, folded=None):
+    """`folded`: the format of scales that are to meet the codes."""
     r = f.r
-    along = r.choice([None, None, 128, 128, 64, 32, 16, 256])
+    along = r.choice([128, 128, 64, 32, 16, 256] if folded else [None, None, 128, 128, 64, 32, 16, 256])
     across = r.choice([1, 1, 1, 1, 2, 16, None])
     block = [1] * len(batch) + ([along, across] if swapped else [across, along])
     shape = (*batch, k, n) if swapped else (*batch, n, k)
     scale = r.choice(["f16", "f16", "f32", "bf16", "f8E8M0FNU"])
     if format.name == "f4E2M1FN" and r.random() < 0.6:
         scale = "f8E8M0FNU"
-    type_ = Type(format, scale, block=canonical_block(shape, block))
-    if r.random() < 0.15:
+    type_ = Type(format, folded or scale, block=canonical_block(shape, block))
+    if not folded and r.random() < 0.15:
         type_.scale = Type(FORMATS["f8E4M3FN"], "f32")
     if format.is_integer and r.random() < 0.5:
         type_.zero = r.choice([format, format, FORMATS["u8"], FORMATS["i4"]])
     weight = draw_tensor(r, f.numbers, type_, shape)
-    if scale == type_.scale != "f8E8M0FNU" and r.random() < 0.3:  # what nothing was quantized to
+    if folded:
+        weight.scale = draw_folded(f, weight)
+    elif scale == type_.scale != "f8E8M0FNU" and r.random() < 0.3:  # what nothing was quantized to
         weight.scale = np.where(f.numbers.random(np.shape(weight.scale)) < 0.2, np.zeros_like(weight.scale), weight.scale)
     return weight
+
+
+# Exponents between which all products of scales that are powers of two and codes are f16, less the zero point or not.
+POWERS = {"nibble": (-20, 3), "byte": (-20, 3), "f4E2M1FN": (-23, 1), "f8E4M3FN": (-15, 7), "f8E5M2": (-8, 0)}
+
+
+def draw_folded(f, weight):
+    """Scales as large and small as leave products in f16, of both signs, and zeros."""
+    numbers, scale, shape = f.numbers, weight.type.scale, np.shape(weight.scale)
+    aligned = FORMATS[IMAGES.get(weight.type.format.name, weight.type.format.name)]
+    if scale == "f8E8M0FNU":
+        ends = POWERS[HOPS.get(aligned.name, aligned.name)]
+        exponents = np.where(numbers.random(shape) < 0.3, numbers.choice(ends, shape), numbers.integers(ends[0], ends[1] + 1, shape))
+        return (127 + exponents).astype(np.uint8)
+    # As they are decoded, small floats are smaller than their values by a power of two that the scale brings along.
+    unit = {"f4E2M1FN": 2.0**14, "f8E4M3FN": 2.0**8}.get(aligned.name, 1)
+    greatest = np.abs(aligned.values[aligned.finite]).max() + (np.abs(weight.type.zero.values).max() if weight.type.zero else 0)
+    most = 65504 / max(unit, greatest)
+    x = most * np.where(numbers.random(shape) < 0.2, 1, np.exp2(numbers.uniform(-12, 0, shape))) * numbers.choice([-1, 1], shape)
+    if scale == "f16":
+        x = np.where(numbers.random(shape) < 0.2, np.exp2(numbers.integers(-24, -13, shape)), x)
+    elif scale == "f8E4M3FN":
+        x = np.clip(x, -448, 448)
+    x = np.where(numbers.random(shape) < 0.1, 0, x).astype(np.float32)
+    x.flat[0] = min(most / 2, 1)  # one of them is no zero
+    # Towards zero: none is larger for being rounded.
+    if scale == "f8E4M3FN":
+        below = np.where(np.abs(x) < 2.0**-6, 2.0**-9, np.exp2(np.floor(np.log2(np.abs(x) + 1e-9)) - 3))
+        return FORMATS[scale].encode((np.trunc(x / below) * below).astype(np.float32)).astype(np.uint8)
+    if scale == "bf16":
+        return (np.asarray(x, np.float32).view(np.uint32) >> 16).astype(np.uint16)
+    half = x.astype(np.float16)
+    return np.where(np.abs(half.astype(np.float64)) > np.abs(x.astype(np.float64)), np.nextafter(half, np.float16(0)), half)
 
 
 HOPS = {"nf4": "lookup16", "bnb_fp4": "lookup16", "iq4nl": "lookup16", "u4": "nibble", "i4": "nibble", "u8": "byte", "i8": "byte"}
@@ -91,35 +129,39 @@ def draw_tiles(r, format, element, follows, folds, fuses, scales):
             f"rescale = {'fold' if folds else 'block' if scales else 'end'}, swap = true{f', split_k = {cluster}' if cluster > 1 else ''}>]>")
 
 
-def draw_ring(r, format, element):
+def draw_ring(r, format, element, is_block):
     """A recipe of one token against a stream that is copied ahead."""
+    format = FORMATS[IMAGES.get(format.name, format.name)]
     warps, together, stages = r.choice([1, 2, 3, 8]), r.choice([1, 2, 4]), r.choice([2, 3, 4])
-    while warps * together * stages * 256 * FORMATS[IMAGES.get(format.name, format.name)].bits > 200_000:
+    while warps * together * stages * 256 * format.bits > 200_000:
         stages, together = (stages - 1, together) if stages > 2 else (stages, together // 2)
     decode = f"<to = reg, by = decode_{HOPS.get(format.name, 'minifloat')}>"
     return (f" recipes <[#qlow.recipe<mma_16x8x16_f32_{element}_{element}, "
             f"tiles = [<cta, [1, 16, {warps * together * 128}]>, <warp, [1, 16, {together * 128}]>], lhs = [<to = cta, by = load>], "
-            f"rhs = [<to = memory, by = fragments>, <to = cta, by = cp_async, stages = {stages}>, {decode}], rescale = block, swap = true>]>")
+            f"rhs = [<to = memory, by = fragments>, <to = cta, by = cp_async, stages = {stages}>, {decode}], rescale = {'block' if is_block else 'end'}, swap = true>]>")
 
 
-def weight_only(f, format, with_tiles):
+def weight_only(f, format, with_tiles, folded=None):
     r = f.r
     m, n, k = r.choice(TOKENS), r.choice(COLUMNS), r.choice(DEPTHS)
-    batch = (2,) if r.random() < 0.1 else ()
+    k = max(k, 264) if folded else k
+    batch = (2,) if r.random() < 0.1 and n * k < 500_000 else ()
     if m * n * k > 4_000_000:
         m = min(m, 17)
     swapped = r.random() < 0.3
     dims = {len(batch): "m"} if r.random() < 0.3 else {}
     element, result = r.choice(["f16", "f16", "f16", "bf16"]), r.choice(["f16", "f16", "f32", "bf16"])
     how = r.choice(["constant", "constant", "constant", "mixed"])
-    weight = draw_weight(f, format, n, k, batch, swapped)
+    weight = draw_weight(f, format, n, k, batch, swapped, folded)
     along = weight.type.block[-2 if swapped else -1] if weight.type.block else None
     aligned = FORMATS[IMAGES.get(format.name, format.name)]
-    is_bytes = aligned.bits == 4 and aligned.is_integer and r.random() < 0.5 and not (with_tiles and (k % 16 or along == 16))
+    is_bytes = not folded and aligned.bits == 4 and aligned.is_integer and r.random() < 0.5 and not (with_tiles and (k % 16 or along == 16))
     if is_bytes and with_tiles:
-        how, element, folds, fuses = "constant", "s8", False, False
+        how, element, folds = "constant", "s8", False
         if weight.type.zero and weight.type.zero.name == "u8":
             weight.type.zero, weight.zero = None, None
+    elif folded:
+        how, element, folds = "constant", "f16", True
     elif with_tiles:
         how, element = "constant", "f16" if format.name == "f8E5M2" else element
         if weight.type.zero and element == "bf16":
@@ -131,10 +173,10 @@ def weight_only(f, format, with_tiles):
         folds = along is not None and (powers or rounds) and r.random() < 0.7
         if folds and powers:  # what leaves all products exact
             weight.scale = np.clip(weight.scale, 127 - 23, 127 + 1)
-        fuses = folds and rounds and not powers and aligned.is_integer and aligned.bits == 4 and not weight.type.zero and r.random() < 0.7
-        if fuses:  # what is finite when a code's bits are multiplied by it
-            scales = to_f32("f16", weight.scale)
-            weight.scale = round_to("f16", scales * np.exp2(min(0, np.floor(np.log2(65504 / 2**21 / np.abs(scales).max())))))
+    is_fusible = weight.type.scale == "f16" and element == "f16" and aligned.is_integer and aligned.bits == 4 and not weight.type.zero
+    if with_tiles and is_fusible and r.random() < 0.7:  # what is finite when a code's bits are multiplied by it
+        scales = to_f32("f16", weight.scale)
+        weight.scale = round_to("f16", scales * np.exp2(min(0, np.floor(np.log2(65504 / 2**21 / max(np.abs(scales).max(), 1e-30))))))
     shape = (*batch, m, k)
     lhs = draw_bytes(f, shape, dims, not with_tiles and r.random() < 0.1) if is_bytes else Floats(f, "x", element, shape, False, dims)
     rhs = Codes(f, "w", weight, swapped, {}, how)
@@ -142,8 +184,9 @@ def weight_only(f, format, with_tiles):
     product.draw_bias(0.3)
     if with_tiles:
         is_ring = not folds and not is_bytes and r.random() < 0.3
+        fuses = folds and is_fusible and np.abs(to_f32("f16", weight.scale)).max() <= 65504 / 2**21 and r.random() < 0.9
         follows, scales = weight.type.scale in ("f16", "f8E4M3FN"), max(1, 128 // along) if along else 0
-        product.given += draw_ring(r, format, element) if is_ring else draw_tiles(r, format, element, follows, folds, fuses, scales)
+        product.given += draw_ring(r, format, element, along is not None) if is_ring else draw_tiles(r, format, element, follows, folds, fuses, scales)
     return product.sample(is_bytes and lhs.sums_exactly() and rhs.sums_exactly(), element)
 
 
@@ -151,6 +194,7 @@ def main():
     parser = argparse.ArgumentParser()
     add_run_options(parser, samples=200, out="build/weight-only")
     parser.add_argument("--tiles", action="store_true")
+    parser.add_argument("--folds", action="store_true")
     options = parser.parse_args()
 
     def draw(index):
@@ -158,7 +202,17 @@ def main():
         deck = rng_of(options.seed, "deck", index // len(names)).sample(names, len(names))
         return weight_only(Function(f"s{index}", options.seed), FORMATS[deck[index % len(names)]], options.tiles)
 
-    return run_all(options, "Integration/weight-only.py", draw)
+    # No powers of two into tables, and no scales into decoded twelfths.
+    folds = [(name, scale) for name in dict.fromkeys(NAMES + list(IMAGES)) for scale in ("f16", "bf16", "f8E4M3FN", "f8E8M0FNU")
+             if name != "bnb_fp4" and not (scale == "f8E8M0FNU" and HOPS.get(name) == "lookup16")]
+    folds += [("i4", "f16"), ("u4", "f16"), ("ternary", "f16"), ("i3", "f16")] * 3  # some of which meet the codes in one operation
+
+    def draw_folds(index):
+        deck = rng_of(options.seed, "folds", index // len(folds)).sample(folds, len(folds))
+        name, scale = deck[index % len(folds)]
+        return weight_only(Function(f"s{index}", options.seed), FORMATS[name], True, scale)
+
+    return run_all(options, "Integration/weight-only.py", draw_folds if options.folds else draw)
 
 
 if __name__ == "__main__":

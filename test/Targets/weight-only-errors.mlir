@@ -24,7 +24,37 @@ func.func @copies(%x: tensor<16x256xf16>) -> tensor<16x64xf16> {
   %c = arith.constant dense<3> : tensor<64x128xi8>
   %s = arith.constant dense<3.0> : tensor<64x2xf16>
   %w = qlow.compose %c, %s : (tensor<64x128xi8>, tensor<64x2xf16>) -> tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>>
-  // expected-error@+1 {{expected tokens by 'tma' and codes by 'bulk', found}}
+  // expected-error@+1 {{has a recipe that its schedule does not follow as it stands: expected #qlow.recipe<wgmma_64x16x16_f32_f16_f16_via_registers, tiles = [<cta, [16, 64, 128]>, <warpgroup, [16, 64, 128]>], lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>]}}
+  %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<16x256xf16>, tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>> -> tensor<16x64xf16>
+  return %y : tensor<16x64xf16>
+}
+
+// -----
+
+// Scales that change along K can not wait for the end.
+#r = #qlow.recipe<wgmma_64x16x16_f32_f16_f16_via_registers, tiles = [<cta, [16, 64, 128]>, <warpgroup, [16, 64, 128]>],
+  lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>],
+  rhs = [<to = memory, by = fragments>, <to = cta, by = bulk, stages = 4>, <to = reg, by = decode_nibble>], rescale = end, swap = true>
+func.func @late(%x: tensor<16x256xf16>) -> tensor<16x64xf16> {
+  %c = arith.constant dense<3> : tensor<64x128xi8>
+  %s = arith.constant dense<3.0> : tensor<64x2xf16>
+  %w = qlow.compose %c, %s : (tensor<64x128xi8>, tensor<64x2xf16>) -> tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>>
+  // expected-error@+1 {{rescale = block, swap = true>, found}}
+  %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<16x256xf16>, tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>> -> tensor<16x64xf16>
+  return %y : tensor<16x64xf16>
+}
+
+// -----
+
+// Nibbles are not decoded as bytes.
+#r = #qlow.recipe<wgmma_64x16x16_f32_f16_f16_via_registers, tiles = [<cta, [16, 64, 128]>, <warpgroup, [16, 64, 128]>],
+  lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>],
+  rhs = [<to = memory, by = fragments>, <to = cta, by = bulk, stages = 4>, <to = reg, by = decode_byte>], rescale = block, swap = true>
+func.func @hop(%x: tensor<16x256xf16>) -> tensor<16x64xf16> {
+  %c = arith.constant dense<3> : tensor<64x128xi8>
+  %s = arith.constant dense<3.0> : tensor<64x2xf16>
+  %w = qlow.compose %c, %s : (tensor<64x128xi8>, tensor<64x2xf16>) -> tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>>
+  // expected-error@+1 {{<to = reg, by = decode_nibble>], rescale = block, swap = true>, found}}
   %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<16x256xf16>, tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>> -> tensor<16x64xf16>
   return %y : tensor<16x64xf16>
 }

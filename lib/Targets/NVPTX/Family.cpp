@@ -104,6 +104,17 @@ static LogicalResult verifyWeightOnly(MatmulKernelOp kernel, RecipeAttr recipe, 
                                    : WeightTiles::verify(recipe, *row, facts, machine);
       !wrong.empty())
     return kernel.emitOpError() << wrong << ", found " << recipe;
+  // What a schedule does not read has one spelling.
+  StringRef rescale = !facts.scaledTogether ? "end" : isWarp || recipe.getRescale() != "fold" ? "block" : "fold";
+  int64_t stages = isRing ? recipe.getRhs()[1].getStages() : isWarp ? 0 : recipe.getLhs().front().getStages();
+  bool isFused = rescale == "fold" && recipe.getRhs().back().getBy() == FragmentDecoder::kFusedHop;
+  StringRef decodes = isFused ? FragmentDecoder::kFusedHop : FragmentDecoder::hop(*facts.format, row->lhs);
+  RecipeAttr followed =
+      weightOnlyRecipe(kernel.getContext(), *row, decodes, recipe.getTile("cta"),
+                       recipe.getTile(isWarp ? "warp" : "warpgroup"), stages, rescale, isWarp ? 1 : recipe.getSplitK());
+  if (recipe != followed)
+    return kernel.emitOpError() << "has a recipe that its schedule does not follow as it stands: expected " << followed
+                                << ", found " << recipe;
   return success();
 }
 

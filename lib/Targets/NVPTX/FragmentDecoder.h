@@ -35,7 +35,7 @@ public:
   static bool fusesScales(const Format &format, const Format *zero, const Format &scale, OperandElement element);
   static constexpr double kMostFused = 65504.0 / (1 << 21);
   /// The hop's word then.
-  static constexpr llvm::StringLiteral kFusedHop = "decode_fused";
+  static constexpr llvm::StringRef kFusedHop = "decode_fused";
   /// Integer operations that unpack one code, with the table where the way has one.
   static double aluPerCode(const Format &format, OperandElement element, bool hasTable);
 

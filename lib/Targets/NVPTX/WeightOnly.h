@@ -24,6 +24,13 @@
 
 namespace qlow {
 
+/// The recipe that a schedule follows, with what it leaves open: tiles of a block of threads and of its warps or
+/// warpgroups, buffers (0: codes are not copied ahead), where scales meet codes or sums, and blocks that share K.
+/// `decodes`: the hop that makes numbers of codes.
+RecipeAttr weightOnlyRecipe(mlir::MLIRContext *context, const MultiplyRow &row, llvm::StringRef decodes,
+                            llvm::ArrayRef<int64_t> block, llvm::ArrayRef<int64_t> part, int64_t stages,
+                            llvm::StringRef rescale, int64_t splitK);
+
 /// What schedules of one kernel share: its sizes, parts of the weight, and the way from sums to the result.
 class WeightOnly : protected KernelBuilder {
 public:

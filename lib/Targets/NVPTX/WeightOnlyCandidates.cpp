@@ -116,35 +116,34 @@ static constexpr Tiling kTileTilings[] = {
     {.columns = 64, .ofGroup = 64, .teams = 2, .cluster = 2},
 };
 
-static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const MatmulProblem &problem,
-                             const Tiling &tiling) {
+RecipeAttr qlow::weightOnlyRecipe(MLIRContext *context, const MultiplyRow &row, StringRef decodes,
+                                  ArrayRef<int64_t> block, ArrayRef<int64_t> part, int64_t stages, StringRef rescale,
+                                  int64_t splitK) {
   auto hop = [&](StringRef to, StringRef by, int64_t stages = 1, int64_t swizzle = 0) {
     return HopAttr::get(context, to.str(), by.str(), stages, swizzle);
   };
   auto level = [&](StringRef at, ArrayRef<int64_t> sizes) { return LevelAttr::get(context, at.str(), sizes); };
-  HopAttr stored = hop("memory", kFragmentsHop),
-          decode = hop("reg", FragmentDecoder::hop(*problem.rhs.format, row.lhs));
-  StringRef rescale = problem.rhs.scaledTogether ? "block" : "end";
-  if (row.scope == MultiplyRow::Scope::Warp) {
-    int64_t ofWarp = tiling.together * kBlockK;
-    bool isRing = tiling.stages;
-    return RecipeAttr::get(context, row.id.str(),
-                           {level("cta", {tiling.tokens, tiling.columns, tiling.warps * ofWarp}),
-                            level("warp", {tiling.tokens, tiling.columns, ofWarp})},
-                           {hop(isRing ? "cta" : "reg", "load")},
-                           {stored, isRing ? hop("cta", "cp_async", tiling.stages) : hop("reg", "load128"), decode},
-                           rescale.str(),
-                           /*swap=*/true, /*split_k=*/1);
-  }
-  if (tiling.folds)
-    rescale = "fold";
-  if (tiling.fuses)
-    decode = hop("reg", FragmentDecoder::kFusedHop);
-  return RecipeAttr::get(context, row.id.str(),
-                         {level("cta", {tiling.tokens, tiling.columns, tiling.teams * kBlockK}),
-                          level("warpgroup", {tiling.tokens, tiling.ofGroup, kBlockK})},
-                         {hop("cta", "tma", tiling.stages, 128)}, {stored, hop("cta", "bulk", tiling.stages), decode},
-                         rescale.str(), /*swap=*/true, tiling.cluster);
+  bool isWarp = row.scope == MultiplyRow::Scope::Warp;
+  HopAttr tokens = !isWarp  ? hop("cta", "tma", stages, 128)
+                   : stages ? hop("cta", "load")
+                            : hop("reg", "load"),
+          stream = !isWarp  ? hop("cta", "bulk", stages)
+                   : stages ? hop("cta", "cp_async", stages)
+                            : hop("reg", "load128");
+  HopAttr stored = hop("memory", kFragmentsHop), decode = hop("reg", decodes);
+  return RecipeAttr::get(context, row.id.str(), {level("cta", block), level(isWarp ? "warp" : "warpgroup", part)},
+                         {tokens}, {stored, stream, decode}, rescale.str(), /*swap=*/true, splitK);
+}
+
+static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const MatmulProblem &problem,
+                             const Tiling &tiling) {
+  bool isWarp = row.scope == MultiplyRow::Scope::Warp;
+  int64_t ofPart = isWarp ? tiling.together * kBlockK : kBlockK, parts = isWarp ? tiling.warps : tiling.teams;
+  StringRef rescale = !problem.rhs.scaledTogether ? "end" : tiling.folds ? "fold" : "block";
+  StringRef decodes = tiling.fuses ? FragmentDecoder::kFusedHop : FragmentDecoder::hop(*problem.rhs.format, row.lhs);
+  return weightOnlyRecipe(context, row, decodes, {tiling.tokens, tiling.columns, parts * ofPart},
+                          {tiling.tokens, isWarp ? tiling.columns : tiling.ofGroup, ofPart}, tiling.stages, rescale,
+                          tiling.cluster);
 }
 
 /// For one token: two turns on their way, as long as leave room for enough blocks of threads; none where none do.

@@ -110,8 +110,6 @@ std::string WeightTiles::verify(RecipeAttr recipe, const MultiplyRow &row, const
         "expected {0} of codes of 4 bits without zero points, where rescale = fold rounds their scales "
         "in f16",
         FragmentDecoder::kFusedHop);
-  if (recipe.getLhs().front().getBy() != "tma" || recipe.getRhs()[1].getBy() != "bulk")
-    return "expected tokens by 'tma' and codes by 'bulk'";
   bool isApart = scalingOf(recipe, row, codes) == Scaling::Apart;
   int64_t sums = group[1] / kColumns * (isApart ? 2 : 1) * row.n / 2, most = kMostSums;
   bool sharesK = block[2] / kBlockK * recipe.getSplitK() > 1;
