@@ -156,7 +156,12 @@ static FailureOr<Attribute> checkKept(MatmulOp op, const MatmulProblem &problem,
       return op.emitOpError() << "has recipes that store the right side in two ways, but it is stored once: " << recipe
                               << " beside " << kept.front().recipe;
   }
-  return Attribute(describe(op, problem, kept.back(), all, /*numUses=*/1, problem.m, target.machine()));
+  // Where M is known, one range holds it.
+  auto isMeant = [&](const Candidate &candidate) {
+    return !problem.knownM || candidate.recipe == op.getRecipes()->lookup(*problem.knownM);
+  };
+  const Candidate &meant = *llvm::find_if(llvm::reverse(kept), isMeant);
+  return Attribute(describe(op, problem, meant, all, /*numUses=*/1, problem.m, target.machine()));
 }
 
 /// Says why the smallest rows decline, which ask least of a machine.

@@ -23,6 +23,23 @@ func.func @kept(%a: tensor<8x64x!u8>, %b: tensor<64x32x!i8>) -> (tensor<8x32xi32
 
 // -----
 
+#wide = #qlow.recipe<vpmaddwd_1x16x2_i32_s16_s8, tiles = [<thread, [8, 32, 64]>, <reg, [2, 32, 2]>],
+  lhs = [<to = l2, by = pack>, <to = reg, by = broadcast32>], rhs = [<to = memory, by = pack>, <to = reg, by = load>], rescale = end>
+#narrow = #qlow.recipe<vpmaddwd_1x16x2_i32_s16_s8, tiles = [<thread, [4, 32, 64]>, <reg, [1, 32, 2]>],
+  lhs = [<to = l2, by = pack>, <to = reg, by = broadcast32>], rhs = [<to = memory, by = pack>, <to = reg, by = load>], rescale = end>
+
+// Of ranges, the one that holds a known M is reported.
+// CHECK: #[[NARROW:.+]] = #qlow.recipe<{{.*}} tiles = [<thread, [4, 32, 64]>
+// CHECK: qlow.report = [
+// CHECK-SAME: op = "qlow.matmul", recipe = #[[NARROW]],
+// CHECK-LABEL: func.func @holds
+func.func @holds(%a: tensor<8x64x!qlow.q<u8 : f32>>, %b: tensor<64x32x!qlow.q<i8 : f32>>) -> tensor<8x32xi32> {
+  %y = qlow.matmul %a, %b recipes <[m to 8 : #narrow, #wide]> : tensor<8x64x!qlow.q<u8 : f32>>, tensor<64x32x!qlow.q<i8 : f32>> -> tensor<8x32xi32>
+  return %y : tensor<8x32xi32>
+}
+
+// -----
+
 #r = #qlow.recipe<vpdpbusd_1x16x4_i32_u8_s8, tiles = [<thread, [8, 32, 64]>, <reg, [2, 32, 4]>],
   lhs = [<to = reg, by = broadcast32>], rhs = [<to = l2, by = pack>, <to = reg, by = load>], rescale = end>
 func.func @missing(%a: tensor<8x64x!qlow.q<u8 : f32>>, %b: tensor<64x32x!qlow.q<i8 : f32>>) -> tensor<8x32xi32> {
