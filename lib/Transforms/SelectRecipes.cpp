@@ -147,6 +147,14 @@ static FailureOr<Attribute> checkKept(MatmulOp op, const MatmulProblem &problem,
              << "has a recipe that folds scales into codes, which needs constant scales whose products "
              << "with the codes are exact, or may be rounded and are no overflow, on " << target.machine().name << ": "
              << recipe;
+    // A way to decode that only some scales allow is among the row's candidates where they do.
+    StringRef decodes = recipe.getRhs().back().getBy();
+    if (storesFragments(recipe) && recipe.getRescale() == "fold" && llvm::none_of(all, [&](const Candidate &it) {
+          return isNamed(it) && it.recipe && it.recipe.getRhs().back().getBy() == decodes;
+        }))
+      return op.emitOpError() << "has a recipe that decodes the right side by '" << decodes << "', which its codes, or "
+                              << "the size of their constant scales, do not allow on " << target.machine().name << ": "
+                              << recipe;
     if (storesFragments(recipe) && !(problem.rhs.format && alignedFormat(*problem.rhs.format)))
       return op.emitOpError() << "has a recipe that stores fragments, which needs a right side of codes of at most 8 "
                               << "bits, found " << op.getRhs().getType() << ": " << recipe;

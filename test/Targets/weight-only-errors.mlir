@@ -142,3 +142,33 @@ func.func @floats(%x: tensor<1x256xf16>, %w: tensor<256x64xf16>) -> tensor<1x64x
   %y = qlow.matmul %x, %w recipes <[#r]> : tensor<1x256xf16>, tensor<256x64xf16> -> tensor<1x64xf16>
   return %y : tensor<1x64xf16>
 }
+
+// -----
+
+// Bits of codes times scales as large are more than f16 holds.
+#r = #qlow.recipe<wgmma_64x16x16_f32_f16_f16_via_registers, tiles = [<cta, [16, 64, 128]>, <warpgroup, [16, 64, 128]>],
+  lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>],
+  rhs = [<to = memory, by = fragments>, <to = cta, by = bulk, stages = 4>, <to = reg, by = decode_fused>], rescale = fold, swap = true>
+func.func @fuse(%x: tensor<16x256xf16>) -> tensor<16x64xf16> {
+  %c = arith.constant dense<3> : tensor<64x128xi8>
+  %s = arith.constant dense<0.0315> : tensor<64x2xf16>
+  %w = qlow.compose %c, %s : (tensor<64x128xi8>, tensor<64x2xf16>) -> tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>>
+  // expected-error@+1 {{decodes the right side by 'decode_fused', which its codes, or the size of their constant scales, do not allow on sm_90}}
+  %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<16x256xf16>, tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>> -> tensor<16x64xf16>
+  return %y : tensor<16x64xf16>
+}
+
+// -----
+
+// Sums meet the scales, and codes do not.
+#r = #qlow.recipe<wgmma_64x16x16_f32_f16_f16_via_registers, tiles = [<cta, [16, 64, 128]>, <warpgroup, [16, 64, 128]>],
+  lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>],
+  rhs = [<to = memory, by = fragments>, <to = cta, by = bulk, stages = 4>, <to = reg, by = decode_fused>], rescale = block, swap = true>
+func.func @fuse_sums(%x: tensor<16x256xf16>) -> tensor<16x64xf16> {
+  %c = arith.constant dense<3> : tensor<64x128xi8>
+  %s = arith.constant dense<0.03> : tensor<64x2xf16>
+  %w = qlow.compose %c, %s : (tensor<64x128xi8>, tensor<64x2xf16>) -> tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>>
+  // expected-error@+1 {{expected decode_fused of codes of 4 bits without zero points, where rescale = fold rounds their scales in f16}}
+  %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<16x256xf16>, tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>> -> tensor<16x64xf16>
+  return %y : tensor<16x64xf16>
+}

@@ -123,6 +123,22 @@ func.func @followed(%x: tensor<512x4096xbf16>) -> tensor<512x4096xf16> {
   return %y : tensor<512x4096xf16>
 }
 
+// Small scales meet nibbles in one operation for all.
+// CHECK-LABEL: func @fused
+// TILES: arith.andi {{.*}}, %c7864440
+// TILES: llvm.intr.fma({{.*}} vector<2xf16>
+// TILES: arith.andi {{.*}}, %c125831040
+// TILES: llvm.intr.fma({{.*}} vector<2xf16>
+// TILES-NOT: llvm.fmul {{.*}} vector<2xf16>
+// TILES: m64n128k16
+func.func @fused(%x: tensor<512x4096xf16>) -> tensor<512x4096xf16> {
+  %c = arith.constant dense<3> : tensor<4096x2048xi8>
+  %s = arith.constant dense<0.03> : tensor<4096x32xf16>
+  %w = qlow.compose %c, %s : (tensor<4096x2048xi8>, tensor<4096x32xf16>) -> tensor<4096x4096x!i4>
+  %y = qlow.matmul transpose_rhs %x, %w : tensor<512x4096xf16>, tensor<4096x4096x!i4> -> tensor<512x4096xf16>
+  return %y : tensor<512x4096xf16>
+}
+
 // Codes that are not 4 or 8 bits are stored as those of a format that has all of their numbers.
 // PACK-DAG: #qlow.layout<element = i8, panel = 64, columns = 64, group = 128, offset = -128, fragment = 1>
 // CHECK-LABEL: func @small
