@@ -104,10 +104,11 @@ def draw_tiles(r, format, element, follows, folds, fuses, scales):
     """A recipe of wgmma's tiles. `scales`: in a block of 128 k, 0 where there is one for all of K."""
     format = FORMATS[IMAGES.get(format.name, format.name)]
     tokens = r.choice([8, 16, 32, 64, 128, 256])
-    columns, group, teams = r.choice([(64, 64, 1), (64, 64, 2), (128, 64, 1), (128, 64, 2), (256, 64, 1), (128, 128, 1), (256, 128, 1), (256, 128, 1)])
+    columns, group, teams = r.choice([(64, 64, 1), (64, 64, 2), (128, 64, 1), (128, 64, 2), (192, 64, 1), (256, 64, 1), (128, 128, 1), (256, 128, 1), (256, 128, 1)])
     stages, cluster = r.choice([2, 3, 4]), r.choice([1, 1, 2, 4])
-    if group == 128:
-        cluster = 1
+    is_pair = group == 64 and teams == 1 and columns > 64 and tokens < 256 and r.random() < 0.4  # two blocks share columns
+    if group == 128 or is_pair:
+        cluster = 1 + is_pair
     is_bytes = element == "s8"
     is_apart = scales and (is_bytes or not follows and not folds)
     if tokens == 256 and is_apart:
@@ -118,8 +119,9 @@ def draw_tiles(r, format, element, follows, folds, fuses, scales):
         columns, group = min(columns, 128), 64
     if is_bytes and columns // group * teams == 4:
         tokens = min(tokens, 32 if is_apart else 64)
-    while teams * stages * (tokens * 256 + columns * (16 * format.bits + 24 * scales)) > 220_000 and stages * teams > 2:
+    while teams * stages * (tokens * 256 + columns * (16 * format.bits + 24 * scales)) > 220_000 - is_pair * tokens * 256 and stages * teams > 2:
         stages, teams = (stages - 1, teams) if stages > 2 else (stages, 1)
+    columns -= 32 * is_pair
     decode = f"<to = reg, by = decode_{'fused' if fuses else HOPS.get(format.name, 'minifloat')}>"
     row = f"{tokens}x32_i32" if is_bytes else f"{tokens}x16_f32"
     return (f" recipes <[#qlow.recipe<wgmma_64x{row}_{element}_{element}_via_registers, "

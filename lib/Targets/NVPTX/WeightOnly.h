@@ -184,6 +184,9 @@ struct WeightCodes {
 
 /// More rows: wgmma takes unpacked weights from registers and tokens from shared memory. A warpgroup has some blocks of
 /// 64 columns of the weight; teams of them, and blocks of threads of a cluster, share K. One more warpgroup copies.
+///
+/// A tile may be half of 64 columns wider than its warpgroups but one: these 64 it has in common with the other block
+/// of a cluster of two, and half of their K (WeightPairs.cpp).
 class WeightTiles : public WeightOnly {
 public:
   WeightTiles(mlir::OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, const MultiplyRow &row,
@@ -193,6 +196,8 @@ public:
   static std::string verify(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes,
                             const Machine &machine);
   static int64_t sharedBytes(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes);
+  /// Whether the last warpgroup's columns are also those of the other block's.
+  static bool sharesColumns(RecipeAttr recipe);
   /// Whether the decoder's table is used.
   static bool hasTable(const MultiplyRow &row);
 
@@ -232,8 +237,23 @@ private:
   std::optional<int64_t> registersToMultiply();
   mlir::Value blockOf(mlir::Value turn) { return i32.add(i32.mul(slice, blocksOfSlice), turn); }
   /// Whether each team has a block.
-  bool areAllBusy() const { return (teams * cluster - 1) * blocksOfSlice * Layout::kFragmentK < k; }
+  bool areAllBusy() const {
+    return isPair ? Layout::kFragmentK < k : (slices() - 1) * blocksOfSlice * Layout::kFragmentK < k;
+  }
+  /// Of K, of which each team has one.
+  int64_t slices() const { return isPair ? 1 : teams * cluster; }
+  /// Blocks of 64 columns of a tile, of a pair's both.
+  int64_t panelsOfTile() const { return isPair ? 2 * groups - 1 : groups * columnBlocks; }
   bool isPersistent() const { return teams * cluster == 1; }
+
+  // WeightPairs.cpp
+  mlir::Value panelOf(mlir::Value slot);
+  mlir::Value columnOf(mlir::Value held);
+  mlir::Value isOwnTurn(mlir::Value turn);
+  RingPlace emitTurnsOfOther(RingPlace place, mlir::Value count);
+  Sums emitOwnTurns(RingPlace &place);
+  void emitPairedResults(llvm::ArrayRef<mlir::Value> sums);
+  int64_t firstHalf() const { return llvm::divideCeil(blocksOfSlice, 2); }
 
   // WeightScales.cpp
   void divideK();
@@ -285,6 +305,10 @@ private:
   // WeightSums.cpp
   void emitResults(llvm::ArrayRef<mlir::Value> sums);
   void emitReduction(llvm::ArrayRef<mlir::Value> sums);
+  void emitClusterArrival();
+  void emitClusterWait();
+  /// A pointer to the same byte of another block of the cluster.
+  mlir::Value inBlock(int64_t other, mlir::Value pointer);
   /// Sums of a token and of the thread's two columns of a block.
   struct Pair {
     std::array<mlir::Value, 2> sums;
@@ -292,8 +316,10 @@ private:
     int64_t columnBlock;
   };
   void emitPairs(llvm::ArrayRef<Pair> pairs);
+  void emitInGroups(llvm::ArrayRef<Pair> pairs);
 
   Scaling scaling;
+  bool isPair;                                                  ///< shares columns with the other block of its cluster
   int64_t tokens, groups, columnBlocks, teams, cluster, stages; ///< groups: warpgroups of a team
   int64_t sumsOfThread;
   int64_t steps, together;           ///< of a block of the layout, of a unit
@@ -305,7 +331,8 @@ private:
   mlir::Value rank, team, group, inTeam, slice, turns, copyingWarp;           ///< i32
   mlir::Value tileNumber, token0, panel0, codesFrom;                          ///< of the tile
   mlir::Value teamAt, tokensAt, codesAt;                                      ///< in the ring
-  mlir::Value columnInTile;                                                   ///< i32, the thread's first
+  mlir::Value isShared;     ///< i1, of a pair: the warpgroup's columns are those of both
+  mlir::Value columnInTile; ///< i32, the thread's first
   llvm::SmallVector<std::array<mlir::Value, 2>> columns;
 };
 

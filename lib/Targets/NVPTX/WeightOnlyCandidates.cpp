@@ -82,12 +82,18 @@ struct Tiling {
   int64_t teams = 1, cluster = 1, stages = 0; ///< teams of a block, and blocks, that share K; buffers
   bool folds = false;                         ///< scales into weights
   bool fuses = false;                         ///< in one operation
+
+  int64_t groups() const { return llvm::divideCeil(columns, ofGroup) * teams; }
+  /// Whether the cluster's two blocks have columns in common, and divide the K of these alone.
+  bool isPair() const { return columns % ofGroup != 0; }
 };
 } // namespace
 
 static constexpr int64_t kBlockK = Layout::kFragmentK;
 /// Sums of a warpgroup, where there are four.
 static constexpr int64_t kMostSumsOfMany = 64 * 64;
+/// Tokens of a product that takes longer than its weights are unpacked in.
+static constexpr int64_t kLongProduct = 128;
 /// Blocks of threads that copy ahead, on a core: one's copies run while another's sums are added up.
 static constexpr int64_t kRingsOfCore = 2;
 
@@ -114,6 +120,9 @@ static constexpr Tiling kTileTilings[] = {
     {.columns = 128, .ofGroup = 64, .teams = 2, .cluster = 1},
     {.columns = 64, .ofGroup = 64, .teams = 2, .cluster = 1},
     {.columns = 64, .ofGroup = 64, .teams = 2, .cluster = 2},
+    {.columns = 224, .ofGroup = 64, .teams = 1, .cluster = 2},
+    {.columns = 160, .ofGroup = 64, .teams = 1, .cluster = 2},
+    {.columns = 96, .ofGroup = 64, .teams = 1, .cluster = 2},
 };
 
 RecipeAttr qlow::weightOnlyRecipe(MLIRContext *context, const MultiplyRow &row, StringRef decodes,
@@ -167,8 +176,11 @@ static bool takeMostStages(MLIRContext *context, const MultiplyRow &row, const M
   const OperandFacts &rhs = problem.rhs;
   WeightCodes codes{rhs.format, rhs.zeroFormat, rhs.scaleFormat, rhs.scaledTogether};
   // So many threads have too few registers for so many sums: ptxas would do one product after the other.
-  bool areMany = tiling.columns / tiling.ofGroup * tiling.teams == 4;
+  bool areMany = tiling.groups() == 4;
   if (areMany && row.n * tiling.ofGroup > kMostSumsOfMany)
+    return false;
+  // Two warpgroups leave the unit idle while they unpack, but for long products.
+  if (tiling.isPair() && tiling.groups() < 3 && row.n < kLongProduct)
     return false;
   tiling.tokens = row.n;
   for (tiling.stages = 16; tiling.stages >= 2; --tiling.stages)
@@ -195,7 +207,7 @@ static constexpr double kStreamTurn = 950, kStreamTurnOfBlock = 400, kStreamTurn
 static constexpr double kShortAt = 1.07;
 /// Of a block of 64 columns x 128 k: cycles for scales that meet its weights, and for each token and scale that meets
 /// its sums, when no product runs; the first scale of a block finds them waited for anyway.
-static constexpr double kOfFold = 32, kOfScaledToken = 0.5, kOfStop = 1;
+static constexpr double kOfFold = 50, kOfScaledToken = 0.5, kOfStop = 1;
 
 /// The same of bytes. Their sums are scaled apart, so that each further scale of a block of 128 k takes more.
 static constexpr double kByteClusterSums = 3700, kByteClusterSumsOfToken = 12, kByteMemory = 0.85;
@@ -203,7 +215,7 @@ static constexpr double kOfByteBlock = 150, kOfFewByteBlock = 220, kOfByteZeros 
 static constexpr double kOfByteToken = 1.5, kOfFewByteToken = 1.7, kOfExactToken = 0.8, kOfScaledByteToken = 0.85;
 
 static double cyclesOfByteBlock(const MatmulProblem &problem, const Tiling &tiling) {
-  int64_t together = problem.rhs.scaledTogether, blocks = tiling.columns / Layout::kFragmentColumns * tiling.teams;
+  int64_t together = problem.rhs.scaledTogether, blocks = llvm::divideCeil(tiling.columns, Layout::kFragmentColumns) * tiling.teams;
   bool areFew = blocks < 4;
   int64_t scales = together && together < kBlockK ? kBlockK / together : 1;
   auto further = static_cast<double>(scales - 1);
@@ -248,7 +260,7 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
   ResourceVector uses{};
   auto add = [&](Resource resource, double value) { uses[static_cast<unsigned>(resource)] += value; };
   double tokens = static_cast<double>(tiling.tokens), columns = static_cast<double>(tiling.columns);
-  double turns = std::ceil(problem.k / static_cast<double>(kBlockK * tiling.cluster));
+  double turns = std::ceil(problem.k / static_cast<double>(kBlockK * (tiling.isPair() ? 1 : tiling.cluster)));
   double blocks = waves * turns * columns / Layout::kFragmentColumns; // of the layout
   add(Resource::Memory, bytes / (row.isFloat ? kTiledMemory : kByteMemory));
   add(Resource::L2,
@@ -264,7 +276,7 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
     return uses;
   }
   const OperandFacts &rhs = problem.rhs;
-  bool areFew = tiling.columns / tiling.ofGroup * tiling.teams < 4, scalesSums = rhs.scaledTogether && !tiling.folds;
+  bool areFew = tiling.groups() < 4, scalesSums = rhs.scaledTogether && !tiling.folds;
   double scales = scalesSums ? std::ceil(static_cast<double>(kBlockK) / static_cast<double>(rhs.scaledTogether)) : 0;
   double alu = kOfBlock * rhs.format->bits / 4 +
                kOfCode * FragmentDecoder::aluPerCode(*rhs.format, row.lhs, WeightTiles::hasTable(row)) +
@@ -289,8 +301,9 @@ static void countUses(const MultiplyRow &row, const MatmulProblem &problem, cons
     if (tiling.stages)
       overhead += kRingStart + (FragmentDecoder::tableBytes(*problem.rhs.format, row.lhs) ? kRingTable : 0);
   } else {
-    double tiles = problem.batch * std::ceil(problem.m / static_cast<double>(tiling.tokens)) *
-                   std::ceil(problem.n / static_cast<double>(tiling.columns));
+    double columns = static_cast<double>(tiling.columns * (tiling.isPair() ? 2 : 1));
+    double tiles =
+        problem.batch * std::ceil(problem.m / static_cast<double>(tiling.tokens)) * std::ceil(problem.n / columns);
     double exact = tiles * static_cast<double>(tiling.cluster) / cores, waves = std::ceil(exact);
     bool isPersistent = tiling.teams * tiling.cluster == 1;
     if (isPersistent && waves > 2) // cores that idle leave others their power

@@ -37,9 +37,11 @@ void WeightTiles::emitConsumers() {
     NVVM::SetMaxRegisterOp::create(builder, loc, *registers, NVVM::SetMaxRegisterAction::increase);
   emitWaitForLast();
   forEachTile([&](RingPlace place) {
-    Sums sums = emitLoop(place);
+    Sums sums = isPair ? emitOwnTurns(place) : emitLoop(place);
     if (isPersistent())
       emitResults(sums);
+    else if (isPair)
+      emitPairedResults(sums);
     else
       emitReduction(sums);
     return place;

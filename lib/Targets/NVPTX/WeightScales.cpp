@@ -58,8 +58,8 @@ FragmentDecoder::Multiplier WeightTiles::multiplierOf(RecipeAttr recipe, Scaling
 
 /// Teams' slices of K are whole numbers of the blocks whose scales are read together, as many as make no slice longer.
 void WeightTiles::divideK() {
-  int64_t slices = teams * cluster, blocks = llvm::divideCeil(k, kBlockK);
-  blocksOfSlice = llvm::divideCeil(blocks, slices);
+  int64_t blocks = llvm::divideCeil(k, kBlockK);
+  blocksOfSlice = llvm::divideCeil(blocks, slices());
   int64_t columnsOfThread = tileColumns * teams / (kScaleWarps * kWarp);
   blocksRead = std::max<int64_t>(kReadTogether / (scaleNumber(1, 0) * columnsOfThread * (type.getZero() ? 2 : 1)), 1);
   while (blocksRead > 1 && blocksOfSlice % blocksRead)
@@ -77,8 +77,7 @@ void WeightTiles::emitScaleWarps() {
   forEachTile([&](RingPlace place) {
     SmallVector<Value> columnsRead, carried{place.stage, place.phase};
     for (int64_t i = 0; i < perThread; ++i) {
-      Value column = i32.add(i32.mul(panel0, Layout::kFragmentColumns), i32.add(first, i));
-      columnsRead.push_back(i32.min(column, last));
+      columnsRead.push_back(i32.min(columnOf(i32.add(first, i)), last));
     }
     if (scaling == Scaling::Follow) // what sums are in units of
       carried.append(perThread, f32(1));
@@ -156,9 +155,11 @@ void WeightTiles::emitRecords(ArrayRef<ColumnScales> read, int64_t block, RingPl
   auto store = [&] {
     wait({at.stage, i32.sub(i32.constant(1), at.phase)}, /*isFree=*/true);
     Value records = offset(placeOfRecord(at.stage, 0, 0), to);
+    int64_t count = read.size(), together = count & -count; // where a thread's records lie, so many words are aligned
     for (auto [line, words] : llvm::enumerate(lines))
-      LLVM::StoreOp::create(builder, loc, wordsOf(words), offset(records, line * tileColumns * kWordBytes),
-                            kWordBytes * words.size());
+      for (int64_t i = 0; i < count; i += together)
+        LLVM::StoreOp::create(builder, loc, wordsOf(ArrayRef(words).slice(i, together)),
+                              offset(records, (line * tileColumns + i) * kWordBytes), kWordBytes * together);
     arrive(at.stage, /*isFree=*/false);
   };
   isThere ? ifThen(isThere, store) : store();

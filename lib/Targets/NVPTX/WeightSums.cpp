@@ -22,8 +22,7 @@ static constexpr size_t kPairsTogether = 8;
 /// the epilogue reads is read for all pairs, inside the matrix, before the first is stored: no load passes a store.
 void WeightTiles::emitPairs(ArrayRef<Pair> pairs) {
   std::optional<int64_t> knownM = getConstantIntValue(OpFoldResult(m));
-  bool areTokens = knownM && *knownM % tokens == 0,
-       areColumns = n % (groups * columnBlocks * Layout::kFragmentColumns) == 0;
+  bool areTokens = knownM && *knownM % tokens == 0, areColumns = n % (panelsOfTile() * Layout::kFragmentColumns) == 0;
   SmallVector<Value> places;
   SmallVector<std::array<Value, 2>> results;
   for (const Pair &pair : pairs) {
@@ -60,8 +59,21 @@ void WeightTiles::emitResults(ArrayRef<Value> sums) {
       int64_t first = block * tokens / 2 + unit / 2 * 4 + unit % 2;
       pairs.push_back({{sums[first], sums[first + 2]}, i32.constant(unit), block});
     }
+  emitInGroups(pairs);
+}
+
+void WeightTiles::emitInGroups(ArrayRef<Pair> pairs) {
   for (size_t first = 0; first < pairs.size(); first += kPairsTogether)
-    emitPairs(ArrayRef(pairs).slice(first, std::min(kPairsTogether, pairs.size() - first)));
+    emitPairs(pairs.slice(first, std::min(kPairsTogether, pairs.size() - first)));
+}
+
+void WeightTiles::emitClusterArrival() { NVVM::ClusterArriveOp::create(builder, loc, builder.getUnitAttr()); }
+void WeightTiles::emitClusterWait() { NVVM::ClusterWaitOp::create(builder, loc, builder.getUnitAttr()); }
+
+Value WeightTiles::inBlock(int64_t other, Value pointer) {
+  auto remote =
+      LLVM::LLVMPointerType::get(builder.getContext(), static_cast<unsigned>(NVVM::NVVMMemorySpace::SharedCluster));
+  return NVVM::MapaOp::create(builder, loc, remote, pointer, i32.constant(other)).getResult();
 }
 
 /// In shared memory: [team][unit][thread of the team] pairs. Teams of all blocks of the cluster take units in turn.
@@ -73,8 +85,8 @@ void WeightTiles::emitReduction(ArrayRef<Value> sums) {
     return i32.mul(i32.add(i32.mul(teamNumber, units), unit), teamThreads * kPairBytes);
   };
   auto clusterBarrier = [&] {
-    NVVM::ClusterArriveOp::create(builder, loc, builder.getUnitAttr());
-    NVVM::ClusterWaitOp::create(builder, loc, builder.getUnitAttr());
+    emitClusterArrival();
+    emitClusterWait();
   };
   auto consumersBarrier = [&] {
     NVVM::BarrierOp::create(builder, loc, Type(), i32.constant(1), i32.constant(consumers),
@@ -90,13 +102,10 @@ void WeightTiles::emitReduction(ArrayRef<Value> sums) {
     clusterBarrier();
   else
     consumersBarrier();
-  auto remote =
-      LLVM::LLVMPointerType::get(builder.getContext(), static_cast<unsigned>(NVVM::NVVMMemorySpace::SharedCluster));
   auto pair = VectorType::get({2}, sumType());
   SmallVector<Value> blocks;
   for (int64_t other = 0; other < cluster; ++other)
-    blocks.push_back(
-        cluster == 1 ? pairsAt : NVVM::MapaOp::create(builder, loc, remote, pairsAt, i32.constant(other)).getResult());
+    blocks.push_back(cluster == 1 ? pairsAt : inBlock(other, pairsAt));
   SmallVector<Pair> pairs;
   auto flush = [&] {
     emitPairs(pairs);

@@ -14,6 +14,8 @@
 // In a buffer lie panels of 128 bytes of tokens, one or two, in wgmma's swizzle, then the codes as they are stored.
 // Past the matrix's edges tokens are zeros, so that it does not matter what codes are there.
 //
+// Two blocks of a cluster may have 64 columns in common, and half of their K each (WeightPairs.cpp).
+//
 // Blocks of threads whose teams share no K take tile after tile, so that copies for the next one run while results
 // leave.
 //
@@ -48,7 +50,7 @@ static constexpr int64_t kMostSums = 128, kMostGroups = 4;
 static constexpr int64_t kMostTeams = 2;
 /// More tokens than the first: products take longer than unpacking without a table, and need its room for buffers. More
 /// than the second: those of a spread table do.
-static constexpr int64_t kMostTokensOfTable = 128, kMostTokensOfSpreadTable = 32;
+static constexpr int64_t kMostTokensOfTable = 128, kMostTokensOfSpreadTable = 64;
 /// Nanoseconds that a wait may sleep before it looks again.
 static constexpr int64_t kPatience = 10'000'000;
 
@@ -72,19 +74,32 @@ static int64_t tableBytes(const MultiplyRow &row, const WeightCodes &codes) {
   return WeightTiles::hasTable(row) ? FragmentDecoder::tableBytes(*codes.format, row.lhs, isTableSpread(row)) : 0;
 }
 
+bool WeightTiles::sharesColumns(RecipeAttr recipe) {
+  return recipe.getTile("cta")[1] % recipe.getTile("warpgroup")[1] != 0;
+}
+
+/// For which a block has room: a tile's, whole those that it shares.
+static int64_t columnsHeld(RecipeAttr recipe) {
+  return llvm::alignTo(recipe.getTile("cta")[1], recipe.getTile("warpgroup")[1]);
+}
+
 int64_t WeightTiles::stageBytesOf(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes) {
   ArrayRef<int64_t> block = recipe.getTile("cta");
+  int64_t columns = columnsHeld(recipe);
   int64_t numScales = codes.scaledTogether ? std::max<int64_t>(kBlockK / codes.scaledTogether, 1) : 1;
-  int64_t scales = block[1] * numScales * wordsOfScale(recipe, row, codes) * 4;
-  return llvm::alignTo(
-      block[0] * kBlockK * elementBytes(row.rhs) + block[1] * kBlockK * codes.format->bits / 8 + scales, kSwizzleBytes);
+  int64_t scales = columns * numScales * wordsOfScale(recipe, row, codes) * 4;
+  return llvm::alignTo(block[0] * kBlockK * elementBytes(row.rhs) + columns * kBlockK * codes.format->bits / 8 + scales,
+                       kSwizzleBytes);
 }
 
 int64_t WeightTiles::sharedBytes(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes) {
   ArrayRef<int64_t> block = recipe.getTile("cta");
   int64_t teams = block[2] / kBlockK, stages = recipe.getLhs().front().getStages();
-  int64_t sums = teams * recipe.getSplitK() > 1 ? teams * block[0] * block[1] * 4 : 0;
-  int64_t ring = std::max(teams * stages * stageBytesOf(recipe, row, codes), sums);
+  int64_t ring = teams * stages * stageBytesOf(recipe, row, codes);
+  if (sharesColumns(recipe)) // while others still multiply
+    ring += block[0] * kColumns * 4;
+  else if (teams * recipe.getSplitK() > 1)
+    ring = std::max(ring, teams * block[0] * block[1] * 4);
   return ring + teams * stages * kPairBytes + kSwizzleBytes + tableBytes(row, codes);
 }
 
@@ -92,13 +107,18 @@ std::string WeightTiles::verify(RecipeAttr recipe, const MultiplyRow &row, const
                                 const Machine &machine) {
   ArrayRef<int64_t> block = recipe.getTile("cta"), group = recipe.getTile("warpgroup");
   if (block.size() != 3 || group.size() != 3 || block[0] != row.n || row.n % 8 || group[0] != row.n ||
-      group[1] % kColumns || group[2] != kBlockK || block[1] % group[1] || block[2] % kBlockK ||
-      block[1] / group[1] * (block[2] / kBlockK) > kMostGroups || block[2] > kMostTeams * kBlockK)
+      group[1] % kColumns || group[2] != kBlockK || block[1] % (kColumns / 2) || block[2] % kBlockK ||
+      columnsHeld(recipe) / group[1] * (block[2] / kBlockK) > kMostGroups || block[2] > kMostTeams * kBlockK)
     return llvm::formatv(
         "expected warpgroup tiles of {0} x {1} x {2}, or a multiple of these columns, and a cta tile of "
         "multiples of the last two, of the k at most {4}, that give at most {3} warpgroups such a tile "
         "each",
         row.n, kColumns, kBlockK, kMostGroups, kMostTeams);
+  if (sharesColumns(recipe) &&
+      (group[1] != kColumns || block[1] < kColumns || block[2] != kBlockK || recipe.getSplitK() != 2))
+    return llvm::formatv("expected whole warpgroup tiles in a cta tile, or {0} columns more than one or more of {1}, "
+                         "which two blocks share with split_k = 2, each with k = {2}",
+                         kColumns / 2, kColumns, kBlockK);
   if (recipe.getRescale() == "fold" &&
       (!codes.scale || !FragmentDecoder::foldsScales(*codes.format, codes.zero, *codes.scale, row.lhs)))
     return "expected rescale = fold of scales that are no codes themselves and keep products exact, or are rounded in "
@@ -117,7 +137,7 @@ std::string WeightTiles::verify(RecipeAttr recipe, const MultiplyRow &row, const
     int64_t teams = block[2] / kBlockK, least = !isApart    ? kLeastOfLongSums
                                                 : teams > 1 ? kLeastOfTeams
                                                             : kLeastRegisters;
-    most = std::min(most, mostRegisters(block[1] / group[1] * teams) - least);
+    most = std::min(most, mostRegisters(columnsHeld(recipe) / group[1] * teams) - least);
   }
   if (sums > most || (sharesK && group[1] != kColumns))
     return llvm::formatv(
@@ -139,7 +159,8 @@ WeightTiles::WeightTiles(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recip
   ArrayRef<int64_t> block = recipe.getTile("cta"), inner = recipe.getTile("warpgroup");
   tokens = block[0];
   columnBlocks = inner[1] / kColumns;
-  groups = block[1] / inner[1];
+  isPair = sharesColumns(recipe);
+  groups = columnsHeld(recipe) / inner[1];
   teams = block[2] / kBlockK;
   cluster = recipe.getSplitK();
   stages = recipe.getLhs().front().getStages();
@@ -182,7 +203,7 @@ std::optional<int64_t> WeightTiles::registersToMultiply() {
 //===----------------------------------------------------------------------===//
 
 void WeightTiles::emit() {
-  int64_t tilesN = llvm::divideCeil(n, groups * columnBlocks * kColumns);
+  int64_t tilesN = llvm::divideCeil(n, panelsOfTile() * kColumns);
   // Small blocks share a multiprocessor.
   bool areTwo = 2 * allBytes <= machine.levelBytes("cta") && 2 * threads * (kOtherRegisters + sumsOfThread) <= 1 << 16;
   OpBuilder::InsertionGuard guard(builder);
@@ -220,7 +241,9 @@ void WeightTiles::prepareThread(gpu::LaunchOp launch) {
   team = i32.select(i32.less(warp, i32.constant(consumers / kWarp)), i32.div(groupNumber, groups),
                     teams == 1 ? i32.constant(0) : i32.rem(copyingWarp, teams));
   inTeam = i32.rem(thread, teamThreads);
-  slice = i32.add(i32.mul(rank, teams), team);
+  slice = isPair ? i32.constant(0) : i32.add(i32.mul(rank, teams), team);
+  if (isPair)
+    isShared = i32.equal(group, i32.constant(groups - 1));
   // A last block that K ends in is one too.
   Value blocksOfK = i32.constant(llvm::divideCeil(k, kBlockK)), begin = i32.min(blockOf(i32.constant(0)), blocksOfK);
   turns = i32.min(i32.constant(blocksOfSlice), i32.sub(blocksOfK, begin));
@@ -239,14 +262,14 @@ void WeightTiles::prepareThread(gpu::LaunchOp launch) {
 
 /// Tiles of the same weights run side by side.
 void WeightTiles::prepareTile(Value number) {
-  int64_t tilesN = llvm::divideCeil(n, groups * columnBlocks * kColumns);
+  int64_t tilesN = llvm::divideCeil(n, panelsOfTile() * kColumns);
   Value tiles = i32.ceilDiv(m32, tokens);
   batch.clear();
   tileNumber = number;
   number = takeBatch(number, i32.mul(tiles, tilesN));
   token0 = i32.mul(i32.rem(number, tiles), tokens);
-  panel0 = i32.mul(i32.div(number, tiles), groups * columnBlocks);
-  Value first = i32.add(i32.mul(panel0, kColumns), columnInTile);
+  panel0 = i32.mul(i32.div(number, tiles), panelsOfTile());
+  Value first = columnOf(columnInTile);
   columns.clear();
   for (int64_t block = 0; block < columnBlocks; ++block)
     columns.push_back({i32.add(first, block * kColumns), i32.add(first, block * kColumns + 1)});
@@ -382,15 +405,24 @@ Value WeightTiles::copyTarget(Value stage, int64_t byte) {
 /// Says what a block's copies bring, tokens too, and starts those of codes.
 void WeightTiles::emitCodeCopies(Value turn, Value stage) {
   Value barrier = barrierOf(stage, /*isFree=*/false);
-  NVVM::MBarrierArriveExpectTxOp::create(builder, loc, Type(), barrier, i32.constant(tokenBytes + codeBytes),
-                                         NVVM::MemScopeKind::CTA, /*relaxed=*/false, Value());
+  Value bytes = i32.constant(tokenBytes + codeBytes), isOwn = isPair ? isOwnTurn(turn) : Value();
+  if (isPair)
+    bytes = i32.select(isOwn, bytes, i32.constant(tokenBytes + codeBytes - layout.blockBytes()));
+  NVVM::MBarrierArriveExpectTxOp::create(builder, loc, Type(), barrier, bytes, NVVM::MemScopeKind::CTA,
+                                         /*relaxed=*/false, Value());
   Value from = offset(codesFrom, i64.mul(i64.cast(turn), layout.blockBytes()));
   for (int64_t block = 0; block < groups * columnBlocks; ++block) {
-    Value panel = i32.min(i32.add(panel0, block), i32.constant(layout.numPanels() - 1));
-    NVVM::CpAsyncBulkGlobalToSharedClusterOp::create(builder, loc,
-                                                     copyTarget(stage, tokenBytes + block * layout.blockBytes()),
-                                                     offset(from, i64.mul(i64.cast(panel), layout.panelOffset(1))),
-                                                     barrier, i32.constant(layout.blockBytes()), Value(), Value());
+    auto copy = [&] {
+      Value panel = i32.min(panelOf(i32.constant(block)), i32.constant(layout.numPanels() - 1));
+      NVVM::CpAsyncBulkGlobalToSharedClusterOp::create(builder, loc,
+                                                       copyTarget(stage, tokenBytes + block * layout.blockBytes()),
+                                                       offset(from, i64.mul(i64.cast(panel), layout.panelOffset(1))),
+                                                       barrier, i32.constant(layout.blockBytes()), Value(), Value());
+    };
+    if (isPair && block + 1 == groups)
+      ifThen(isOwn, copy);
+    else
+      copy();
   }
 }
 

@@ -1,0 +1,115 @@
+//===- WeightPairs.cpp - tiles of weights that two blocks share -------------===//
+//
+// Where tiles of whole blocks of 64 columns leave a part of the chip idle, the two blocks of threads of a cluster take
+// an odd number of them: each has its own, for all of K, and half of the K of one that both have, by its last
+// warpgroup. Of 64 columns each,
+//
+//   the pair's    0  1  2  3  4  5  6
+//   first block   0  1  2  3'                3': the first half of K
+//   second block           3" 4  5  6        3": the second; it holds them as 4 5 6 3
+//
+// Buffers turn for all warpgroups: the last one lets those pass by that it has no codes in. Its sums are added in the
+// end, through shared memory beside the ring: each block gives the results of half of the tokens.
+//
+//===----------------------------------------------------------------------===//
+
+#include "NVPTX/WeightOnly.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+using namespace mlir;
+using namespace qlow;
+
+/// The weight's block of 64 columns that the tile holds at `slot`; i32.
+Value WeightTiles::panelOf(Value slot) {
+  Value panel = i32.add(panel0, slot);
+  if (!isPair)
+    return panel;
+  Value isFirst = i32.equal(rank, i32.constant(0)), isLast = i32.equal(slot, i32.constant(groups - 1));
+  Value isLow = arith::OrIOp::create(builder, loc, isFirst, isLast);
+  return i32.select(isLow, panel, i32.add(panel, groups));
+}
+
+/// The weight's column that the tile holds as number `held`; i32.
+Value WeightTiles::columnOf(Value held) {
+  constexpr int64_t kColumns = Layout::kFragmentColumns;
+  if (!isPair)
+    return i32.add(i32.mul(panel0, kColumns), held);
+  return i32.add(i32.mul(panelOf(i32.div(held, kColumns)), kColumns), i32.rem(held, kColumns));
+}
+
+/// Whether the block has the shared columns' codes of a block of K.
+Value WeightTiles::isOwnTurn(Value turn) {
+  Value isEarly = i32.less(turn, i32.constant(firstHalf())), isFirst = i32.equal(rank, i32.constant(0));
+  return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, isEarly, isFirst);
+}
+
+/// Lets buffers pass by; gives the place behind them.
+WeightTiles::RingPlace WeightTiles::emitTurnsOfOther(RingPlace place, Value count) {
+  auto loop =
+      scf::ForOp::create(builder, loc, i32.constant(0), count, i32.constant(1), ValueRange{place.stage, place.phase});
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(loop.getBody());
+  RingPlace at{loop.getRegionIterArg(0), loop.getRegionIterArg(1)}, next = after(at);
+  wait(at, /*isFree=*/false);
+  arrive(at.stage, /*isFree=*/true);
+  scf::YieldOp::create(builder, loc, ValueRange{next.stage, next.phase});
+  return {loop.getResult(0), loop.getResult(1)};
+}
+
+WeightTiles::Sums WeightTiles::emitOwnTurns(RingPlace &place) {
+  Value zero = i32.constant(0), half = i32.constant(firstHalf()), isFirst = i32.equal(rank, zero), all = turns;
+  auto ifShared = [&](Value isBlock, Value one, Value other) {
+    return i32.select(arith::AndIOp::create(builder, loc, isShared, isBlock), one, other);
+  };
+  Value isSecond = i32.notEqual(rank, zero);
+  Value begin = ifShared(isSecond, i32.min(half, all), zero), end = ifShared(isFirst, i32.min(half, all), all);
+  place = emitTurnsOfOther(place, begin);
+  turns = i32.sub(end, begin);
+  Sums sums = emitLoop(place);
+  turns = all;
+  place = emitTurnsOfOther(place, i32.sub(all, end));
+  return sums;
+}
+
+/// In shared memory behind the ring: [unit][thread of the warpgroup] pairs.
+void WeightTiles::emitPairedResults(ArrayRef<Value> sums) {
+  constexpr int64_t kPairBytes = 8;
+  int64_t units = tokens / 4, unitBytes = Layout::kThreads * kPairBytes;
+  Value at = offset(shared, i32.add(i32.mul(i32.rem(inTeam, Layout::kThreads), kPairBytes), stages * stageBytes));
+  ifThen(isShared, [&] {
+    for (int64_t unit = 0; unit < units; ++unit) {
+      int64_t first = unit / 2 * 4 + unit % 2;
+      LLVM::StoreOp::create(builder, loc, wordsOf({sums[first], sums[first + 2]}), offset(at, unit * unitBytes),
+                            kPairBytes);
+    }
+  });
+  emitClusterArrival();
+  auto roles = scf::IfOp::create(builder, loc, isShared, /*withElse=*/true);
+  {
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPointToStart(&roles.getThenRegion().front());
+    emitClusterWait();
+    auto type = VectorType::get({2}, sumType());
+    SmallVector<Pair> pairs;
+    for (int64_t i = 0; i < units / 2; ++i) {
+      Value unit = i32.add(i32.mul(rank, units / 2), i), sum;
+      for (int64_t other = 0; other < cluster; ++other) {
+        Value from = inBlock(other, offset(at, i32.mul(unit, unitBytes)));
+        Value part = LLVM::LoadOp::create(builder, loc, type, from, kPairBytes);
+        sum = sum ? addSums(sum, part) : part;
+      }
+      auto half = [&](int64_t h) { return LLVM::ExtractElementOp::create(builder, loc, sum, i32.constant(h)); };
+      pairs.push_back({{half(0), half(1)}, unit, /*columnBlock=*/0});
+    }
+    emitInGroups(pairs);
+    builder.setInsertionPointToStart(&roles.getElseRegion().front());
+    emitResults(sums);
+    emitClusterWait();
+  }
+  // What the other reads stays until it has.
+  emitClusterArrival();
+  emitClusterWait();
+}
