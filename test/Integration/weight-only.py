@@ -68,6 +68,16 @@ def draw_weight(f, format, n, k, batch, swapped, folded=None):
 POWERS = {"nibble": (-20, 3), "byte": (-20, 3), "f4E2M1FN": (-23, 1), "f8E4M3FN": (-15, 7), "f8E5M2": (-8, 0)}
 
 
+# The largest scale that is finite when a code's bits are multiplied by it.
+MOST_FUSED = 65504 / 2**21
+
+
+def is_fusible(weight):
+    """Whether scales of f16 or less may meet the codes in one operation, as far as formats tell."""
+    aligned = FORMATS[IMAGES.get(weight.type.format.name, weight.type.format.name)]
+    return weight.type.scale in ("f16", "bf16", "f8E4M3FN") and aligned.is_integer and aligned.bits == 4 and not weight.type.zero
+
+
 def draw_folded(f, weight):
     """Scales as large and small as leave products in f16, of both signs, and zeros."""
     numbers, scale, shape = f.numbers, weight.type.scale, np.shape(weight.scale)
@@ -79,8 +89,8 @@ def draw_folded(f, weight):
     # As they are decoded, small floats are smaller than their values by a power of two that the scale brings along.
     unit = {"f4E2M1FN": 2.0**14, "f8E4M3FN": 2.0**8}.get(aligned.name, 1)
     greatest = np.abs(aligned.values[aligned.finite]).max() + (np.abs(weight.type.zero.values).max() if weight.type.zero else 0)
-    most = 65504 / max(unit, greatest)
-    x = most * np.where(numbers.random(shape) < 0.2, 1, np.exp2(numbers.uniform(-12, 0, shape))) * numbers.choice([-1, 1], shape)
+    most = MOST_FUSED if is_fusible(weight) and f.r.random() < 0.5 else 65504 / max(unit, greatest)
+    x = most * np.where(numbers.random(shape) < 0.2, 1, np.exp2(numbers.uniform(-8, 0, shape))) * numbers.choice([-1, 1], shape)
     if scale == "f16":
         x = np.where(numbers.random(shape) < 0.2, np.exp2(numbers.integers(-24, -13, shape)), x)
     elif scale == "f8E4M3FN":
@@ -175,10 +185,10 @@ def weight_only(f, format, with_tiles, folded=None):
         folds = along is not None and (powers or rounds) and r.random() < 0.7
         if folds and powers:  # what leaves all products exact
             weight.scale = np.clip(weight.scale, 127 - 23, 127 + 1)
-    is_fusible = weight.type.scale == "f16" and element == "f16" and aligned.is_integer and aligned.bits == 4 and not weight.type.zero
-    if with_tiles and is_fusible and r.random() < 0.7:  # what is finite when a code's bits are multiplied by it
+    fits = with_tiles and element == "f16" and is_fusible(weight)
+    if fits and weight.type.scale == "f16" and not folded and r.random() < 0.7:
         scales = to_f32("f16", weight.scale)
-        weight.scale = round_to("f16", scales * np.exp2(min(0, np.floor(np.log2(65504 / 2**21 / max(np.abs(scales).max(), 1e-30))))))
+        weight.scale = round_to("f16", scales * np.exp2(min(0, np.floor(np.log2(MOST_FUSED / max(np.abs(scales).max(), 1e-30))))))
     shape = (*batch, m, k)
     lhs = draw_bytes(f, shape, dims, not with_tiles and r.random() < 0.1) if is_bytes else Floats(f, "x", element, shape, False, dims)
     rhs = Codes(f, "w", weight, swapped, {}, how)
@@ -186,7 +196,7 @@ def weight_only(f, format, with_tiles, folded=None):
     product.draw_bias(0.3)
     if with_tiles:
         is_ring = not folds and not is_bytes and r.random() < 0.3
-        fuses = folds and is_fusible and np.abs(to_f32("f16", weight.scale)).max() <= 65504 / 2**21 and r.random() < 0.9
+        fuses = folds and fits and np.abs(to_f32(weight.type.scale, weight.scale)).max() <= MOST_FUSED and r.random() < 0.9
         follows, scales = weight.type.scale in ("f16", "f8E4M3FN"), max(1, 128 // along) if along else 0
         product.given += draw_ring(r, format, element, along is not None) if is_ring else draw_tiles(r, format, element, follows, folds, fuses, scales)
     return product.sample(is_bytes and lhs.sums_exactly() and rhs.sums_exactly(), element)
