@@ -149,7 +149,7 @@ bool FragmentDecoder::canFold(const Format &format, const Format *zero, const Fo
   return false;
 }
 
-double FragmentDecoder::aluPerCode(const Format &format, OperandElement element, bool hasTable) {
+double FragmentDecoder::aluPerCode(const Format &format, OperandElement element, bool hasTable, bool isSpread) {
   switch (*wayOf(format, element)) {
   case Way::Nibble:
     return 9.0 / 8;
@@ -160,7 +160,7 @@ double FragmentDecoder::aluPerCode(const Format &format, OperandElement element,
   case Way::TakenApart:
     return 9.0 / 8;
   case Way::Lookup:
-    return (hasTable ? 14.0 : 18.0) / 8;
+    return (isSpread ? 12.0 : hasTable ? 14.0 : 18.0) / 8;
   case Way::NibbleToByte:
     return 4.0 / 8;
   }

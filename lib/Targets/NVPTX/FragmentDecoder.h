@@ -36,8 +36,8 @@ public:
   static constexpr double kMostFused = 65504.0 / (1 << 21);
   /// The hop's word then.
   static constexpr llvm::StringRef kFusedHop = "decode_fused";
-  /// Integer operations that unpack one code, with the table where the way has one.
-  static double aluPerCode(const Format &format, OperandElement element, bool hasTable);
+  /// Integer operations that unpack one code, with the table where the way has one, or a spread one.
+  static double aluPerCode(const Format &format, OperandElement element, bool hasTable, bool isSpread = false);
 
   /// Bytes of shared memory of a table that makes the hop faster: all pairs of codes, a copy for each lane. In a spread
   /// one entries are twice as far apart, and a lookup needs one operation instead of two.

@@ -198,8 +198,8 @@ public:
   static int64_t sharedBytes(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes);
   /// Whether the last warpgroup's columns are also those of the other block's.
   static bool sharesColumns(RecipeAttr recipe);
-  /// Whether the decoder's table is used.
-  static bool hasTable(const MultiplyRow &row);
+  /// Whether the decoder's table is used, and a spread one.
+  static bool hasTable(const MultiplyRow &row), isTableSpread(const MultiplyRow &row);
 
 private:
   using Sums = llvm::SmallVector<mlir::Value>;

@@ -196,8 +196,8 @@ static bool takeMostStages(MLIRContext *context, const MultiplyRow &row, const M
 // two do not.
 static constexpr double kStart = 4500, kClusterSums = 2000, kClusterSumsOfToken = 45, kStreamMemory = 0.82,
                         kStreamLoads = 0.17, kStreamAlu = 3.3, kRingStart = 2500, kRingTable = 2500,
-                        kCopiedMemory = 0.93, kTiledMemory = 0.88, kRingAlu = 1.8;
-static constexpr double kOfBlock = 45, kOfCode = 128, kOfToken = 2.5, kTensor = 1.24, kFewGroups = 1.18,
+                        kCopiedMemory = 0.93, kTiledMemory = 0.88, kRingAlu = 1.8, kTiledL2 = 1.25;
+static constexpr double kOfBlock = 45, kOfCode = 128, kOfToken = 2.5, kTensor = 1.24, kFewGroups = 1.12,
                         kFewStages = 1.4;
 /// Cycles in which a warp of a stream has one block of its columns after the other: at least, and for each block of
 /// threads on a core and token, where codes are as cheap as nibbles (H100, N = 1536 to 6144, K = 7168 and 11008, M = 1
@@ -215,7 +215,8 @@ static constexpr double kOfByteBlock = 150, kOfFewByteBlock = 220, kOfByteZeros 
 static constexpr double kOfByteToken = 1.5, kOfFewByteToken = 1.7, kOfExactToken = 0.8, kOfScaledByteToken = 0.85;
 
 static double cyclesOfByteBlock(const MatmulProblem &problem, const Tiling &tiling) {
-  int64_t together = problem.rhs.scaledTogether, blocks = llvm::divideCeil(tiling.columns, Layout::kFragmentColumns) * tiling.teams;
+  int64_t together = problem.rhs.scaledTogether,
+          blocks = llvm::divideCeil(tiling.columns, Layout::kFragmentColumns) * tiling.teams;
   bool areFew = blocks < 4;
   int64_t scales = together && together < kBlockK ? kBlockK / together : 1;
   auto further = static_cast<double>(scales - 1);
@@ -264,7 +265,7 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
   double blocks = waves * turns * columns / Layout::kFragmentColumns; // of the layout
   add(Resource::Memory, bytes / (row.isFloat ? kTiledMemory : kByteMemory));
   add(Resource::L2,
-      waves * turns * kBlockK * (columns * problem.rhs.format->bits / 8 + tokens * elementBytes(row.lhs)));
+      waves * turns * kBlockK * (columns * problem.rhs.format->bits / 8 + tokens * elementBytes(row.lhs)) / kTiledL2);
   if (tiling.stages < 3)
     blocks *= kFewStages;
   double products = blocks * static_cast<double>(kBlockK) / static_cast<double>(row.k);
@@ -279,7 +280,8 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
   bool areFew = tiling.groups() < 4, scalesSums = rhs.scaledTogether && !tiling.folds;
   double scales = scalesSums ? std::ceil(static_cast<double>(kBlockK) / static_cast<double>(rhs.scaledTogether)) : 0;
   double alu = kOfBlock * rhs.format->bits / 4 +
-               kOfCode * FragmentDecoder::aluPerCode(*rhs.format, row.lhs, WeightTiles::hasTable(row)) +
+               kOfCode * FragmentDecoder::aluPerCode(*rhs.format, row.lhs, WeightTiles::hasTable(row),
+                                                     WeightTiles::isTableSpread(row)) +
                (kOfToken + kOfScaledToken * scales) * tokens;
   if (tiling.folds && !tiling.fuses && FragmentDecoder::roundsScales(*rhs.scaleFormat))
     alu += kOfFold;

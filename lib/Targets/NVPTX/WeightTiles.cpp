@@ -68,10 +68,12 @@ static int64_t mostRegisters(int64_t groups) {
 
 bool WeightTiles::hasTable(const MultiplyRow &row) { return row.n <= kMostTokensOfTable; }
 
-static bool isTableSpread(const MultiplyRow &row) { return row.n <= kMostTokensOfSpreadTable; }
+bool WeightTiles::isTableSpread(const MultiplyRow &row) { return row.n <= kMostTokensOfSpreadTable; }
 
 static int64_t tableBytes(const MultiplyRow &row, const WeightCodes &codes) {
-  return WeightTiles::hasTable(row) ? FragmentDecoder::tableBytes(*codes.format, row.lhs, isTableSpread(row)) : 0;
+  return WeightTiles::hasTable(row)
+             ? FragmentDecoder::tableBytes(*codes.format, row.lhs, WeightTiles::isTableSpread(row))
+             : 0;
 }
 
 bool WeightTiles::sharesColumns(RecipeAttr recipe) {
