@@ -34,3 +34,29 @@ func.func @groups(%a: tensor<64x256x!x>, %b: tensor<128x256x!x>) -> tensor<64x12
   %y = qlow.matmul transpose_rhs %a, %b recipes <[#groups]> : tensor<64x256x!x>, tensor<128x256x!x> -> tensor<64x128xf32>
   return %y : tensor<64x128xf32>
 }
+
+// -----
+
+!x = !qlow.q<f4E2M1FN : f8E8M0FNU, block = [1, 32]>
+#foreign = #qlow.recipe<mma_16x8x64_f32_e2m1_e2m1_via_ue8m0, tiles = [<cta, [64, 128, 128]>, <warp, [32, 32, 64]>],
+  lhs = [<to = cta, by = cp_async, stages = 4>, <to = reg, by = ldmatrix>], rhs = [<to = cta, by = decode, stages = 4>, <to = reg, by = broadcast32>], rescale = fold>
+
+// What would not be followed is not left unread.
+func.func @foreign_hop(%a: tensor<64x256x!x>, %b: tensor<128x256x!x>) -> tensor<64x128xf32> {
+  // expected-error@+1 {{to 'reg' by 'ldmatrix', of lanes 'load', where the row does not read shared memory; to 'memory' by 'pack' first where the right side is packed; and no swap or split_k, found #qlow.recipe<mma_16x8x64_f32_e2m1_e2m1_via_ue8m0}}
+  %y = qlow.matmul transpose_rhs %a, %b recipes <[#foreign]> : tensor<64x256x!x>, tensor<128x256x!x> -> tensor<64x128xf32>
+  return %y : tensor<64x128xf32>
+}
+
+// -----
+
+!x = !qlow.q<f4E2M1FN : f8E8M0FNU, block = [1, 32]>
+#shares = #qlow.recipe<mma_16x8x64_f32_e2m1_e2m1_via_ue8m0, tiles = [<cta, [64, 128, 128]>, <warp, [32, 32, 64]>],
+  lhs = [<to = cta, by = cp_async, stages = 4>, <to = reg, by = ldmatrix>], rhs = [<to = cta, by = decode, stages = 4>, <to = reg, by = ldmatrix>],
+  rescale = fold, split_k = 2>
+
+func.func @shares(%a: tensor<64x256x!x>, %b: tensor<128x256x!x>) -> tensor<64x128xf32> {
+  // expected-error@+1 {{and no swap or split_k, found #qlow.recipe<mma_16x8x64_f32_e2m1_e2m1_via_ue8m0}}
+  %y = qlow.matmul transpose_rhs %a, %b recipes <[#shares]> : tensor<64x256x!x>, tensor<128x256x!x> -> tensor<64x128xf32>
+  return %y : tensor<64x128xf32>
+}

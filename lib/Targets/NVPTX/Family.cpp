@@ -219,6 +219,37 @@ static bool takesSigns(MatmulKernelOp kernel) {
   });
 }
 
+/// Whether the recipe's words are the nest's: what it would not follow is an error, not left unread.
+static LogicalResult verifyHops(MatmulKernelOp kernel, RecipeAttr recipe, const MultiplyRow &row) {
+  int64_t stages = recipe.getLhs().front().getStages();
+  bool isSpecialized = TileNest::isSpecialized(recipe), isPacked = kernel.getPackedRhs().has_value();
+  auto follows = [&](ArrayRef<HopAttr> hops, ArrayRef<StringRef> ways, int64_t swizzle) {
+    if (row.scope != MultiplyRow::Scope::Warpgroup) {
+      if (hops.size() != 2 || hops.back().getTo() != "reg" ||
+          hops.back().getBy() != (row.scope == MultiplyRow::Scope::Lane ? "load" : "ldmatrix"))
+        return false;
+      hops = hops.drop_back();
+    }
+    return hops.size() == 1 && hops[0].getTo() == "cta" && llvm::is_contained(ways, hops[0].getBy()) &&
+           hops[0].getStages() == stages && hops[0].getSwizzle() == swizzle;
+  };
+  SmallVector<StringRef> lhsWays{"load", "decode", "cp_async"}, rhsWays = lhsWays;
+  if (isSpecialized)
+    lhsWays = {"tma"}, rhsWays = isPacked ? SmallVector<StringRef>{"bulk", "tma"} : lhsWays;
+  ArrayRef<HopAttr> rhs = recipe.getRhs();
+  bool isStored = rhs.front().getTo() == "memory" && rhs.front().getBy() == "pack";
+  if (isStored == isPacked && follows(recipe.getLhs(), lhsWays, isSpecialized ? TileNest::kSwizzleBytes : 0) &&
+      follows(isStored ? rhs.drop_front() : rhs, rhsWays, isSpecialized && !isPacked ? TileNest::kSwizzleBytes : 0) &&
+      !recipe.getSwap() && recipe.getSplitK() == 1)
+    return success();
+  return kernel.emitOpError()
+         << "expected sides to 'cta' by 'load', 'decode' or 'cp_async', or by 'tma' with swizzle = "
+         << TileNest::kSwizzleBytes
+         << ", then a packed right side by 'bulk' or 'tma', in as many stages both; to 'reg' by "
+         << "'ldmatrix', of lanes 'load', where the row does not read shared memory; to 'memory' "
+         << "by 'pack' first where the right side is packed; and no swap or split_k, found " << recipe;
+}
+
 /// Whether the nest can follow the recipe; says why not.
 static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, const MultiplyRow *row,
                                   const Machine &machine) {
@@ -250,6 +281,8 @@ static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, cons
   if (threads > 1024 || threads % 32)
     return kernel.emitOpError() << "expected inner tiles of whole warps and at most 1024 threads, found " << threads
                                 << " by " << recipe;
+  if (failed(verifyHops(kernel, recipe, *row)))
+    return failure();
   bool isSpecialized = TileNest::isSpecialized(recipe);
   if (row->lhsInRegisters || (row->rhsByColumns && (!isSpecialized || kernel.getPackedRhs())))
     return kernel.emitOpError() << "has a recipe with '" << row->id << "', whose "
