@@ -103,22 +103,27 @@ LogicalResult qlow::verifyAccepted(Operation *op) {
 }
 
 /// Whether the C interface has been recorded, which is done once all of the model has been checked.
-static bool isRecorded(ModuleOp module) {
-  constexpr StringLiteral kRecord = "qlow.abi";
-  return module->hasAttr(kRecord) ||
-         llvm::any_of(*module.getBody(), [&](Operation &op) { return op.hasAttr(kRecord); });
-}
+static bool isRecorded(Operation *op) { return op->hasAttr("qlow.abi"); }
 
 LogicalResult qlow::verifyNotLowered(ModuleOp module) {
-  bool isOurs = isRecorded(module);
+  Operation *recorded = isRecorded(module) ? module.getOperation() : nullptr;
+  if (auto it = llvm::find_if(*module.getBody(), [](Operation &op) { return isRecorded(&op); });
+      it != module.getBody()->end())
+    recorded = &*it;
+  auto refuse = [](Operation *op) {
+    return op->emitError()
+           << "'" << op->getName() << "' is of a module that qlow has lowered already: compile the model "
+           << "that it was made of, or go on behind the last pass that ran, with the same target: with "
+           << "-start-after=qlow-pack-weights where -emit=mlir printed it, with -start-after=PASS where "
+           << "-stop-after=PASS did";
+  };
   WalkResult walk = module.walk<WalkOrder::PreOrder>([&](Operation *op) {
-    if (!isa<MatmulKernelOp, PackOp>(op) && (!isOurs || isAcceptedOp(op)))
+    if (!isa<MatmulKernelOp, PackOp>(op) && (!recorded || isAcceptedOp(op)))
       return WalkResult::advance();
-    op->emitError() << "'" << op->getName() << "' is of a module that qlow has lowered already: compile the model that "
-                    << "it was made of, or go on behind the last pass that ran, with the same target: with "
-                    << "-start-after=qlow-pack-weights where -emit=mlir printed it, with -start-after=PASS where "
-                    << "-stop-after=PASS did";
+    refuse(op);
     return WalkResult::interrupt();
   });
-  return failure(walk.wasInterrupted());
+  if (!walk.wasInterrupted() && recorded)
+    refuse(recorded);
+  return failure(walk.wasInterrupted() || recorded);
 }

@@ -69,7 +69,7 @@ func.func @teams(%x: tensor<16x256xf16>) -> tensor<16x64xf16> {
   %c = arith.constant dense<3> : tensor<64x128xi8>
   %s = arith.constant dense<3.0> : tensor<64x2xf16>
   %w = qlow.compose %c, %s : (tensor<64x128xi8>, tensor<64x2xf16>) -> tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>>
-  // expected-error@+1 {{of the k at most 2, that give at most 4 warpgroups such a tile each, found}}
+  // expected-error@+1 {{of this k, at most 2 times, that give at most 4 warpgroups such a tile each, found}}
   %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<16x256xf16>, tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>> -> tensor<16x64xf16>
   return %y : tensor<16x64xf16>
 }
@@ -171,4 +171,34 @@ func.func @fuse_sums(%x: tensor<16x256xf16>) -> tensor<16x64xf16> {
   // expected-error@+1 {{expected decode_fused of codes of 4 bits without zero points, where rescale = fold rounds their scales in f16}}
   %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<16x256xf16>, tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>> -> tensor<16x64xf16>
   return %y : tensor<16x64xf16>
+}
+
+// -----
+
+// Two blocks share columns, one alone can not.
+#r = #qlow.recipe<wgmma_64x16x16_f32_f16_f16_via_registers, tiles = [<cta, [16, 224, 128]>, <warpgroup, [16, 64, 128]>],
+  lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>],
+  rhs = [<to = memory, by = fragments>, <to = cta, by = bulk, stages = 4>, <to = reg, by = decode_nibble>], rescale = block, swap = true>
+func.func @alone(%x: tensor<16x256xf16>) -> tensor<16x64xf16> {
+  %c = arith.constant dense<3> : tensor<64x128xi8>
+  %s = arith.constant dense<3.0> : tensor<64x2xf16>
+  %w = qlow.compose %c, %s : (tensor<64x128xi8>, tensor<64x2xf16>) -> tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>>
+  // expected-error@+1 {{expected whole warpgroup tiles in a cta tile, or 32 columns more than one or more of 64, which two blocks share with split_k = 2}}
+  %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<16x256xf16>, tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>> -> tensor<16x64xf16>
+  return %y : tensor<16x64xf16>
+}
+
+// -----
+
+// Three warpgroups have fewer registers each than sums of 256 tokens take.
+#r = #qlow.recipe<wgmma_64x256x16_f32_f16_f16_via_registers, tiles = [<cta, [256, 192, 128]>, <warpgroup, [256, 64, 128]>],
+  lhs = [<to = cta, by = tma, stages = 2, swizzle = 128>],
+  rhs = [<to = memory, by = fragments>, <to = cta, by = bulk, stages = 2>, <to = reg, by = decode_nibble>], rescale = block, swap = true>
+func.func @three(%x: tensor<256x256xf16>) -> tensor<256x192xf16> {
+  %c = arith.constant dense<3> : tensor<192x128xi8>
+  %s = arith.constant dense<3.0> : tensor<192x2xf16>
+  %w = qlow.compose %c, %s : (tensor<192x128xi8>, tensor<192x2xf16>) -> tensor<192x256x!qlow.q<i4 : f16, block = [1, 128]>>
+  // expected-error@+1 {{expected at most 72 sums a thread, and warpgroup tiles of 64 columns where K is shared, found 128 sums}}
+  %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<256x256xf16>, tensor<192x256x!qlow.q<i4 : f16, block = [1, 128]>> -> tensor<256x192xf16>
+  return %y : tensor<256x192xf16>
 }

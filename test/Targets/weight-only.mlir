@@ -139,6 +139,18 @@ func.func @fused(%x: tensor<512x4096xf16>) -> tensor<512x4096xf16> {
   return %y : tensor<512x4096xf16>
 }
 
+// Tiles of 256 columns would leave 20 of 132 multiprocessors idle: two blocks share 7 times 64.
+// CHECK-LABEL: func @paired
+// TILES: nvvm.cluster.arrive
+// TILES: nvvm.mapa
+func.func @paired(%x: tensor<64x8192xf16>) -> tensor<64x28672xf16> {
+  %c = arith.constant dense<3> : tensor<28672x4096xi8>
+  %s = arith.constant dense<0.03> : tensor<28672x64xf16>
+  %w = qlow.compose %c, %s : (tensor<28672x4096xi8>, tensor<28672x64xf16>) -> tensor<28672x8192x!i4>
+  %y = qlow.matmul transpose_rhs %x, %w : tensor<64x8192xf16>, tensor<28672x8192x!i4> -> tensor<64x28672xf16>
+  return %y : tensor<64x28672xf16>
+}
+
 // Codes that are not 4 or 8 bits are stored as those of a format that has all of their numbers.
 // PACK-DAG: #qlow.layout<element = i8, panel = 64, columns = 64, group = 128, offset = -128, fragment = 1>
 // CHECK-LABEL: func @small

@@ -252,7 +252,7 @@ enum class FloatUnit {
   Fma,   ///< fused multiply-add of f32 and f64
 };
 
-/// What plain loops over tensors are made to fit, of a device where they become launches.
+/// What plain loops over tensors are made to fit, on a device, where they become launches.
 struct LaunchFacts {
   int64_t subgroup = 1;  ///< threads that run in step and hand each other values
   int64_t block = 1;     ///< threads of a block: any kernel has registers for as many, and memory's latency is hidden

@@ -154,6 +154,12 @@ static std::string findDamage(StringRef cubin) {
     if (auto contents = file->getSectionContents(section); !contents)
       return toString(contents.takeError());
   }
+  auto segments = file->program_headers(); // which lie behind all sections
+  if (!segments)
+    return toString(segments.takeError());
+  for (const object::ELF64LE::Phdr &segment : *segments)
+    if (segment.p_offset > cubin.size() || segment.p_filesz > cubin.size() - segment.p_offset)
+      return "a segment reaches over the end of the file";
   return "";
 }
 

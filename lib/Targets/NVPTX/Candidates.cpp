@@ -61,7 +61,7 @@ static constexpr Tiling kComputedTensorTilings[] = {
     {128, 256, 128, 128, 256, 4}, {128, 128, 128, 128, 128, 6}, {128, 64, 128, 128, 64, 9}, {64, 64, 128, 128, 64, 9}};
 /// Where the right side is not stored for them.
 static constexpr Tiling kComputedTilings[] = {
-    {128, 256, 128, 64, 256, 4}, {128, 128, 128, 64, 128, 6}, {64, 128, 128, 64, 128, 8},
+    {128, 256, 128, 64, 256, 4}, {128, 192, 128, 64, 192, 4}, {128, 128, 128, 64, 128, 6}, {64, 128, 128, 64, 128, 8},
     {64, 256, 128, 64, 256, 5},  {128, 64, 128, 64, 64, 8},   {64, 64, 128, 64, 64, 13},
 };
 static constexpr Tiling kLaneTiling = {64, 64, 16, 4, 4, 2};
@@ -105,6 +105,9 @@ static constexpr double kWideAt = 0.97;
 /// clock below the described one (H100, M = N = K = 4096 and 8192).
 static constexpr double kLongSumsAt = 1.25, kWarmAt = 1.15;
 
+/// Columns of the widest product that is promoted beside which a thread has registers for scales along K of all kinds.
+static constexpr int64_t kMostScaledColumns = 128;
+
 /// Scales that the row takes.
 static std::string declineScales(const MultiplyRow &row, const OperandFacts &facts, StringRef side) {
   if (facts.hasOffset)
@@ -127,6 +130,10 @@ static bool copiesScales(const MultiplyRow &row, const MatmulProblem &problem, c
 
 /// Codes are multiplied as they are, and their scales with the sums.
 static std::string declineSmallFloats(const MultiplyRow &row, const MatmulProblem &problem) {
+  if (row.promotion && row.n > kMostScaledColumns &&
+      (problem.rhs.scaledTogether || problem.lhs.scaledTogether % row.promotion))
+    return llvm::formatv("has registers for scales of rows alone that are constant along {0} of K, beside its sums",
+                         row.promotion);
   for (auto [side, facts, element] :
        {std::tuple("left", &problem.lhs, row.lhs), std::tuple("right", &problem.rhs, row.rhs)}) {
     if (!facts->format || smallFloatOf(*facts->format) != element)

@@ -61,7 +61,8 @@ public:
   int64_t wordsPerStep() const { return (way == Way::NibbleToByte ? 16 : 8) * format.bits / 32; }
   /// What `emit` takes off the codes of one row of the instruction: two copies of (zero point - least integer) in the
   /// forms it needs. `zero`, i32 in the format's integers, null for none.
-  /// Where there is a multiplier (see below), it has them multiplied, too.
+  /// Where there is a multiplier (see below), it has them multiplied, too; fused, it has the least integer times the
+  /// scale, which is added, in `high` alone.
   struct Bias {
     mlir::Value low = {}, high = {}, multiplier = {};
   };

@@ -8,7 +8,8 @@
 //
 // Its files: FragmentDecoder.h (codes to floats or bytes), WeightOnly.cpp (what all schedules share),
 // WeightStream.cpp (few rows: a stream of weights through mma.sync), WeightRing.cpp (one row: the same, copied ahead),
-// WeightTiles.cpp (more rows: tiles through wgmma), WeightProducts.cpp and WeightSums.cpp (their products and results).
+// WeightTiles.cpp (more rows: tiles through wgmma), WeightPairs.cpp (tiles that two blocks share), WeightScales.cpp,
+// WeightProducts.cpp and WeightSums.cpp (their scales, products and results).
 //
 //===----------------------------------------------------------------------===//
 

@@ -269,7 +269,8 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
   if (tiling.stages < 3)
     blocks *= kFewStages;
   double products = blocks * static_cast<double>(kBlockK) / static_cast<double>(row.k);
-  if (row.isFloat && tiling.tokens < 256 && problem.m > tokens)
+  bool areShort = row.isFloat && tiling.tokens < 256 && problem.m > tokens;
+  if (areShort)
     products *= kShortAt;
   add(Resource::Multiply, products * kTensor * row.uses[static_cast<unsigned>(Resource::Multiply)]);
   if (!row.isFloat) {
@@ -285,7 +286,7 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
                (kOfToken + kOfScaledToken * scales) * tokens;
   if (tiling.folds && !tiling.fuses && FragmentDecoder::roundsScales(*rhs.scaleFormat))
     alu += kOfFold;
-  add(Resource::Alu, blocks * alu * (areFew && tokens <= 64 ? kFewGroups : 1) * 4);
+  add(Resource::Alu, blocks * alu * (areFew && tokens <= 64 ? kFewGroups : 1) * (areShort ? kShortAt : 1) * 4);
   if (scales > 1)
     add(Resource::Multiply, blocks * (scales - 1) * kOfStop * tokens);
   return uses;

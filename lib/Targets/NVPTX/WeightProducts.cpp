@@ -33,7 +33,7 @@ static constexpr StringLiteral kWaitAll = "wgmma.wait_group.sync.aligned 0;",
                                kWaitAllButOne = "wgmma.wait_group.sync.aligned 1;";
 
 void WeightTiles::emitConsumers() {
-  if (std::optional<int64_t> registers = registersToMultiply())
+  if (std::optional<int64_t> registers = registersToMultiply(); registers && k)
     NVVM::SetMaxRegisterOp::create(builder, loc, *registers, NVVM::SetMaxRegisterAction::increase);
   emitWaitForLast();
   forEachTile([&](RingPlace place) {

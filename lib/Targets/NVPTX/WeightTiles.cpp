@@ -113,8 +113,8 @@ std::string WeightTiles::verify(RecipeAttr recipe, const MultiplyRow &row, const
       columnsHeld(recipe) / group[1] * (block[2] / kBlockK) > kMostGroups || block[2] > kMostTeams * kBlockK)
     return llvm::formatv(
         "expected warpgroup tiles of {0} x {1} x {2}, or a multiple of these columns, and a cta tile of "
-        "multiples of the last two, of the k at most {4}, that give at most {3} warpgroups such a tile "
-        "each",
+        "multiples of half of these columns and of this k, at most {4} times, that give at most {3} warpgroups such a "
+        "tile each",
         row.n, kColumns, kBlockK, kMostGroups, kMostTeams);
   if (sharesColumns(recipe) &&
       (group[1] != kColumns || block[1] < kColumns || block[2] != kBlockK || recipe.getSplitK() != 2))
@@ -141,6 +141,8 @@ std::string WeightTiles::verify(RecipeAttr recipe, const MultiplyRow &row, const
                                                             : kLeastRegisters;
     most = std::min(most, mostRegisters(columnsHeld(recipe) / group[1] * teams) - least);
   }
+  if (row.isFloat)
+    most = std::min(most, mostRegisters(columnsHeld(recipe) / group[1] * (block[2] / kBlockK)) - kOtherRegisters);
   if (sums > most || (sharesK && group[1] != kColumns))
     return llvm::formatv(
         "expected at most {0} sums a thread, and warpgroup tiles of {1} columns where K is shared, found "
