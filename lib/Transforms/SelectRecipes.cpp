@@ -126,9 +126,12 @@ static FailureOr<Attribute> checkKept(MatmulOp op, const MatmulProblem &problem,
   for (RecipeAttr recipe : op.getRecipes()->getRecipes()) {
     auto isNamed = [&](const Candidate &candidate) { return candidate.row->id == recipe.getUnit(); };
     StringRef place = recipe.getRhs().front().getTo();
-    auto named = llvm::find_if(all, [&](const Candidate &candidate) {
-      return isNamed(candidate) && candidate.recipe && candidate.recipe.getRhs().front().getTo() == place;
-    });
+    // One of selection's own has its figures; others have those of the next of kin.
+    auto named = llvm::find_if(all, [&](const Candidate &candidate) { return candidate.recipe == recipe; });
+    if (named == all.end())
+      named = llvm::find_if(all, [&](const Candidate &candidate) {
+        return isNamed(candidate) && candidate.recipe && candidate.recipe.getRhs().front().getTo() == place;
+      });
     if (named == all.end())
       named = llvm::find_if(all, isNamed);
     if (named == all.end())

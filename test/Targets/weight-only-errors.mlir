@@ -198,7 +198,7 @@ func.func @three(%x: tensor<256x256xf16>) -> tensor<256x192xf16> {
   %c = arith.constant dense<3> : tensor<192x128xi8>
   %s = arith.constant dense<3.0> : tensor<192x2xf16>
   %w = qlow.compose %c, %s : (tensor<192x128xi8>, tensor<192x2xf16>) -> tensor<192x256x!qlow.q<i4 : f16, block = [1, 128]>>
-  // expected-error@+1 {{expected at most 72 sums a thread, and warpgroup tiles of 64 columns where K is shared, found 128 sums}}
+  // expected-error@+1 {{expected at most 104 sums a thread, and warpgroup tiles of 64 columns where K is shared, found 128 sums}}
   %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<256x256xf16>, tensor<192x256x!qlow.q<i4 : f16, block = [1, 128]>> -> tensor<256x192xf16>
   return %y : tensor<256x192xf16>
 }

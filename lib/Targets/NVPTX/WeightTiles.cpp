@@ -41,8 +41,8 @@ static constexpr int64_t kBarrierBytes = 8, kPairBytes = 2 * kBarrierBytes;
 /// Registers of a multiprocessor for each thread of one warpgroup, the most that a thread may have, what is left to
 /// each of the warpgroup that copies, and what a thread needs beside its sums.
 static constexpr int64_t kRegisters = 512, kMostRegisters = 240, kCopyingRegisters = 64, kOtherRegisters = 72;
-/// What it needs at least where codes become bytes: unpacked ones, and addresses; more where teams share K, and where
-/// sums are always in use.
+/// What it needs at least: unpacked codes, and addresses; where these are bytes more if teams share K, or sums are
+/// always in use.
 static constexpr int64_t kLeastRegisters = 40, kLeastOfTeams = 48, kLeastOfLongSums = 56;
 /// The most sums that a thread has registers for, and warpgroups of a block.
 static constexpr int64_t kMostSums = 128, kMostGroups = 4;
@@ -142,7 +142,7 @@ std::string WeightTiles::verify(RecipeAttr recipe, const MultiplyRow &row, const
     most = std::min(most, mostRegisters(columnsHeld(recipe) / group[1] * teams) - least);
   }
   if (row.isFloat)
-    most = std::min(most, mostRegisters(columnsHeld(recipe) / group[1] * (block[2] / kBlockK)) - kOtherRegisters);
+    most = std::min(most, mostRegisters(columnsHeld(recipe) / group[1] * (block[2] / kBlockK)) - kLeastRegisters);
   if (sums > most || (sharesK && group[1] != kColumns))
     return llvm::formatv(
         "expected at most {0} sums a thread, and warpgroup tiles of {1} columns where K is shared, found "
