@@ -97,8 +97,8 @@ static bool hasColumnScales(const MultiplyRow &row, const MatmulProblem &problem
 /// each tile of K of the wait and the additions where no other warpgroup multiplies meanwhile; and of the load unit for
 /// a warp's sums where each column has scales (H100, M = 16 to 8192 at N = K = 4096 or 8192).
 static constexpr double kPromotedAt = 1.4, kScaledAt = 1.1, kLoneCycles = 400, kColumnScaleCycles = 1.9;
-/// And how long products of more columns than half a tile's take, of which a warpgroup waits for one at a time, not for
-/// two (H100, M = N = K = 8192).
+/// And where one product has all columns of a wide tile: a warpgroup waits half as often as for two (H100, M = N = K =
+/// 8192).
 static constexpr double kWideAt = 0.97;
 
 /// The same of products that nobody adds up, of 8-bit floats and of others: the chip is at its power limit, and its

@@ -250,6 +250,32 @@ static LogicalResult verifyHops(MatmulKernelOp kernel, RecipeAttr recipe, const 
          << "by 'pack' first where the right side is packed; and no swap or split_k, found " << recipe;
 }
 
+/// Tiles that are there, whole, and no larger than the nest makes them.
+static LogicalResult verifyTiles(MatmulKernelOp kernel, RecipeAttr recipe, const MultiplyRow &row) {
+  StringRef level = TileNest::innerLevel(row);
+  ArrayRef<int64_t> block = recipe.getTile("cta"), inner = recipe.getTile(level);
+  if (block.size() != 3 || inner.size() != 3)
+    return kernel.emitOpError() << "needs tiles at levels 'cta' and '" << level << "' in its recipe, found " << recipe;
+  bool isGroup = row.scope == MultiplyRow::Scope::Warpgroup;
+  int64_t unitN = row.scope == MultiplyRow::Scope::Warp ? 2 * row.n : row.n;
+  int64_t depth = std::max<int64_t>(256, 2048 / elementBits(row.lhs));
+  int64_t most = (row.sumsInMemory ? 8 : isGroup ? 4 : 1) * 64 * 64;
+  if (!TileNest::hasWholeTiles(recipe, row) || block[0] > 256 || block[1] > 256 || block[2] > depth ||
+      inner[0] * inner[1] > most)
+    return kernel.emitOpError() << "expected a cta tile of at most 256 x 256 x " << depth
+                                << " in whole inner tiles, and these in whole units of " << row.m << " x " << unitN
+                                << " x " << row.k
+                                << (row.takesScales()
+                                        ? ", K in words of four scales of " + std::to_string(row.scaledTogether)
+                                        : "")
+                                << ", found " << recipe;
+  int64_t threads = TileNest::threadsOf(recipe, row);
+  if (threads > 1024 || threads % 32)
+    return kernel.emitOpError() << "expected inner tiles of whole warps and at most 1024 threads, found " << threads
+                                << " by " << recipe;
+  return success();
+}
+
 /// Whether the nest can follow the recipe; says why not.
 static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, const MultiplyRow *row,
                                   const Machine &machine) {
@@ -257,30 +283,11 @@ static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, cons
     return verifyWeightOnly(kernel, recipe, row, machine);
   if (!row)
     return kernel.emitOpError() << "has a recipe with '" << recipe.getUnit() << "', which is no row of this target";
-  StringRef level = TileNest::innerLevel(*row);
-  ArrayRef<int64_t> block = recipe.getTile("cta"), inner = recipe.getTile(level);
-  if (block.size() != 3 || inner.size() != 3)
-    return kernel.emitOpError() << "needs tiles at levels 'cta' and '" << level << "' in its recipe, found " << recipe;
+  if (failed(verifyTiles(kernel, recipe, *row)))
+    return failure();
+  ArrayRef<int64_t> block = recipe.getTile("cta"), inner = recipe.getTile(TileNest::innerLevel(*row));
   bool isGroup = row->scope == MultiplyRow::Scope::Warpgroup;
-  int64_t unitN = row->scope == MultiplyRow::Scope::Warp ? 2 * row->n : row->n;
-  int64_t depth = std::max<int64_t>(256, 2048 / elementBits(row->lhs));
-  if (!TileNest::hasWholeTiles(recipe, *row) || block[0] > 256 || block[1] > 256 || block[2] > depth ||
-      inner[0] * inner[1] > (row->sumsInMemory ? 8
-                             : isGroup         ? 4
-                                               : 1) *
-                                64 * 64)
-    return kernel.emitOpError() << "expected a cta tile of at most 256 x 256 x " << depth
-                                << " in whole inner tiles, and these in whole units of " << row->m << " x " << unitN
-                                << " x " << row->k
-                                << (row->takesScales()
-                                        ? ", K in words of four scales of " + std::to_string(row->scaledTogether)
-                                        : "")
-                                << ", found " << recipe;
-  int64_t threads = TileNest::threadsOf(recipe, *row), stages = recipe.getLhs().front().getStages();
-  int64_t shared = TileNest::sharedBytes(recipe, *row);
-  if (threads > 1024 || threads % 32)
-    return kernel.emitOpError() << "expected inner tiles of whole warps and at most 1024 threads, found " << threads
-                                << " by " << recipe;
+  int64_t stages = recipe.getLhs().front().getStages(), shared = TileNest::sharedBytes(recipe, *row);
   if (failed(verifyHops(kernel, recipe, *row)))
     return failure();
   bool isSpecialized = TileNest::isSpecialized(recipe);

@@ -60,12 +60,10 @@ WeightTiles::RingPlace WeightTiles::emitTurnsOfOther(RingPlace place, Value coun
 }
 
 WeightTiles::Sums WeightTiles::emitOwnTurns(RingPlace &place) {
-  Value zero = i32.constant(0), half = i32.constant(firstHalf()), isFirst = i32.equal(rank, zero), all = turns;
-  auto ifShared = [&](Value isBlock, Value one, Value other) {
-    return i32.select(arith::AndIOp::create(builder, loc, isShared, isBlock), one, other);
-  };
-  Value isSecond = i32.notEqual(rank, zero);
-  Value begin = ifShared(isSecond, i32.min(half, all), zero), end = ifShared(isFirst, i32.min(half, all), all);
+  Value zero = i32.constant(0), all = turns, half = i32.min(i32.constant(firstHalf()), all);
+  Value isFirst = i32.equal(rank, zero), isSecond = i32.notEqual(rank, zero);
+  Value begin = i32.select(i32.both(isShared, isSecond), half, zero);
+  Value end = i32.select(i32.both(isShared, isFirst), half, all);
   place = emitTurnsOfOther(place, begin);
   turns = i32.sub(end, begin);
   Sums sums = emitLoop(place);

@@ -76,9 +76,8 @@ void WeightTiles::emitScaleWarps() {
   first = i32.mul(first, perThread); // of neighbours
   forEachTile([&](RingPlace place) {
     SmallVector<Value> columnsRead, carried{place.stage, place.phase};
-    for (int64_t i = 0; i < perThread; ++i) {
+    for (int64_t i = 0; i < perThread; ++i)
       columnsRead.push_back(i32.min(columnOf(i32.add(first, i)), last));
-    }
     if (scaling == Scaling::Follow) // what sums are in units of
       carried.append(perThread, f32(1));
     int64_t numKnown = carried.size();

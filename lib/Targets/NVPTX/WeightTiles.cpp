@@ -37,7 +37,7 @@ static constexpr int64_t kColumns = Layout::kFragmentColumns;
 /// Bytes of a line of a panel of tokens, and what matrices of this swizzle begin at multiples of.
 static constexpr int64_t kLineBytes = 128, kSwizzleBytes = 1024;
 /// Of an mbarrier, and of the two of a stage: full, free.
-static constexpr int64_t kBarrierBytes = 8, kPairBytes = 2 * kBarrierBytes;
+static constexpr int64_t kBarrierBytes = 8, kBarriersBytes = 2 * kBarrierBytes;
 /// Registers of a multiprocessor for each thread of one warpgroup, the most that a thread may have, what is left to
 /// each of the warpgroup that copies, and what a thread needs beside its sums.
 static constexpr int64_t kRegisters = 512, kMostRegisters = 240, kCopyingRegisters = 64, kOtherRegisters = 72;
@@ -102,7 +102,7 @@ int64_t WeightTiles::sharedBytes(RecipeAttr recipe, const MultiplyRow &row, cons
     ring += block[0] * kColumns * 4;
   else if (teams * recipe.getSplitK() > 1)
     ring = std::max(ring, teams * block[0] * block[1] * 4);
-  return ring + teams * stages * kPairBytes + kSwizzleBytes + tableBytes(row, codes);
+  return ring + teams * stages * kBarriersBytes + kSwizzleBytes + tableBytes(row, codes);
 }
 
 std::string WeightTiles::verify(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes,
@@ -135,14 +135,11 @@ std::string WeightTiles::verify(RecipeAttr recipe, const MultiplyRow &row, const
   bool isApart = scalingOf(recipe, row, codes) == Scaling::Apart;
   int64_t sums = group[1] / kColumns * (isApart ? 2 : 1) * row.n / 2, most = kMostSums;
   bool sharesK = block[2] / kBlockK * recipe.getSplitK() > 1;
-  if (!row.isFloat) {
-    int64_t teams = block[2] / kBlockK, least = !isApart    ? kLeastOfLongSums
-                                                : teams > 1 ? kLeastOfTeams
-                                                            : kLeastRegisters;
-    most = std::min(most, mostRegisters(columnsHeld(recipe) / group[1] * teams) - least);
-  }
-  if (row.isFloat)
-    most = std::min(most, mostRegisters(columnsHeld(recipe) / group[1] * (block[2] / kBlockK)) - kLeastRegisters);
+  int64_t teams = block[2] / kBlockK, least = row.isFloat ? kLeastRegisters
+                                              : !isApart  ? kLeastOfLongSums
+                                              : teams > 1 ? kLeastOfTeams
+                                                          : kLeastRegisters;
+  most = std::min(most, mostRegisters(columnsHeld(recipe) / group[1] * teams) - least);
   if (sums > most || (sharesK && group[1] != kColumns))
     return llvm::formatv(
         "expected at most {0} sums a thread, and warpgroup tiles of {1} columns where K is shared, found "
@@ -179,7 +176,7 @@ WeightTiles::WeightTiles(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recip
   stageBytes = stageBytesOf(recipe, row, codes);
   allBytes = sharedBytes(recipe, row, codes);
   tableAt = allBytes - kSwizzleBytes - tableBytes(row, codes);
-  ringBytes = tableAt - teams * stages * kPairBytes;
+  ringBytes = tableAt - teams * stages * kBarriersBytes;
   teamThreads = groups * kGroupThreads;
   consumers = teams * teamThreads;
   threads = consumers + kGroupThreads;
@@ -261,7 +258,7 @@ void WeightTiles::prepareThread(gpu::LaunchOp launch) {
   codesAt = offset(teamAt, i32.add(i32.add(i32.mul(group, columnBlocks * layout.blockBytes()), piece), tokenBytes));
   columnInTile = i32.add(i32.mul(group, columnBlocks * kColumns), i32.mul(i32.rem(warp, 4), 16));
   columnInTile = i32.add(columnInTile, i32.mul(i32.div(lane, 4), 2));
-  barriersAt = offset(shared, i32.add(i32.mul(team, stages * kPairBytes), ringBytes));
+  barriersAt = offset(shared, i32.add(i32.mul(team, stages * kBarriersBytes), ringBytes));
 }
 
 /// Tiles of the same weights run side by side.
@@ -321,7 +318,7 @@ void WeightTiles::emitRingSetup() {
 }
 
 Value WeightTiles::barrierOf(Value stage, bool isFree) {
-  return offset(barriersAt, i32.add(i32.mul(stage, kPairBytes), isFree ? kBarrierBytes : 0));
+  return offset(barriersAt, i32.add(i32.mul(stage, kBarriersBytes), isFree ? kBarrierBytes : 0));
 }
 
 void WeightTiles::wait(RingPlace place, bool isFree) {
