@@ -20,7 +20,7 @@ using namespace qlow;
 
 /// Blocks that run at one time should share rows and columns in the second-level cache: so many rows of tiles are
 /// walked together, column by column.
-static constexpr int64_t kRasterRows = 8;
+static constexpr int64_t kRasterRows = 16;
 
 static std::optional<int64_t> constantOf(Value value) { return getConstantIntValue(OpFoldResult(value)); }
 
