@@ -163,9 +163,10 @@ module attributes {gpu.container_module} {
 !map = !nvgpu.tensormap.descriptor<tensor = memref<8x32xf32, 3>, swizzle = swizzle_128b, l2promo = none, oob = zero, interleave = none>
 module attributes {gpu.container_module} {
   func.func @box(%n: index, %x: memref<?x64xf32>, %launch: !llvm.ptr {qlow.launch}) {
+    %c9 = arith.constant 9 : index
     %whole = memref.cast %x : memref<?x64xf32> to memref<*xf32>
-    %map = nvgpu.tma.create.descriptor %whole box[%n, %n] : memref<*xf32> -> !map
-    // expected-error@+1 {{takes a tensor map with another box than its type says}}
+    %map = nvgpu.tma.create.descriptor %whole box[%c9, %n] : memref<*xf32> -> !map
+    // expected-error@+1 {{takes a tensor map with a larger box than its type says}}
     gpu.launch_func @k::@k blocks in (%n, %n, %n) threads in (%n, %n, %n) args(%map : !map)
     return
   }

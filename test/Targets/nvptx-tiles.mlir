@@ -78,7 +78,7 @@ func.func @large(%a: tensor<4096x4096xi8>, %b: tensor<f32>) -> tensor<4096x4096x
 // Few rows: tiles of 16 of them, and of 32 columns out of panels of 256, as @large has them; a tensor map of panels,
 // chunks and words brings them together. The product's other rows are zero and nobody's; results leave from registers.
 // WGMMA-LABEL: func @few_rows
-// WGMMA: nvgpu.tma.create.descriptor {{.*}} -> <tensor = memref<16x128xi8, 3>, swizzle = swizzle_128b,
+// WGMMA: nvgpu.tma.create.descriptor {{.*}} box[%c5{{.*}} -> <tensor = memref<16x128xi8, 3>, swizzle = swizzle_128b,
 // WGMMA: memref.reinterpret_cast {{.*}} sizes: [16, 256, 1024], strides: [262400, 1024, 1]
 // WGMMA: nvgpu.tma.create.descriptor {{.*}} -> <tensor = memref<1x8x128xi32, 3>, swizzle = none,
 // WGMMA-NOT: nvgpu.tma.create.descriptor
@@ -100,6 +100,24 @@ func.func @few_rows(%a: tensor<5x4096xi8>, %b: tensor<f32>) -> tensor<5x4096xi32
   %qw = qlow.compose %w, %s : (tensor<4096x4096xi8>, tensor<f32>) -> tensor<4096x4096x!q>
   %y = qlow.matmul %qa, %qw : tensor<5x4096x!q>, tensor<4096x4096x!q> -> tensor<5x4096xi32>
   return %y : tensor<5x4096xi32>
+}
+
+// The last of four tiles has eight rows, and so have its boxes: past an edge the copy engine is slow.
+// WGMMA-LABEL: func @last_tile
+// WGMMA: nvgpu.tma.create.descriptor {{.*}} box[%c64{{.*}} -> <tensor = memref<64x128xi8, 3>
+// WGMMA: nvgpu.tma.create.descriptor {{.*}} box[%c8{{[_,].*}} -> <tensor = memref<64x128xi8, 3>
+// WGMMA: gpu.launch blocks
+// WGMMA: nvvm.fence.proxy
+// WGMMA: %[[MAP:.+]] = arith.select {{.*}} : !llvm.ptr
+// WGMMA: nvvm.cp.async.bulk.tensor.shared.cluster.global {{.*}}%[[MAP]]
+// WGMMA: return
+func.func @last_tile(%a: tensor<200x4096xi8>, %b: tensor<f32>) -> tensor<200x4096xi32> {
+  %s = arith.constant dense<1.0> : tensor<f32>
+  %w = arith.constant dense<3> : tensor<4096x4096xi8>
+  %qa = qlow.compose %a, %s : (tensor<200x4096xi8>, tensor<f32>) -> tensor<200x4096x!q>
+  %qw = qlow.compose %w, %s : (tensor<4096x4096xi8>, tensor<f32>) -> tensor<4096x4096x!q>
+  %y = qlow.matmul %qa, %qw : tensor<200x4096x!q>, tensor<4096x4096x!q> -> tensor<200x4096xi32>
+  return %y : tensor<200x4096xi32>
 }
 
 // The last panel is narrower: no map can say that. Four warps bring a slice's pieces of two chunks each, and tell a full

@@ -25,7 +25,7 @@ namespace {
 struct FrameMap {
   TensorMapType type;
   Value place, tensor;
-  SmallVector<Value> sizes, strides; ///< outermost first; in elements
+  SmallVector<Value> sizes, strides, boxes; ///< outermost first; in elements
 };
 
 /// Builds void launch(launch, grid[3], block[3], shared, [cluster[3]], parameters...): sizes i64, shared i32.
@@ -87,8 +87,8 @@ Value LauncherBuilder::layOutParameters(unsigned first, ArrayRef<TensorMapType> 
       storeAt(b, value, place, 0);
       continue;
     }
-    FrameMap &inFrame = maps.emplace_back(FrameMap{map, place, value, {}, {}});
-    for (SmallVector<Value> *numbers : {&inFrame.sizes, &inFrame.strides})
+    FrameMap &inFrame = maps.emplace_back(FrameMap{map, place, value, {}, {}, {}});
+    for (SmallVector<Value> *numbers : {&inFrame.sizes, &inFrame.strides, &inFrame.boxes})
       for (int64_t dim = 0; dim < map.getTensor().getRank(); ++dim)
         numbers->push_back(*next++);
   }
@@ -118,7 +118,7 @@ Value LauncherBuilder::encode(Value state, const FrameMap &map) {
     storeAt(b, map.sizes[rank - 1 - i], sizes, 8 * i);
     if (i > 0)
       storeAt(b, LLVM::MulOp::create(b, bytes, map.strides[rank - 1 - i]), strides, 8 * (i - 1));
-    storeAt(b, constantInt(b, i32, box.getDimSize(rank - 1 - i)), boxes, 4 * i);
+    storeAt(b, narrow(map.boxes[rank - 1 - i]), boxes, 4 * i);
     storeAt(b, one, steps, 4 * i);
   }
   auto number = [&](auto value) { return constantInt(b, i32, static_cast<int32_t>(value)); };

@@ -18,7 +18,7 @@ constexpr int64_t kMapBytes = 128, kMapAlignment = 64;
 std::optional<int32_t> tensorMapElement(mlir::Type type);
 
 /// Values that a launcher takes for a kernel's parameters: one for each; for a tensor map its tensor's pointer, sizes
-/// and strides.
+/// and strides, and the sizes of the box.
 struct Parameters {
   llvm::SmallVector<mlir::Value> values;
   llvm::SmallVector<TensorMapType> maps; ///< by parameter; null: a value

@@ -130,7 +130,8 @@ static bool hasDenseRows(MemRefType type) {
   return succeeded(type.getStridesAndOffset(strides, offset)) && offset == 0 && !strides.empty() && strides.back() == 1;
 }
 
-/// Pointer, sizes and strides of the tensor that a map is made of.
+/// Pointer, sizes and strides of the tensor that a map is made of, and the sizes of the box, at most those that its
+/// type says.
 LogicalResult LowerLaunches::expandTensorMap(ImplicitLocOpBuilder &b, gpu::LaunchFuncOp launch, Value operand,
                                              const LLVMTypeConverter &types, Parameters &result) {
   auto map = cast<TensorMapType>(operand.getType());
@@ -143,14 +144,16 @@ LogicalResult LowerLaunches::expandTensorMap(ImplicitLocOpBuilder &b, gpu::Launc
         "takes a tensor map, which nvgpu.tma.create.descriptor must make of a memref with dense rows, of its "
         "rank and element type, of 1 to 4 bytes, cast to an unranked one");
   for (auto [size, extent] : llvm::zip(made.getBoxDimensions(), map.getTensor().getShape()))
-    if (getConstantIntValue(size) != extent)
-      return launch.emitOpError("takes a tensor map with another box than its type says, ") << map;
+    if (int64_t known = getConstantIntValue(size).value_or(extent); known < 1 || known > extent)
+      return launch.emitOpError("takes a tensor map with a larger box than its type says, ") << map;
   Value converted =
       UnrealizedConversionCastOp::create(b, TypeRange(types.convertType(type)), cast.getSource()).getResult(0);
   SmallVector<Value> unpacked;
   MemRefDescriptor::unpack(b, b.getLoc(), converted, type, unpacked);
   result.values.push_back(unpacked[1]);
   llvm::append_range(result.values, ArrayRef(unpacked).slice(3, 2 * type.getRank()));
+  for (Value size : made.getBoxDimensions())
+    result.values.push_back(UnrealizedConversionCastOp::create(b, TypeRange(b.getI64Type()), size).getResult(0));
   result.maps.push_back(map);
   result.bytes = llvm::alignTo(result.bytes, kMapAlignment) + kMapBytes;
   return success();

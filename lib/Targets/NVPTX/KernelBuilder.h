@@ -31,11 +31,26 @@ protected:
 
   mlir::Value pointerOf(mlir::Value memref); ///< global memory
   mlir::Value offset(mlir::Value pointer, mlir::Value bytes);
-  /// A map of a tensor for copies of boxes of `sizes`.
+  /// A map of a tensor for copies of boxes of `sizes`, or of fewer lines, the last dimension but one.
   mlir::Value emitTensorMap(mlir::Value memref, llvm::ArrayRef<int64_t> sizes,
-                            mlir::nvgpu::TensorMapSwizzleKind swizzle);
+                            mlir::nvgpu::TensorMapSwizzleKind swizzle, mlir::Value lines = {});
   /// A map of a dense tensor whose last two dimensions are read or written in boxes, swizzled.
-  mlir::Value emitMatrixMap(mlir::Value memref, llvm::ArrayRef<int64_t> box);
+  mlir::Value emitMatrixMap(mlir::Value memref, llvm::ArrayRef<int64_t> box, mlir::Value lines = {});
+  /// Maps of a matrix that is read in tiles of lines: of those that lie inside it, and, where there may be one, of the
+  /// last that does not, with boxes of the lines that do.
+  struct TileMaps {
+    mlir::Value whole, last;
+    explicit operator bool() const { return static_cast<bool>(whole); }
+  };
+  TileMaps emitTileMaps(mlir::Value memref, mlir::Value lines, llvm::ArrayRef<int64_t> box);
+  /// Of `lines` in tiles of `tile`, those of the last: 1 to all, for no lines, too. Of the builder's type.
+  static mlir::Value linesOfLast(IndexBuilder &builder, mlir::Value lines, int64_t tile);
+  /// In a kernel: the maps' addresses, and that of the map for a tile of which `inside` lines lie inside.
+  mlir::Value addressOf(mlir::Value map);
+  TileMaps addressesOf(const TileMaps &maps) { return {addressOf(maps.whole), addressOf(maps.last)}; }
+  mlir::Value mapOfTile(const TileMaps &maps, mlir::Value inside, int64_t lines);
+  /// Makes what the thread wrote to shared memory visible to copies and to matrix units.
+  void emitProxyFence();
   void ifThen(mlir::Value condition, llvm::function_ref<void()> body);
   /// One scalar of an extra operand. All are index, and null where the extra does not depend on them.
   mlir::Value emitExtra(unsigned number, mlir::ValueRange batch, mlir::Value row, mlir::Value column);

@@ -18,7 +18,8 @@
 //
 // The left side's lines are 128 bytes of K, swizzled by the copy so that eight of them have no bank conflicts. The
 // piece of a packed panel is contiguous and already holds core matrices one behind the other: it needs no swizzle.
-// Past the edges the left side is zero; what the right side holds there is multiplied by it, or not stored.
+// Past the last k the left side is zero, and what the right side holds there is multiplied by it. Lines past the last
+// row or column make sums that nobody stores.
 //
 //===----------------------------------------------------------------------===//
 
@@ -69,12 +70,13 @@ int64_t TileNest::specializedBytes(RecipeAttr recipe, const MultiplyRow &row) {
 void TileNest::emitSpecializedLaunch() {
   Value tiles = index.mul(batchCount, index.mul(index.ceilDiv(m, tileM), index.ceilDiv(n, tileN)));
   OpBuilder::InsertionGuard guard(builder);
-  lhsMap = emitMatrixMap(op.getLhs().front(), {tileM, tileK});
-  if (!isPacked)
-    rhsMap = emitMatrixMap(op.getRhs().front(), row.rhsByColumns ? ArrayRef<int64_t>{tileK, columnsOfBox()}
-                                                                 : ArrayRef<int64_t>{tileN, tileK});
+  lhsMaps = emitTileMaps(op.getLhs().front(), m, {tileM, tileK});
+  if (!isPacked && row.rhsByColumns)
+    rhsMaps.whole = emitMatrixMap(op.getRhs().front(), {tileK, columnsOfBox()});
+  else if (!isPacked)
+    rhsMaps = emitTileMaps(op.getRhs().front(), n, {tileN, tileK});
   else if (isMapped(recipe))
-    rhsMap = emitPanelMap();
+    rhsMaps.whole = emitPanelMap();
   if (canStageResults())
     outMap = emitMatrixMap(op.getOut(), {row.m, columnsStaged()});
   gpu::LaunchOp launch =
@@ -95,15 +97,7 @@ void TileNest::emitSpecializedLaunch() {
   stagingAt = offset(sharedBase, i32.constant(stages * stageBytes));
   barriersAt = offset(stagingAt, i32.constant(stagingBytes(recipe, row)));
   scalesAt = tensorSlotAt = offset(barriersAt, i32.constant(stages * kPairBytes));
-  auto asPointer = [&](Value map) {
-    Type pointer = LLVM::LLVMPointerType::get(builder.getContext());
-    return UnrealizedConversionCastOp::create(builder, loc, TypeRange(pointer), map).getResult(0);
-  };
-  lhsMap = asPointer(lhsMap);
-  if (rhsMap)
-    rhsMap = asPointer(rhsMap);
-  if (outMap)
-    outMap = asPointer(outMap);
+  lhsMaps = addressesOf(lhsMaps), rhsMaps = addressesOf(rhsMaps), outMap = addressOf(outMap);
   emitRingSetup();
   if (row.sumsInMemory)
     emitTensorAddress();
@@ -135,7 +129,7 @@ void TileNest::emitRingSetup() {
     if (hasScaleRing())
       emitScaleRingSetup();
     NVVM::FenceMbarrierInitOp::create(builder, loc);
-    for (Value map : {lhsMap, rhsMap, outMap})
+    for (Value map : {lhsMaps.whole, lhsMaps.last, rhsMaps.whole, rhsMaps.last, outMap})
       if (map)
         NVVM::PrefetchOp::create(builder, loc, NVVM::PrefetchCacheLevelAttr(), NVVM::CacheEvictionPriorityAttr(), map,
                                  Value(), builder.getUnitAttr());
@@ -143,6 +137,10 @@ void TileNest::emitRingSetup() {
   if (clearsRing()) {
     emitZeros(i32.mul(thread, kCopyBytes), i32.constant(stages * stageBytes), threads * kCopyBytes);
     emitProxyFence();
+  } else {
+    emitUnusedLines(lhsTile, m32, tileM);
+    if (!isPacked && !row.rhsByColumns)
+      emitUnusedLines(rhsTile, n32, tileN);
   }
   if (row.sumsInMemory)
     emitTensorSetup();
@@ -157,6 +155,19 @@ void TileNest::emitZeros(Value first, Value end, int64_t stride) {
   Value zeros =
       arith::ConstantOp::create(builder, loc, builder.getZeroAttr(VectorType::get({4}, builder.getI32Type())));
   LLVM::StoreOp::create(builder, loc, zeros, offset(sharedBase, loop.getInductionVar()), kCopyBytes);
+}
+
+/// Zeros in the lines that the last of a side's tiles lacks, which no copy may ever write.
+void TileNest::emitUnusedLines(const Tile &tile, Value lines, int64_t linesOfTile) {
+  Value inside = linesOfLast(i32, lines, linesOfTile);
+  if (getConstantIntValue(OpFoldResult(inside)) == linesOfTile)
+    return;
+  Value first = i32.add(i32.mul(inside, kSwizzleBytes), i32.mul(thread, kCopyBytes));
+  for (int64_t stage = 0; stage < stages; ++stage) {
+    int64_t at = stage * stageBytes + tile.base;
+    emitZeros(i32.add(first, at), i32.constant(at + linesOfTile * kSwizzleBytes), threads * kCopyBytes);
+  }
+  emitProxyFence();
 }
 
 /// Zeros in the rows of products that tiles of fewer lack. Who multiplies writes them: the first copies are under way.
@@ -227,7 +238,7 @@ void TileNest::emitProducer() {
       auto loop = scf::ForOp::create(builder, loc, i32.constant(0), i32.constant(early), i32.constant(1));
       OpBuilder::InsertionGuard guard(builder);
       builder.setInsertionPointToStart(loop.getBody());
-      emitPanelCopies(panel, loop.getInductionVar(), loop.getInductionVar());
+      emitPanelCopies(block, panel, loop.getInductionVar(), loop.getInductionVar());
       builder.setInsertionPointAfter(loop);
       emitWaitForLast();
     }
@@ -244,7 +255,7 @@ void TileNest::emitProducer() {
       ifThen(isLate, [&] {
         emitWait(emptyBarrier(at.stage), i32.sub(i32.constant(1), at.phase));
         if (!copiesPieces())
-          emitPanelCopies(panel, at.stage, kTile);
+          emitPanelCopies(block, panel, at.stage, kTile);
       });
       if (copiesPieces())
         emitSliceCopies(block, panel, at.stage, kTile);
@@ -268,12 +279,13 @@ bool TileNest::copiesEarly() {
   return overlapsLaunches && isPacked && !copiesPieces() && isWeight(op.getRhs().front());
 }
 
-/// Says what the two copies of a stage bring, and starts that of a panel. A box reaches over the matrix's edges and has
-/// all its bytes; a panel's piece has those that are stored.
-void TileNest::emitPanelCopies(const Panel &panel, Value stage, Value kTile) {
+/// Says what the two copies of a stage bring, and starts that of a panel. A box reaches over the matrix's last k and
+/// has all its bytes; a panel's piece has those that are stored.
+void TileNest::emitPanelCopies(const OutputTile &block, const Panel &panel, Value stage, Value kTile) {
   Value firstChunk = i32.mul(kTile, chunks), barrier = fullBarrier(stage), rhsBytes, bytesOfChunk;
-  if (rhsMap) {
-    rhsBytes = i32.constant(tileN * kSwizzleBytes);
+  if (rhsMaps) {
+    bool hasLines = !isPacked && !row.rhsByColumns;
+    rhsBytes = i32.mul(hasLines ? block.columns : i32.constant(tileN), kSwizzleBytes);
   } else {
     bytesOfChunk = i32.mul(panel.width, kCopyBytes);
     Value chunksStored = i32.constant(chunks);
@@ -281,19 +293,20 @@ void TileNest::emitPanelCopies(const Panel &panel, Value stage, Value kTile) {
       chunksStored = i32.min(chunksStored, i32.sub(i32.constant(*staticK / row.storedGroup()), firstChunk));
     rhsBytes = i32.mul(chunksStored, bytesOfChunk);
   }
-  NVVM::MBarrierArriveExpectTxOp::create(builder, loc, Type(), barrier, i32.add(rhsBytes, tileM * kSwizzleBytes),
-                                         NVVM::MemScopeKind::CTA, /*relaxed=*/false, Value());
+  NVVM::MBarrierArriveExpectTxOp::create(builder, loc, Type(), barrier,
+                                         i32.add(rhsBytes, i32.mul(block.rows, kSwizzleBytes)), NVVM::MemScopeKind::CTA,
+                                         /*relaxed=*/false, Value());
   if (!isPacked)
     return;
-  if (rhsMap)
-    return emitBox(rhsTile, rhsMap, stage, {i32.mul(panel.first, kCopyBytes / 4), firstChunk, panel.number});
+  if (rhsMaps)
+    return emitBox(rhsTile, rhsMaps.whole, stage, {i32.mul(panel.first, kCopyBytes / 4), firstChunk, panel.number});
   Value source = offset(panel.at, i64.mul(i64.cast(firstChunk), i64.cast(bytesOfChunk)));
   NVVM::CpAsyncBulkGlobalToSharedClusterOp::create(builder, loc, copyTarget(rhsTile, stage, i32.constant(0)), source,
                                                    barrier, rhsBytes, Value(), Value());
 }
 
 void TileNest::emitStageCopies(const OutputTile &block, Value stage, Value kTile) {
-  emitBox(lhsTile, lhsMap, stage, mapCoordinates(block, block.row0, i32.mul(kTile, tileK)));
+  emitLhsBox(block, stage, kTile);
   if (!isPacked)
     emitRhsBoxes(block, stage, kTile);
 }
@@ -310,10 +323,10 @@ void TileNest::emitSliceCopies(const OutputTile &block, const Panel &panel, Valu
     Value stored = i32.constant(*staticK / row.storedGroup());
     taken = i32.min(taken, i32.sub(stored, i32.min(firstChunk, stored)));
   }
-  Value boxBytes = i32.select(isFirst, i32.constant(tileM * kSwizzleBytes), i32.constant(0));
+  Value boxBytes = i32.select(isFirst, i32.mul(block.rows, kSwizzleBytes), i32.constant(0));
   NVVM::MBarrierArriveExpectTxOp::create(builder, loc, Type(), barrier, i32.add(boxBytes, i32.mul(taken, bytes)),
                                          NVVM::MemScopeKind::CTA, /*relaxed=*/false, Value());
-  ifThen(isFirst, [&] { emitBox(lhsTile, lhsMap, stage, mapCoordinates(block, block.row0, i32.mul(kTile, tileK))); });
+  ifThen(isFirst, [&] { emitLhsBox(block, stage, kTile); });
   for (int64_t i = 0; i < count; ++i) {
     auto copy = [&] {
       Value column = i32.add(i32.mul(i32.add(firstChunk, i), panel.width), panel.first);
@@ -328,15 +341,21 @@ void TileNest::emitSliceCopies(const OutputTile &block, const Panel &panel, Valu
   }
 }
 
+void TileNest::emitLhsBox(const OutputTile &block, Value stage, Value kTile) {
+  emitBox(lhsTile, mapOfTile(lhsMaps, block.rows, tileM), stage,
+          mapCoordinates(block, block.row0, i32.mul(kTile, tileK)));
+}
+
 /// The copies of a right side that is not stored for them: of columns along K, or of rows of columns, so many as a
 /// pattern of the swizzle has.
 void TileNest::emitRhsBoxes(const OutputTile &block, Value stage, Value kTile) {
   Value firstK = i32.mul(kTile, tileK);
   if (!row.rhsByColumns)
-    return emitBox(rhsTile, rhsMap, stage, mapCoordinates(block, block.column0, firstK));
+    return emitBox(rhsTile, mapOfTile(rhsMaps, block.columns, tileN), stage,
+                   mapCoordinates(block, block.column0, firstK));
   Tile box = rhsTile;
   for (int64_t column = 0; column < tileN; column += columnsOfBox(), box.base += tileK * kSwizzleBytes)
-    emitBox(box, rhsMap, stage, mapCoordinates(block, firstK, i32.add(block.column0, column)));
+    emitBox(box, rhsMaps.whole, stage, mapCoordinates(block, firstK, i32.add(block.column0, column)));
 }
 
 /// One copy by tensor map, of a whole tile.

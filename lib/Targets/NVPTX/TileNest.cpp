@@ -268,6 +268,8 @@ TileNest::OutputTile TileNest::decomposeBlock(Value number) {
   Value inColumn = i32.sub(inStrip, i32.mul(block.columnTile, height));
   block.row0 = i32.mul(i32.add(first, inColumn), tileM);
   block.column0 = i32.mul(block.columnTile, tileN);
+  block.rows = i32.min(i32.constant(tileM), i32.sub(m32, block.row0));
+  block.columns = i32.min(i32.constant(tileN), i32.sub(n32, block.column0));
   return block;
 }
 
@@ -300,13 +302,6 @@ void TileNest::emitCommit() {
   if (hasAsynchronousCopies())
     NVVM::CpAsyncCommitGroupOp::create(builder, loc);
 }
-
-void TileNest::emitProxyFence() {
-  NVVM::FenceProxyOp::create(builder, loc,
-                             NVVM::ProxyKindAttr::get(builder.getContext(), NVVM::ProxyKind::async_shared),
-                             NVVM::SharedSpaceAttr::get(builder.getContext(), NVVM::SharedSpace::shared_cta));
-}
-
 void TileNest::emitArrival(int64_t pending) {
   if (hasAsynchronousCopies())
     NVVM::CpAsyncWaitGroupOp::create(builder, loc, static_cast<uint32_t>(pending));

@@ -108,6 +108,7 @@ private:
     mlir::Value linearBatch;              ///< index
     mlir::Value row0, column0;            ///< i32, first of the tile
     mlir::Value columnTile;               ///< i32, number of the tile of columns
+    mlir::Value rows, columns;            ///< i32, of the tile that lie inside the matrix
   };
   /// The stored panel of an output tile.
   struct Panel {
@@ -151,7 +152,6 @@ private:
   bool hasAsynchronousCopies();
   void emitCommit();
   /// Between stores to shared memory and what reads it by another way than threads do.
-  void emitProxyFence();
   mlir::Value stageAfter(mlir::Value stage);
   void emitSumsLaunch(Side side);
   mlir::Value emitOnes(mlir::Value line, mlir::Value word);
@@ -220,9 +220,11 @@ private:
   void emitUnusedRows();
   void emitProducer();
   bool copiesEarly();
-  void emitPanelCopies(const Panel &panel, mlir::Value stage, mlir::Value kTile);
+  void emitPanelCopies(const OutputTile &block, const Panel &panel, mlir::Value stage, mlir::Value kTile);
   void emitStageCopies(const OutputTile &block, mlir::Value stage, mlir::Value kTile);
   void emitSliceCopies(const OutputTile &block, const Panel &panel, mlir::Value stage, mlir::Value kTile);
+  void emitUnusedLines(const Tile &tile, mlir::Value lines, int64_t linesOfTile);
+  void emitLhsBox(const OutputTile &block, mlir::Value stage, mlir::Value kTile);
   void emitRhsBoxes(const OutputTile &block, mlir::Value stage, mlir::Value kTile);
   void emitBox(const Tile &tile, mlir::Value map, mlir::Value stage, llvm::ArrayRef<mlir::Value> coordinates);
   mlir::Value copyTarget(const Tile &tile, mlir::Value stage, mlir::Value bytes);
@@ -330,8 +332,9 @@ private:
   mlir::Value lhsSwizzle;                   ///< i32 bytes that the chunk's are xor-ed with; null: not swizzled
 
   // Inside a specialized launch.
-  int64_t consumers = 0; ///< threads that multiply
-  mlir::Value lhsMap, rhsMap, outMap;
+  int64_t consumers = 0;     ///< threads that multiply
+  TileMaps lhsMaps, rhsMaps; ///< the right side's has one, but for columns that are not stored packed
+  mlir::Value outMap;
   mlir::Value warpgroup, firstTile, tileCount, tileStride, tileNumber; ///< i32
   mlir::Value barriersAt, stagingAt, scalesAt;                         ///< pointers
   mlir::Value tensorSlotAt, tensorAddress;                             ///< pointer, i32

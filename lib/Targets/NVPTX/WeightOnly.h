@@ -223,6 +223,7 @@ private:
   void prepareThread(mlir::gpu::LaunchOp launch);
   void prepareTile(mlir::Value number);
   void emitRingSetup();
+  void emitUnusedTokens();
   mlir::Value barrierOf(mlir::Value stage, bool isFree);
   void wait(RingPlace place, bool isFree);
   void arrive(mlir::Value stage, bool isFree);
@@ -328,10 +329,11 @@ private:
   int64_t scaleWords, tokenBytes, codeBytes, stageBytes, ringBytes, allBytes, tableAt, teamThreads, consumers, threads,
       tileColumns;
 
-  mlir::Value tokenMap, shared, barriersAt, tileStride, tileCount, firstTile; ///< i32 but for pointers
-  mlir::Value rank, team, group, inTeam, slice, turns, copyingWarp;           ///< i32
-  mlir::Value tileNumber, token0, panel0, codesFrom;                          ///< of the tile
-  mlir::Value teamAt, tokensAt, codesAt;                                      ///< in the ring
+  TileMaps tokenMaps;
+  mlir::Value shared, barriersAt, tileStride, tileCount, firstTile; ///< i32 but for pointers
+  mlir::Value rank, team, group, inTeam, slice, turns, copyingWarp; ///< i32
+  mlir::Value tileNumber, token0, tokensInside, panel0, codesFrom;  ///< of the tile
+  mlir::Value teamAt, tokensAt, codesAt;                            ///< in the ring
   mlir::Value isShared;     ///< i1, of a pair: the warpgroup's columns are those of both
   mlir::Value columnInTile; ///< i32, the thread's first
   llvm::SmallVector<std::array<mlir::Value, 2>> columns;

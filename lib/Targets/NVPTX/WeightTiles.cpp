@@ -12,7 +12,8 @@
 //                              results, added over teams and the cluster first where these share K (WeightSums.cpp)
 //
 // In a buffer lie panels of 128 bytes of tokens, one or two, in wgmma's swizzle, then the codes as they are stored.
-// Past the matrix's edges tokens are zeros, so that it does not matter what codes are there.
+// Past the last k tokens are zeros, so that it does not matter what codes are there; past the last token they are zeros
+// or what a buffer held before, and make sums that nobody stores.
 //
 // Two blocks of a cluster may have 64 columns in common, and half of their K each (WeightPairs.cpp).
 //
@@ -212,7 +213,7 @@ void WeightTiles::emit() {
   Value blocks =
       isPersistent() ? index.min(tiles, index.constant(machine.cores * (areTwo ? 2 : 1))) : index.mul(tiles, cluster);
   if (k)
-    tokenMap = emitMatrixMap(op.getLhs().front(), {tokens, kLineBytes / tokenSize});
+    tokenMaps = emitTileMaps(op.getLhs().front(), m, {tokens, kLineBytes / tokenSize});
   gpu::LaunchOp launch = startLaunch(blocks, threads, allBytes, cluster);
   // ptxas moves registers between roles only in kernels whose blocks a multiprocessor is known to hold.
   launch->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), builder.getI32IntegerAttr(areTwo ? 2 : 1));
@@ -269,6 +270,7 @@ void WeightTiles::prepareTile(Value number) {
   tileNumber = number;
   number = takeBatch(number, i32.mul(tiles, tilesN));
   token0 = i32.mul(i32.rem(number, tiles), tokens);
+  tokensInside = i32.min(i32.constant(tokens), i32.sub(m32, token0));
   panel0 = i32.mul(i32.div(number, tiles), panelsOfTile());
   Value first = columnOf(columnInTile);
   columns.clear();
@@ -297,11 +299,7 @@ void WeightTiles::forEachTile(function_ref<RingPlace(RingPlace)> body) {
 
 /// Copies arrive once, and each thread that reads scales, or that multiplies.
 void WeightTiles::emitRingSetup() {
-  auto asPointer = [&](Value map) {
-    Type pointer = LLVM::LLVMPointerType::get(builder.getContext());
-    return UnrealizedConversionCastOp::create(builder, loc, TypeRange(pointer), map).getResult(0);
-  };
-  tokenMap = asPointer(tokenMap);
+  tokenMaps = addressesOf(tokenMaps);
   Value first = offset(shared, ringBytes);
   ifThen(i32.equal(thread, i32.constant(0)), [&] {
     for (int64_t i = 0; i < teams * stages * 2; ++i)
@@ -309,12 +307,39 @@ void WeightTiles::emitRingSetup() {
           builder, loc, offset(first, i * kBarrierBytes),
           i32.constant(i % 2 ? teamThreads : 1 + (scaleWords ? kMostTeams / teams * kWarp : 0)), Value());
     NVVM::FenceMbarrierInitOp::create(builder, loc);
-    NVVM::PrefetchOp::create(builder, loc, NVVM::PrefetchCacheLevelAttr(), NVVM::CacheEvictionPriorityAttr(), tokenMap,
-                             Value(), builder.getUnitAttr());
+    for (Value map : {tokenMaps.whole, tokenMaps.last})
+      if (map)
+        NVVM::PrefetchOp::create(builder, loc, NVVM::PrefetchCacheLevelAttr(), NVVM::CacheEvictionPriorityAttr(), map,
+                                 Value(), builder.getUnitAttr());
   });
+  emitUnusedTokens();
   if (hasTable(row))
     decoder.emitTable(offset(shared, tableAt), thread, threads, lane, /*sharesLookups=*/false, isTableSpread(row));
   gpu::BarrierOp::create(builder, loc);
+}
+
+/// Zeros for the tokens that the last tile lacks, which no copy may ever write, but products read.
+void WeightTiles::emitUnusedTokens() {
+  Value inside = linesOfLast(i32, m32, tokens);
+  if (getConstantIntValue(OpFoldResult(inside)) == tokens)
+    return;
+  constexpr int64_t kBytes = 16;
+  Value first = i32.add(i32.mul(inside, kLineBytes), i32.mul(thread, kBytes));
+  Value zeros =
+      arith::ConstantOp::create(builder, loc, builder.getZeroAttr(VectorType::get({4}, builder.getI32Type())));
+  OpBuilder::InsertionGuard guard(builder);
+  auto ofStages = scf::ForOp::create(builder, loc, i32.constant(0), i32.constant(teams * stages), i32.constant(1));
+  builder.setInsertionPointToStart(ofStages.getBody());
+  Value at = offset(shared, i32.mul(ofStages.getInductionVar(), stageBytes));
+  for (int64_t panel = 0; panel < tokenBytes; panel += tokens * kLineBytes) {
+    auto pieces =
+        scf::ForOp::create(builder, loc, first, i32.constant(tokens * kLineBytes), i32.constant(threads * kBytes));
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPointToStart(pieces.getBody());
+    LLVM::StoreOp::create(builder, loc, zeros, offset(at, i32.add(pieces.getInductionVar(), panel)), kBytes);
+  }
+  builder.setInsertionPointAfter(ofStages);
+  emitProxyFence();
 }
 
 Value WeightTiles::barrierOf(Value stage, bool isFree) {
@@ -406,9 +431,10 @@ Value WeightTiles::copyTarget(Value stage, int64_t byte) {
 /// Says what a block's copies bring, tokens too, and starts those of codes.
 void WeightTiles::emitCodeCopies(Value turn, Value stage) {
   Value barrier = barrierOf(stage, /*isFree=*/false);
-  Value bytes = i32.constant(tokenBytes + codeBytes), isOwn = isPair ? isOwnTurn(turn) : Value();
+  Value bytes = i32.constant(codeBytes), isOwn = isPair ? isOwnTurn(turn) : Value();
   if (isPair)
-    bytes = i32.select(isOwn, bytes, i32.constant(tokenBytes + codeBytes - layout.blockBytes()));
+    bytes = i32.select(isOwn, bytes, i32.constant(codeBytes - layout.blockBytes()));
+  bytes = i32.add(bytes, i32.mul(tokensInside, tokenBytes / tokens));
   NVVM::MBarrierArriveExpectTxOp::create(builder, loc, Type(), barrier, bytes, NVVM::MemScopeKind::CTA,
                                          /*relaxed=*/false, Value());
   Value from = offset(codesFrom, i64.mul(i64.cast(turn), layout.blockBytes()));
@@ -427,15 +453,16 @@ void WeightTiles::emitCodeCopies(Value turn, Value stage) {
   }
 }
 
-/// A box reaches over the matrix's edges and has all its bytes.
+/// A box reaches over the matrix's last k and has all its bytes.
 void WeightTiles::emitTokenCopies(Value turn, Value stage) {
+  Value map = mapOfTile(tokenMaps, tokensInside, tokens);
   Value k0 = i32.mul(blockOf(turn), kBlockK);
   for (int64_t panel = 0; panel < tokenBytes / (tokens * kLineBytes); ++panel) {
     SmallVector<Value> coordinates{i32.add(k0, panel * kLineBytes / tokenSize), token0};
     if (!batchSizes.empty())
       coordinates.push_back(i32.cast(linearBatch));
     NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(builder, loc, copyTarget(stage, panel * tokens * kLineBytes),
-                                                           tokenMap, coordinates, barrierOf(stage, /*isFree=*/false),
+                                                           map, coordinates, barrierOf(stage, /*isFree=*/false),
                                                            ValueRange(), Value(), Value(), NVVM::TMALoadMode::TILE,
                                                            /*isCTAOnly=*/false, NVVM::CTAGroupKindAttr(), Value());
   }
