@@ -28,10 +28,9 @@ public:
   ArrayRef<MultiplyRow> rows() const override { return nvptxRows(); }
   bool runsOnDevice() const override { return true; }
   /// A thread of 256 may have all 255 registers that an instruction can name. Parameters are 4096 bytes, whatever the
-  /// version of PTX, and a tensor takes three words, and two for each dimension: so many of rank 6 fit beside a
-  /// product's operands.
+  /// version of PTX, of which 56 words are left for sizes of loops and what a product's schedule adds.
   LaunchFacts launchFacts(const Machine &) const override {
-    return {/*subgroup=*/32, /*block=*/256, /*loadBytes=*/16, /*tensors=*/24};
+    return {/*subgroup=*/32, /*block=*/256, /*loadBytes=*/16, /*parameterBytes=*/4096 - 56 * 8};
   }
   void registerDialects(DialectRegistry &registry) const override {
     registry.insert<NVVM::NVVMDialect, gpu::GPUDialect, nvgpu::NVGPUDialect>();
