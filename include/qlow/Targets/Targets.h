@@ -203,6 +203,7 @@ struct Candidate {
   const MultiplyRow *row;
   std::string declined; ///< empty: possible
   RecipeAttr recipe;
+  std::string unfolded; ///< of a row that unpacks codes: why scales can not meet them; empty: they can
   ResourceVector uses{};
   double cycles = 0; ///< of the resource that limits
   Resource limit = Resource::Memory;
