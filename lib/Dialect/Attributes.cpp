@@ -7,6 +7,7 @@
 #include "qlow/Dialect/Dialect.h"
 
 #include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -69,6 +70,11 @@ ArrayRef<int64_t> RecipeAttr::getTile(StringRef at) const {
   return {};
 }
 
+bool RecipeAttr::hasTilesAt(ArrayRef<StringRef> levels) const {
+  return getTiles().size() == levels.size() &&
+         llvm::none_of(levels, [&](StringRef level) { return getTile(level).empty(); });
+}
+
 LogicalResult HopAttr::verify(function_ref<InFlightDiagnostic()> emitError, StringRef to, StringRef by, int64_t stages,
                               int64_t swizzle) {
   if (stages < 1 || swizzle < 0)
@@ -116,6 +122,10 @@ LogicalResult RecipeAttr::verify(function_ref<InFlightDiagnostic()> emitError, S
       return emitError() << "the tile at level '" << level.getAt() << "' must be three sizes [m, n, k] of at least 1";
   if (tiles.empty())
     return emitError() << "expected the tile of at least one level";
+  llvm::StringSet<> levels;
+  for (LevelAttr level : tiles)
+    if (!levels.insert(level.getAt()).second)
+      return emitError() << "expected one tile at level '" << level.getAt() << "', found another";
   if (lhs.empty() || rhs.empty())
     return emitError() << "each operand needs at least one hop";
   if (rescale != "fold" && rescale != "block" && rescale != "end")

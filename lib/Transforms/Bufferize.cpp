@@ -174,6 +174,7 @@ struct Bufferize : qlow::impl::BufferizeBase<Bufferize> {
     ModuleOp module = getOperation();
     protectInputs(module);
     replacePoison(module);
+    removeEmptySources(module);
     OneShotBufferizationOptions options;
     options.bufferizeFunctionBoundaries = true;
     options.allowReturnAllocsFromLoops = true; // qlow-plan-workspace gives these buffers that outlive the loop.
@@ -198,6 +199,57 @@ struct Bufferize : qlow::impl::BufferizeBase<Bufferize> {
         if (isa<TensorType>(function.getArgument(i).getType()))
           function.setArgAttr(i, BufferizationDialect::kWritableAttrName,
                               builder.getBoolAttr(argumentIsState(function, i)));
+  }
+
+  /// Upstream moves what is joined or padded by way of slices, and no slice begins where the whole ends, not even one
+  /// without elements.
+  void removeEmptySources(ModuleOp module) {
+    IRRewriter rewriter(&getContext());
+    auto isEmpty = [](Value tensor) {
+      return llvm::is_contained(cast<RankedTensorType>(tensor.getType()).getShape(), 0);
+    };
+    module.walk([&](tensor::PadOp pad) {
+      if (!isEmpty(pad.getSource()))
+        return;
+      rewriter.setInsertionPoint(pad);
+      SmallVector<Value> sizes = dynamicSizesOf(rewriter, pad);
+      auto filled = tensor::GenerateOp::create(rewriter, pad.getLoc(), pad.getType(), sizes);
+      rewriter.inlineRegionBefore(pad.getRegion(), filled.getBody(), filled.getBody().end());
+      rewriter.replaceOp(pad, filled);
+    });
+    module.walk([&](tensor::ConcatOp concat) {
+      SmallVector<Value> parts = llvm::filter_to_vector(concat.getInputs(), std::not_fn(isEmpty));
+      if (parts.size() == concat.getInputs().size())
+        return;
+      rewriter.setInsertionPoint(concat);
+      if (parts.empty())
+        rewriter.replaceOpWithNewOp<tensor::EmptyOp>(concat, concat.getType(), dynamicSizesOf(rewriter, concat));
+      else
+        rewriter.replaceOpWithNewOp<tensor::ConcatOp>(concat, concat.getType(), concat.getDim(), parts);
+    });
+  }
+
+  static SmallVector<Value> dynamicSizesOf(OpBuilder &builder, tensor::PadOp pad) {
+    SmallVector<Value> sizes;
+    for (auto [dim, low, high] : llvm::enumerate(pad.getMixedLowPad(), pad.getMixedHighPad()))
+      if (pad.getType().isDynamicDim(dim)) {
+        Value size = tensor::DimOp::create(builder, pad.getLoc(), pad.getSource(), dim);
+        for (OpFoldResult more : {low, high})
+          size = arith::AddIOp::create(builder, pad.getLoc(), size,
+                                       getValueOrCreateConstantIndexOp(builder, pad.getLoc(), more));
+        sizes.push_back(size);
+      }
+    return sizes;
+  }
+
+  static SmallVector<Value> dynamicSizesOf(OpBuilder &builder, tensor::ConcatOp concat) {
+    ReifiedRankedShapedTypeDims shapes;
+    SmallVector<Value> sizes;
+    if (succeeded(concat.reifyResultShapes(builder, shapes)))
+      for (auto [dim, size] : llvm::enumerate(shapes.front()))
+        if (concat.getType().isDynamicDim(dim))
+          sizes.push_back(getValueOrCreateConstantIndexOp(builder, concat.getLoc(), size));
+    return sizes;
   }
 
   /// What a branch leaves undefined is any buffer.

@@ -138,6 +138,12 @@ inline Real asReal(Bits x, mlir::Type element) {
 inline Real magnitude(Real x) { return {{x.b, mlir::math::AbsFOp::create(*x.b, x.v)}}; }
 inline Real squareRoot(Real x) { return {{x.b, mlir::math::SqrtOp::create(*x.b, x.v)}}; }
 inline Real withSignOf(Real x, Real sign) { return {{x.b, mlir::math::CopySignOp::create(*x.b, x.v, sign.v)}}; }
+/// The same of a number whose sign is plus, or NaN. Where the result of a copysign of f64 is rounded to 16 bits, LLVM
+/// rounds the other number as well, which x86-64 has no instruction for; it does not know this to be one.
+inline Real positiveWithSignOf(Real x, Real sign) {
+  int64_t place = x.elementType().getIntOrFloatBitWidth() - 1;
+  return asReal(x.bits() ^ ((sign.bits() >> place) << place), x.elementType());
+}
 
 /// coefficients[0] + x * coefficients[1] + ...
 inline Real polynomial(Real x, llvm::ArrayRef<double> coefficients) {

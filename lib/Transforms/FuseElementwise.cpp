@@ -1,10 +1,12 @@
 //===- FuseElementwise.cpp - one loop for ops that follow each other --------===//
 //
 // In: elementwise work as linalg.generic. Out: what only one op reads is computed where it is read. It is upstream's
-// fusion with a bound: the tensors of a fused op become parameters of one kernel, of which a device takes so many.
+// fusion with a bound: the tensors of a fused op become parameters of one kernel, of which a device takes so many
+// bytes.
 //
 //===----------------------------------------------------------------------===//
 
+#include "KernelParameters.h"
 #include "qlow/Targets/Targets.h"
 #include "qlow/Transforms/Pipeline.h"
 
@@ -28,14 +30,13 @@ static bool isOnlyUse(OpOperand *operand) {
   return producer && producer->hasOneUse();
 }
 
-/// Tensors that the operand's owner has when what gives the operand has moved in.
-static int64_t countFused(OpOperand *operand) {
-  llvm::SmallPtrSet<Value, 16> tensors;
-  for (Operation *op : {operand->get().getDefiningOp(), operand->getOwner()})
-    for (Value value : op->getOperands())
-      if (value != operand->get() && isa<RankedTensorType>(value.getType()))
-        tensors.insert(value);
-  return static_cast<int64_t>(tensors.size());
+/// Bytes of parameters that the operand's owner has when what gives the operand has moved in.
+static int64_t bytesOfFused(OpOperand *operand) {
+  KernelParameters parameters;
+  parameters.leaveOut(operand->get());
+  parameters.add(operand->get().getDefiningOp());
+  parameters.add(operand->getOwner());
+  return parameters.getBytes();
 }
 
 namespace {
@@ -45,11 +46,11 @@ struct FuseElementwise : qlow::impl::FuseElementwiseBase<FuseElementwise> {
     FailureOr<std::shared_ptr<const Target>> found = findTarget(getOperation(), target);
     if (failed(found))
       return signalPassFailure();
-    int64_t mostTensors = (*found)->family().launchFacts((*found)->machine()).tensors;
+    int64_t mostBytes = (*found)->family().launchFacts((*found)->machine()).parameterBytes;
     MLIRContext *context = &getContext();
     RewritePatternSet patterns(context);
     linalg::populateElementwiseOpsFusionPatterns(
-        patterns, [=](OpOperand *operand) { return isOnlyUse(operand) && countFused(operand) <= mostTensors; });
+        patterns, [=](OpOperand *operand) { return isOnlyUse(operand) && bytesOfFused(operand) <= mostBytes; });
     // What brings ops together that reshapes stand between.
     linalg::populateFoldReshapeOpsByExpansionPatterns(patterns, isOnlyUse);
     tensor::populateBubbleUpExpandShapePatterns(patterns);

@@ -8,6 +8,7 @@
 
 #include "Conversions.h"
 #include "Epilogues.h"
+#include "KernelParameters.h"
 #include "qlow/Targets/Targets.h"
 #include "qlow/Transforms/Pipeline.h"
 
@@ -241,7 +242,7 @@ struct FuseEpilogues : qlow::impl::FuseEpiloguesBase<FuseEpilogues> {
   void runOnOperation() override;
 
 private:
-  void fuseUsers(IRRewriter &rewriter, MatmulOp matmul, int64_t mostTensors);
+  void fuseUsers(IRRewriter &rewriter, MatmulOp matmul, int64_t mostBytes);
 };
 } // namespace
 
@@ -266,10 +267,10 @@ static Operation *getOnlyUser(MatmulOp matmul) {
   return isOnly && user->getBlock() == matmul->getBlock() ? user : nullptr;
 }
 
-void FuseEpilogues::fuseUsers(IRRewriter &rewriter, MatmulOp matmul, int64_t mostTensors) {
+void FuseEpilogues::fuseUsers(IRRewriter &rewriter, MatmulOp matmul, int64_t mostBytes) {
   replaceDims(rewriter, matmul);
   while (Operation *user = getOnlyUser(matmul)) {
-    if (static_cast<int64_t>(matmul.getExtras().size() + user->getNumOperands()) > mostTensors)
+    if (KernelParameters({matmul, user}).getBytes() > mostBytes)
       return;
     FailureOr<MatmulOp> fused = fuseUser(rewriter, matmul, user);
     if (failed(fused))
@@ -304,7 +305,7 @@ void FuseEpilogues::runOnOperation() {
   FailureOr<std::shared_ptr<const Target>> found = findTarget(getOperation(), target);
   if (failed(found))
     return signalPassFailure();
-  int64_t mostTensors = (*found)->family().launchFacts((*found)->machine()).tensors;
+  int64_t mostBytes = (*found)->family().launchFacts((*found)->machine()).parameterBytes;
   IRRewriter rewriter(&getContext());
   generalizeElementwise(rewriter, getOperation());
   SmallVector<MatmulOp> matmuls;
@@ -314,6 +315,6 @@ void FuseEpilogues::runOnOperation() {
       op = formEpilogue(rewriter, op);
       ++numEpilogues;
     }
-    fuseUsers(rewriter, op, mostTensors);
+    fuseUsers(rewriter, op, mostBytes);
   }
 }

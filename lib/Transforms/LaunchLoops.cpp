@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "KernelParameters.h"
 #include "RowGroups.h"
 #include "qlow/Targets/Targets.h"
 #include "qlow/Transforms/Pipeline.h"
@@ -189,23 +190,17 @@ static bool hasLaunch(Operation *op) {
       .wasInterrupted();
 }
 
-/// The scalar ops from `first`, which writes, to the last that does before a launch, of at most so many tensors: they
-/// share what they load.
-static SmallVector<Operation *> collectScalarRun(Operation *first, int64_t mostTensors) {
+/// The scalar ops from `first`, which writes, to the last that does before a launch, whose tensors take at most so many
+/// bytes of parameters: they share what they load.
+static SmallVector<Operation *> collectScalarRun(Operation *first, int64_t mostBytes) {
   SmallVector<Operation *> run{first}, open;
-  llvm::SmallPtrSet<Value, 16> tensors;
-  auto count = [&](Operation *op) {
-    op->walk([&](Operation *inner) {
-      for (Value operand : inner->getOperands())
-        if (isa<MemRefType>(operand.getType()))
-          tensors.insert(operand);
-    });
-    return static_cast<int64_t>(tensors.size());
-  };
-  count(first);
+  KernelParameters parameters(first);
   for (Operation *op = first->getNextNode(); op; op = op->getNextNode()) {
     bool writes = writesMemory(op), isScalar = isa<memref::LoadOp>(op) || isMemoryEffectFree(op);
-    if (hasLaunch(op) || (!writes && !isScalar) || op->hasTrait<OpTrait::IsTerminator>() || count(op) > mostTensors)
+    if (hasLaunch(op) || (!writes && !isScalar) || op->hasTrait<OpTrait::IsTerminator>())
+      break;
+    parameters.add(op);
+    if (parameters.getBytes() > mostBytes)
       break;
     open.push_back(op);
     if (!writes)
@@ -234,7 +229,7 @@ LogicalResult Launcher::launchBlock(Block &block) {
           if (failed(launchBlock(inner)))
             return failure();
     } else if (writesMemory(&op)) {
-      SmallVector<Operation *> run = collectScalarRun(&op, facts.tensors);
+      SmallVector<Operation *> run = collectScalarRun(&op, facts.parameterBytes);
       for (Operation *part : run)
         if (writesMemory(part) && !part->use_empty())
           return part->emitOpError("computes on the host what it also writes to a buffer of the device; "

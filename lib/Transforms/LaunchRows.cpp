@@ -576,7 +576,7 @@ struct LaunchRows : qlow::impl::LaunchRowsBase<LaunchRows> {
     for (scf::ParallelOp loop : loops) {
       if (taken.contains(loop))
         continue;
-      RowGroup group = collectRowGroup(loop, facts.tensors);
+      RowGroup group = collectRowGroup(loop, facts.parameterBytes);
       for (const RowLoop &each : group.loops)
         taken.insert(each.loop);
       if (group.loops.empty())

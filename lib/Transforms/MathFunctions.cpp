@@ -74,11 +74,11 @@ static Real exp2(Real x) {
 
 static Real tanh(Real x) {
   Real t = expM1(magnitude(x) * 2.0);
-  return withSignOf(t / (t + 2), x);
+  return positiveWithSignOf(t / (t + 2), x);
 }
 static Real sinh(Real x) {
   Real t = expM1(magnitude(x));
-  return withSignOf((t + t / (t + 1)) * 0.5, x);
+  return positiveWithSignOf((t + t / (t + 1)) * 0.5, x);
 }
 static Real cosh(Real x) {
   Real e = exp(magnitude(x));
@@ -250,7 +250,7 @@ static Real atan(Real x) {
   Real a = magnitude(x);
   Truth above = a > 1;
   Real result = atanTo1(select(above, 1.0 / a, a));
-  return withSignOf(select(above, kPi / 2 - result, result), x);
+  return positiveWithSignOf(select(above, kPi / 2 - result, result), x);
 }
 static Real atan2(Real y, Real x) {
   Real ay = magnitude(y), ax = magnitude(x);
@@ -260,7 +260,7 @@ static Real atan2(Real y, Real x) {
   Real result = atanTo1(ratio);
   result = select(steep, kPi / 2 - result, result);
   result = select((x.bits() >> 63) == 1, kPi - result, result);
-  return select(x != x || y != y, x + y, withSignOf(result, y));
+  return select(x != x || y != y, x + y, positiveWithSignOf(result, y));
 }
 
 //===----------------------------------------------------------------------===//
@@ -286,7 +286,7 @@ static Real erf(Real x) {
       5.107022949163924e-06,  -1.0767531977771457e-06, -2.894385430647551e-07};
   Real a = magnitude(x), z = select(a > 4, 4.0, a);
   Real near = z * polynomial(z * z, kNear), far = polynomial((z - 2.5) * (2.0 / 3), kFar);
-  return withSignOf(select(z < 1, near, select(a > 4, 1.0, far)), x);
+  return positiveWithSignOf(select(z < 1, near, select(a > 4, 1.0, far)), x);
 }
 
 static Real inverseRoot(Real x) { return 1.0 / squareRoot(x); }

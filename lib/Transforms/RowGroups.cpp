@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "RowGroups.h"
+#include "KernelParameters.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Matchers.h"
@@ -209,14 +210,14 @@ static std::optional<int64_t> splitOf(scf::ParallelOp loop, scf::ParallelOp firs
   return size.udiv(row).getSExtValue();
 }
 
-static int64_t countTensors(const RowGroup &group) {
-  llvm::SmallPtrSet<Value, 16> buffers;
+static int64_t parameterBytesOf(const RowGroup &group) {
+  KernelParameters parameters;
   for (const RowLoop &row : group.loops)
-    forEachAccess(row.loop, [&](Value buffer, ValueRange, bool) { buffers.insert(buffer); });
-  return static_cast<int64_t>(buffers.size());
+    parameters.add(row.loop);
+  return parameters.getBytes();
 }
 
-RowGroup qlow::collectRowGroup(scf::ParallelOp first, int64_t mostTensors) {
+RowGroup qlow::collectRowGroup(scf::ParallelOp first, int64_t mostBytes) {
   SmallVector<RowLoop> neighbours;
   for (Operation *op = first; op; op = op->getNextNode()) {
     if (auto loop = dyn_cast<scf::ParallelOp>(op)) {
@@ -243,7 +244,7 @@ RowGroup qlow::collectRowGroup(scf::ParallelOp first, int64_t mostTensors) {
     else if (!row.reduction && !row.loop.getBody()->getOps<scf::ForOp>().empty())
       break;
     group.loops.push_back(row);
-    if (!areRowsIndependent(group) || countTensors(group) > mostTensors) {
+    if (!areRowsIndependent(group) || parameterBytesOf(group) > mostBytes) {
       group.loops.pop_back();
       break;
     }

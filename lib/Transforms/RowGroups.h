@@ -61,9 +61,9 @@ mlir::Value rootOf(mlir::Value buffer);
 /// Whether the value is computed inside the op's regions.
 bool isDefinedIn(mlir::Value value, mlir::Operation *op);
 
-/// The group that begins with `first`: as many neighbours as fit, with at most so many tensors, a reduction among them.
-/// Empty if there is none.
-RowGroup collectRowGroup(mlir::scf::ParallelOp first, int64_t mostTensors);
+/// The group that begins with `first`: as many neighbours as fit, whose tensors take at most so many bytes of
+/// parameters, a reduction among them. Empty if there is none.
+RowGroup collectRowGroup(mlir::scf::ParallelOp first, int64_t mostBytes);
 
 } // namespace qlow
 

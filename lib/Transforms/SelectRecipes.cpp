@@ -146,10 +146,9 @@ static FailureOr<Attribute> checkKept(MatmulOp op, const MatmulProblem &problem,
         return op.emitOpError() << "has a recipe with '" << recipe.getUnit() << "' and no tile at level '"
                                 << level.getAt() << "': expected tiles as in " << named->recipe;
     if (recipe.getRescale() == "fold" && named->recipe.getRescale() != "fold")
-      return op.emitOpError()
-             << "has a recipe that folds scales into codes, which needs constant scales whose products "
-             << "with the codes are exact, or may be rounded and are no overflow, on " << target.machine().name << ": "
-             << recipe;
+      return op.emitOpError() << "has a recipe that folds scales into codes, where '" << recipe.getUnit() << "' on "
+                              << target.machine().name << " has rescale = " << named->recipe.getRescale()
+                              << (named->unfolded.empty() ? "" : ": ") << named->unfolded << ", found " << recipe;
     // A way to decode that only some scales allow is among the row's candidates where they do.
     StringRef decodes = recipe.getRhs().back().getBy();
     if (storesFragments(recipe) && recipe.getRescale() == "fold" && llvm::none_of(all, [&](const Candidate &it) {

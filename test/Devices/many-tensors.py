@@ -1,5 +1,6 @@
 # What follows each other and reads more tensors than a kernel has parameters for is computed by several: elementwise work,
-# what follows a matmul or stands before a reduction of rows, and scalars. In the emulator, equal to numpy: all values are
+# what follows a matmul or stands before a reduction of rows, and scalars. A tensor of many dimensions takes more bytes of
+# parameters than one of few. In the emulator, equal to numpy: all values are
 # small integers.
 #
 # RUN: python3 %s %t
@@ -14,7 +15,12 @@ from devices import open_library
 from objects import compile_module, link
 
 ROWS, COLUMNS, K = 3, 20, 16
-TENSOR, VECTOR, CODES = f"tensor<{ROWS}x{COLUMNS}xf32>", f"tensor<{ROWS}xf32>", "!qlow.q<i8 : f32>"
+CODES = "!qlow.q<i8 : f32>"
+RANKS = 2, 8, 10
+
+
+def tensor(rank, *sizes, element="f32"):
+    return f"tensor<{'1x' * (rank - len(sizes))}{''.join(f'{size}x' for size in sizes)}{element}>"
 
 
 def chain(first, count, type_):
@@ -32,26 +38,32 @@ def function(name, count, type_, more, body):
     return f'func.func @{name}({arguments}) -> ({type_} {{qlow.name = "y"}}) {{\n{body}}}\n'
 
 
-def model():
-    give = f"  return %y : {TENSOR}\n"
-    elementwise = function("elementwise", 90, TENSOR, [f'%x: {TENSOR} {{qlow.name = "x"}}'], chain("%x", 90, TENSOR) + give)
-    left, right = f"tensor<{ROWS}x{K}x{CODES}>", f"tensor<{K}x{COLUMNS}x{CODES}>"
-    sides = [f'%l: tensor<{ROWS}x{K}xi8> {{qlow.name = "l"}}', f'%r: tensor<{K}x{COLUMNS}xi8> {{qlow.name = "r"}}']
+def of_rank(rank):
+    whole, vector = tensor(rank, ROWS, COLUMNS), tensor(rank - 1, ROWS)
+    give = f"  return %y : {whole}\n"
+    elementwise = function(f"elementwise{rank}", 90, whole, [f'%x: {whole} {{qlow.name = "x"}}'], chain("%x", 90, whole) + give)
+    left, right = tensor(rank, ROWS, K, element=CODES), tensor(rank, K, COLUMNS, element=CODES)
+    bytes_ = tensor(rank, ROWS, K, element="i8"), tensor(rank, K, COLUMNS, element="i8")
+    sides = [f'%l: {bytes_[0]} {{qlow.name = "l"}}', f'%r: {bytes_[1]} {{qlow.name = "r"}}']
     product = f"""  %one = arith.constant dense<1.0> : tensor<f32>
-  %lq = qlow.compose %l, %one : (tensor<{ROWS}x{K}xi8>, tensor<f32>) -> {left}
-  %rq = qlow.compose %r, %one : (tensor<{K}x{COLUMNS}xi8>, tensor<f32>) -> {right}
-  %x = qlow.matmul %lq, %rq : {left}, {right} -> {TENSOR}
+  %lq = qlow.compose %l, %one : ({bytes_[0]}, tensor<f32>) -> {left}
+  %rq = qlow.compose %r, %one : ({bytes_[1]}, tensor<f32>) -> {right}
+  %x = qlow.matmul %lq, %rq : {left}, {right} -> {whole}
 """
-    rows = f"""  %zero = arith.constant dense<0.0> : {VECTOR}
-  %sum = linalg.reduce {{ arith.addf }} ins(%y : {TENSOR}) outs(%zero : {VECTOR}) dimensions = [1]
-  %empty = tensor.empty() : {TENSOR}
-  %wide = linalg.broadcast ins(%sum : {VECTOR}) outs(%empty : {TENSOR}) dimensions = [1]
-  %z = arith.subf %y, %wide : {TENSOR}
-  return %z : {TENSOR}
+    rows = f"""  %zero = arith.constant dense<0.0> : {vector}
+  %sum = linalg.reduce {{ arith.addf }} ins(%y : {whole}) outs(%zero : {vector}) dimensions = [{rank - 1}]
+  %empty = tensor.empty() : {whole}
+  %wide = linalg.broadcast ins(%sum : {vector}) outs(%empty : {whole}) dimensions = [{rank - 1}]
+  %z = arith.subf %y, %wide : {whole}
+  return %z : {whole}
 """
+    return (elementwise + function(f"product{rank}", 90, whole, sides, product + chain("%x", 90, whole) + give) +
+            function(f"rows{rank}", 90, whole, [f'%x: {whole} {{qlow.name = "x"}}'], chain("%x", 90, whole) + rows))
+
+
+def model():
     scalars = function("scalars", 190, "tensor<f32>", ['%x: tensor<f32> {qlow.name = "x"}'], chain("%x", 190, "tensor<f32>") + "  return %y : tensor<f32>\n")
-    return (elementwise + function("product", 90, TENSOR, sides, product + chain("%x", 90, TENSOR) + give) +
-            function("rows", 90, TENSOR, [f'%x: {TENSOR} {{qlow.name = "x"}}'], chain("%x", 90, TENSOR) + rows) + scalars)
+    return "".join(map(of_rank, RANKS)) + scalars
 
 
 def expected(x, others):
@@ -71,9 +83,11 @@ def main():
     left, right = (numbers.integers(-9, 10, size).astype(np.int8) for size in ((ROWS, K), (K, COLUMNS)))
     x, many, scalar, scalars = draw(shape), [draw(shape) for _ in range(90)], draw(()), [draw(()) for _ in range(190)]
     sum_ = expected(x, many)
-    calls = {"elementwise": ({"x": x}, many, sum_), "rows": ({"x": x}, many, sum_ - sum_.sum(1, keepdims=True)),
-             "product": ({"l": left, "r": right}, many, expected((left.astype(int) @ right).astype(np.float32), many)),
-             "scalars": ({"x": scalar}, scalars, expected(scalar, scalars))}
+    calls = {"scalars": ({"x": scalar}, scalars, expected(scalar, scalars))}
+    for rank in RANKS:
+        product = expected((left.astype(int) @ right).astype(np.float32), many)
+        calls |= {f"elementwise{rank}": ({"x": x}, many, sum_), f"product{rank}": ({"l": left, "r": right}, many, product),
+                  f"rows{rank}": ({"x": x}, many, sum_ - sum_.sum(1, keepdims=True))}
     for target in "sm_80", "sm_90":
         library = open_library(link(compile_module(path, target, os.path.join(out, target, "many.o"), "p", "--no-ptxas")), "p")
         for name, (inputs, others, want) in calls.items():

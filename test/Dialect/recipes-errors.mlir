@@ -10,6 +10,11 @@
 
 // -----
 
+// expected-error@+1 {{expected one tile at level 'reg', found another}}
+#r = #qlow.recipe<mul, tiles = [<reg, [1, 1, 1]>, <reg, [2, 1, 1]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>], rescale = end>
+
+// -----
+
 // expected-error@+1 {{expected rescale = fold, block or end, found 'never'}}
 #r = #qlow.recipe<mul, tiles = [<reg, [1, 1, 1]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>], rescale = never>
 

@@ -161,7 +161,7 @@ func.func @rescale(%a: tensor<64x512x!q>) -> tensor<64x256xf32> {
   %s = arith.constant dense<1.0> : tensor<4x256xf32>
   %c = arith.constant dense<3> : tensor<512x256xi8>
   %w = qlow.compose %c, %s : (tensor<512x256xi8>, tensor<4x256xf32>) -> tensor<512x256x!blocks>
-  // expected-error@+1 {{expected rescale = block where scales change along K, and there alone, found #qlow.recipe<wgmma_64x128x32_f32_e4m3_e4m3}}
+  // expected-error@+1 {{expected rescale = block where scales change along K, and there alone, else rescale = end, found #qlow.recipe<wgmma_64x128x32_f32_e4m3_e4m3}}
   %y = qlow.matmul %a, %w recipes <[#qlow.recipe<wgmma_64x128x32_f32_e4m3_e4m3, tiles = [<cta, [64, 128, 128]>, <warpgroup, [64, 128, 32]>],
       lhs = [<to = cta, by = cp_async, stages = 3>], rhs = [<to = memory, by = pack>, <to = cta, by = cp_async, stages = 3>], rescale = end>]>
     : tensor<64x512x!q>, tensor<512x256x!blocks> -> tensor<64x256xf32>
@@ -219,5 +219,80 @@ func.func @constant_columns(%a: tensor<64x64xf16>) -> tensor<64x128xf32> {
   %y = qlow.matmul %a, %b recipes <[#qlow.recipe<wgmma_64x128x16_f32_f16_f16_via_columns, tiles = [<cta, [64, 128, 64]>, <warpgroup, [64, 128, 16]>],
       lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>], rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = 4>], rescale = fold>]>
     : tensor<64x64xf16>, tensor<64x128xf16> -> tensor<64x128xf32>
+  return %y : tensor<64x128xf32>
+}
+
+// -----
+
+// Exact sums meet scales at their end.
+!q = !qlow.q<i8 : f32>
+
+func.func @exact(%a: tensor<64x64x!q>) -> tensor<64x256xi32> {
+  %s = arith.constant dense<1.0> : tensor<f32>
+  %c = arith.constant dense<3> : tensor<64x256xi8>
+  %w = qlow.compose %c, %s : (tensor<64x256xi8>, tensor<f32>) -> tensor<64x256x!q>
+  // expected-error@+1 {{expected rescale = end where 'wgmma_64x64x32_i32_s8_s8' sums integers, found #qlow.recipe<wgmma_64x64x32_i32_s8_s8}}
+  %y = qlow.matmul %a, %w recipes <[#qlow.recipe<wgmma_64x64x32_i32_s8_s8, tiles = [<cta, [64, 64, 128]>, <warpgroup, [64, 64, 32]>],
+      lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>], rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = 4>], rescale = block>]>
+    : tensor<64x64x!q>, tensor<64x256x!q> -> tensor<64x256xi32>
+  return %y : tensor<64x256xi32>
+}
+
+// -----
+
+// Nothing reads the tile of a grid.
+!q = !qlow.q<i8 : f32>
+
+func.func @unread_level(%a: tensor<64x64x!q>) -> tensor<64x256xi32> {
+  %s = arith.constant dense<1.0> : tensor<f32>
+  %c = arith.constant dense<3> : tensor<64x256xi8>
+  %w = qlow.compose %c, %s : (tensor<64x256xi8>, tensor<f32>) -> tensor<64x256x!q>
+  // expected-error@+1 {{needs tiles at levels 'cta' and 'warpgroup', at level 'memory' where a packed right side has wider panels maybe, and no others, in its recipe, found #qlow.recipe<wgmma_64x64x32_i32_s8_s8, tiles = [<grid, [64, 256, 64]>}}
+  %y = qlow.matmul %a, %w recipes <[#qlow.recipe<wgmma_64x64x32_i32_s8_s8, tiles = [<grid, [64, 256, 64]>, <cta, [64, 64, 128]>, <warpgroup, [64, 64, 32]>],
+      lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>], rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = 4>], rescale = end>]>
+    : tensor<64x64x!q>, tensor<64x256x!q> -> tensor<64x256xi32>
+  return %y : tensor<64x256xi32>
+}
+
+// -----
+
+// Panels have columns.
+!q = !qlow.q<i8 : f32>
+
+func.func @unread_sizes(%a: tensor<64x64x!q>) -> tensor<64x256xi32> {
+  %s = arith.constant dense<1.0> : tensor<f32>
+  %c = arith.constant dense<3> : tensor<64x256xi8>
+  %w = qlow.compose %c, %s : (tensor<64x256xi8>, tensor<f32>) -> tensor<64x256x!q>
+  // expected-error@+1 {{expected the rows and the k of the cta tile at level 'memory', found #qlow.recipe<wgmma_64x64x32_i32_s8_s8}}
+  %y = qlow.matmul %a, %w recipes <[#qlow.recipe<wgmma_64x64x32_i32_s8_s8, tiles = [<memory, [128, 128, 128]>, <cta, [64, 64, 128]>, <warpgroup, [64, 64, 32]>],
+      lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>], rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = 4>], rescale = end>]>
+    : tensor<64x64x!q>, tensor<64x256x!q> -> tensor<64x256xi32>
+  return %y : tensor<64x256xi32>
+}
+
+// -----
+
+// A step is the instruction's.
+!q = !qlow.q<i8 : f32>
+
+func.func @unread_step(%a: tensor<64x64x!q>) -> tensor<64x256xi32> {
+  %s = arith.constant dense<1.0> : tensor<f32>
+  %c = arith.constant dense<3> : tensor<64x256xi8>
+  %w = qlow.compose %c, %s : (tensor<64x256xi8>, tensor<f32>) -> tensor<64x256x!q>
+  // expected-error@+1 {{in whole inner tiles, and these in whole units of 64 x 64 x 32, found}}
+  %y = qlow.matmul %a, %w recipes <[#qlow.recipe<wgmma_64x64x32_i32_s8_s8, tiles = [<cta, [64, 64, 128]>, <warpgroup, [64, 64, 64]>],
+      lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>], rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = 4>], rescale = end>]>
+    : tensor<64x64x!q>, tensor<64x256x!q> -> tensor<64x256xi32>
+  return %y : tensor<64x256xi32>
+}
+
+// -----
+
+// Floats have met their scales when they are multiplied.
+func.func @floats(%a: tensor<64x64xf16>, %b: tensor<128x64xf16>) -> tensor<64x128xf32> {
+  // expected-error@+1 {{expected rescale = fold where 'wgmma_64x128x16_f32_f16_f16' sums numbers that have met their scales, found}}
+  %y = qlow.matmul transpose_rhs %a, %b recipes <[#qlow.recipe<wgmma_64x128x16_f32_f16_f16, tiles = [<cta, [64, 128, 64]>, <warpgroup, [64, 128, 16]>],
+      lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>], rhs = [<to = cta, by = tma, stages = 4, swizzle = 128>], rescale = block>]>
+    : tensor<64x64xf16>, tensor<128x64xf16> -> tensor<64x128xf32>
   return %y : tensor<64x128xf32>
 }

@@ -5,7 +5,7 @@
 #r = #qlow.recipe<vpdpbusd_1x16x4_i32_u8_s8, tiles = [<thread, [6, 32, 64]>],
   lhs = [<to = reg, by = broadcast32>], rhs = [<to = l2, by = pack>, <to = reg, by = load>], rescale = end>
 func.func @no_register_tile(%a: memref<6x64xi8>, %w: memref<64x32xi8>, %s: memref<f32>, %out: memref<6x32xi32>) {
-  // expected-error@+1 {{needs tiles at levels 'thread' and 'reg' in its recipe, found}}
+  // expected-error@+1 {{needs tiles at levels 'thread' and 'reg', and no others, in its recipe, found}}
   qlow.matmul_kernel lhs(%a, %s : memref<6x64xi8>, memref<f32>) as tensor<6x64x!qlow.q<u8 : f32>>
     rhs(%w, %s : memref<64x32xi8>, memref<f32>) as tensor<64x32x!qlow.q<i8 : f32>> maps [] outs(%out : memref<6x32xi32>)
     epilogue {
@@ -52,6 +52,21 @@ func.func @foreign_hop(%a: memref<6x64xi8>, %w: memref<64x32xi8>, %s: memref<f32
   lhs = [<to = reg, by = broadcast32>], rhs = [<to = l2, by = pack>, <to = reg, by = load>], rescale = end, swap = true>
 func.func @swapped(%a: memref<6x64xi8>, %w: memref<64x32xi8>, %s: memref<f32>, %out: memref<6x32xi32>) {
   // expected-error@+1 {{and no rescale = block, swap or split_k, found}}
+  qlow.matmul_kernel lhs(%a, %s : memref<6x64xi8>, memref<f32>) as tensor<6x64x!qlow.q<u8 : f32>>
+    rhs(%w, %s : memref<64x32xi8>, memref<f32>) as tensor<64x32x!qlow.q<i8 : f32>> maps [] outs(%out : memref<6x32xi32>)
+    epilogue {
+    ^bb0(%acc: i32):
+      qlow.yield %acc : i32
+    } recipes <[#r]>
+  return
+}
+
+// -----
+
+#r = #qlow.recipe<vpdpbusd_1x16x4_i32_u8_s8, tiles = [<l3, [6, 32, 64]>, <thread, [6, 32, 64]>, <reg, [2, 32, 4]>],
+  lhs = [<to = reg, by = broadcast32>], rhs = [<to = l2, by = pack>, <to = reg, by = load>], rescale = end>
+func.func @unread_level(%a: memref<6x64xi8>, %w: memref<64x32xi8>, %s: memref<f32>, %out: memref<6x32xi32>) {
+  // expected-error@+1 {{needs tiles at levels 'thread' and 'reg', and no others, in its recipe, found #qlow.recipe<vpdpbusd_1x16x4_i32_u8_s8, tiles = [<l3, [6, 32, 64]>}}
   qlow.matmul_kernel lhs(%a, %s : memref<6x64xi8>, memref<f32>) as tensor<6x64x!qlow.q<u8 : f32>>
     rhs(%w, %s : memref<64x32xi8>, memref<f32>) as tensor<64x32x!qlow.q<i8 : f32>> maps [] outs(%out : memref<6x32xi32>)
     epilogue {

@@ -9,7 +9,7 @@ func.func @fold(%x: tensor<16x256xf16>) -> tensor<16x64xf16> {
   %c = arith.constant dense<3> : tensor<64x128xi8>
   %s = arith.constant dense<8200.0> : tensor<64x2xf16>
   %w = qlow.compose %c, %s : (tensor<64x128xi8>, tensor<64x2xf16>) -> tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>>
-  // expected-error@+1 {{folds scales into codes, which needs constant scales whose products with the codes are exact, or may be rounded and are no overflow, on sm_90}}
+  // expected-error@+1 {{folds scales into codes, where 'wgmma_64x16x16_f32_f16_f16_via_registers' on sm_90 has rescale = block: scales from 8.200e+03 to 8.200e+03 times codes of i4 leave the range of f16, found #qlow.recipe}}
   %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<16x256xf16>, tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>> -> tensor<16x64xf16>
   return %y : tensor<16x64xf16>
 }
@@ -201,4 +201,94 @@ func.func @three(%x: tensor<256x256xf16>) -> tensor<256x192xf16> {
   // expected-error@+1 {{expected at most 104 sums a thread, and warpgroup tiles of 64 columns where K is shared, found 128 sums}}
   %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<256x256xf16>, tensor<192x256x!qlow.q<i4 : f16, block = [1, 128]>> -> tensor<256x192xf16>
   return %y : tensor<256x192xf16>
+}
+
+// -----
+
+// bf16 has too few bits for products that round.
+#r = #qlow.recipe<wgmma_64x16x16_f32_bf16_bf16_via_registers, tiles = [<cta, [16, 64, 128]>, <warpgroup, [16, 64, 128]>],
+  lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>],
+  rhs = [<to = memory, by = fragments>, <to = cta, by = bulk, stages = 4>, <to = reg, by = decode_nibble>], rescale = fold, swap = true>
+func.func @fold_brain(%x: tensor<16x256xbf16>) -> tensor<16x64xf32> {
+  %c = arith.constant dense<3> : tensor<64x128xi8>
+  %s = arith.constant dense<3.0> : tensor<64x2xf16>
+  %w = qlow.compose %c, %s : (tensor<64x128xi8>, tensor<64x2xf16>) -> tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>>
+  // expected-error@+1 {{rescale = block: products with scales of f16 are rounded, which the law allows in f16 alone, here are bf16, found #qlow.recipe}}
+  %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<16x256xbf16>, tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>> -> tensor<16x64xf32>
+  return %y : tensor<16x64xf32>
+}
+
+// -----
+
+// Nor has f16 for the scale.
+#r = #qlow.recipe<wgmma_64x16x16_f32_f16_f16_via_registers, tiles = [<cta, [16, 64, 128]>, <warpgroup, [16, 64, 128]>],
+  lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>],
+  rhs = [<to = memory, by = fragments>, <to = cta, by = bulk, stages = 4>, <to = reg, by = decode_nibble>], rescale = fold, swap = true>
+func.func @fold_wide(%x: tensor<16x256xf16>) -> tensor<16x64xf32> {
+  %c = arith.constant dense<3> : tensor<64x128xi8>
+  %s = arith.constant dense<3.0> : tensor<64x2xf32>
+  %w = qlow.compose %c, %s : (tensor<64x128xi8>, tensor<64x2xf32>) -> tensor<64x256x!qlow.q<i4 : f32, block = [1, 128]>>
+  // expected-error@+1 {{rescale = block: f16 does not hold scales of f32, found #qlow.recipe}}
+  %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<16x256xf16>, tensor<64x256x!qlow.q<i4 : f32, block = [1, 128]>> -> tensor<16x64xf32>
+  return %y : tensor<16x64xf32>
+}
+
+// -----
+
+// What is looked up meets nothing.
+#r = #qlow.recipe<wgmma_64x16x16_f32_f16_f16_via_registers, tiles = [<cta, [16, 64, 128]>, <warpgroup, [16, 64, 128]>],
+  lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>],
+  rhs = [<to = memory, by = fragments>, <to = cta, by = bulk, stages = 4>, <to = reg, by = decode_lookup16>], rescale = fold, swap = true>
+func.func @fold_lookup(%x: tensor<16x256xf16>) -> tensor<16x64xf32> {
+  %c = arith.constant dense<3> : tensor<64x128xi8>
+  %s = arith.constant dense<2.0> : tensor<64x2xf8E8M0FNU>
+  %w = qlow.compose %c, %s : (tensor<64x128xi8>, tensor<64x2xf8E8M0FNU>) -> tensor<64x256x!qlow.q<nf4 : f8E8M0FNU, block = [1, 128]>>
+  // expected-error@+1 {{rescale = block: powers of two meet codes that are unpacked by arithmetic to floats, those of nf4 are looked up, found #qlow.recipe}}
+  %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<16x256xf16>, tensor<64x256x!qlow.q<nf4 : f8E8M0FNU, block = [1, 128]>> -> tensor<16x64xf32>
+  return %y : tensor<16x64xf32>
+}
+
+// -----
+
+// Nobody knows how large they are.
+#r = #qlow.recipe<wgmma_64x16x16_f32_f16_f16_via_registers, tiles = [<cta, [16, 64, 128]>, <warpgroup, [16, 64, 128]>],
+  lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>],
+  rhs = [<to = memory, by = fragments>, <to = cta, by = bulk, stages = 4>, <to = reg, by = decode_nibble>], rescale = fold, swap = true>
+func.func @fold_unknown(%x: tensor<16x256xf16>, %s: tensor<64x2xf16>) -> tensor<16x64xf32> {
+  %c = arith.constant dense<3> : tensor<64x128xi8>
+  %w = qlow.compose %c, %s : (tensor<64x128xi8>, tensor<64x2xf16>) -> tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>>
+  // expected-error@+1 {{rescale = block: scales are not known, as finite constants with one that is not 0 are, found #qlow.recipe}}
+  %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<16x256xf16>, tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>> -> tensor<16x64xf32>
+  return %y : tensor<16x64xf32>
+}
+
+// -----
+
+// They would be decoded first.
+#r = #qlow.recipe<wgmma_64x16x16_f32_f16_f16_via_registers, tiles = [<cta, [16, 64, 128]>, <warpgroup, [16, 64, 128]>],
+  lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>],
+  rhs = [<to = memory, by = fragments>, <to = cta, by = bulk, stages = 4>, <to = reg, by = decode_nibble>], rescale = fold, swap = true>
+func.func @fold_codes(%x: tensor<16x256xf16>) -> tensor<16x64xf32> {
+  %c = arith.constant dense<3> : tensor<64x128xi8>
+  %s = arith.constant dense<3> : tensor<64x2xi8>
+  %t = arith.constant dense<1.0> : tensor<f16>
+  %w = qlow.compose %c, %s, %t : (tensor<64x128xi8>, tensor<64x2xi8>, tensor<f16>) -> tensor<64x256x!qlow.q<i4 : !qlow.q<u8 : f16>, block = [1, 128]>>
+  // expected-error@+1 {{rescale = block: scales are codes themselves, found #qlow.recipe}}
+  %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<16x256xf16>, tensor<64x256x!qlow.q<i4 : !qlow.q<u8 : f16>, block = [1, 128]>> -> tensor<16x64xf32>
+  return %y : tensor<16x64xf32>
+}
+
+// -----
+
+// One for all of K.
+#r = #qlow.recipe<wgmma_64x16x16_f32_f16_f16_via_registers, tiles = [<cta, [16, 64, 128]>, <warpgroup, [16, 64, 128]>],
+  lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>],
+  rhs = [<to = memory, by = fragments>, <to = cta, by = bulk, stages = 4>, <to = reg, by = decode_nibble>], rescale = fold, swap = true>
+func.func @fold_one(%x: tensor<16x256xf16>) -> tensor<16x64xf32> {
+  %c = arith.constant dense<3> : tensor<64x128xi8>
+  %s = arith.constant dense<3.0> : tensor<64x1xf16>
+  %w = qlow.compose %c, %s : (tensor<64x128xi8>, tensor<64x1xf16>) -> tensor<64x256x!qlow.q<i4 : f16, block = [1, *]>>
+  // expected-error@+1 {{rescale = end: all of K has one scale, which sums meet, found #qlow.recipe}}
+  %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<16x256xf16>, tensor<64x256x!qlow.q<i4 : f16, block = [1, *]>> -> tensor<16x64xf32>
+  return %y : tensor<16x64xf32>
 }

@@ -251,19 +251,19 @@ func.func @scalars(%a: tensor<8x8xf32>, %b: tensor<8x8xf32>, %f: f32) -> tensor<
 
 // -----
 
-#id = affine_map<(d0, d1) -> (d0, d1)>
+#id = affine_map<(d0, d1, d2, d3, d4, d5, d6, d7) -> (d0, d1, d2, d3, d4, d5, d6, d7)>
 
-// Operands that are more than a kernel of a device takes stay outside.
+// Operands, here of rank 8, that are more than a kernel of a device takes stay outside.
 // CHECK-LABEL: func.func @many
 // CHECK: qlow.matmul
 // ANY-NOT: linalg.generic
 // DEVICE: linalg.generic
 // CHECK: return
-func.func @many(%x: tensor<4x16xf32>, %w: tensor<16x8xf32>, %a0: tensor<4x8xf32>, %a1: tensor<4x8xf32>, %a2: tensor<4x8xf32>, %a3: tensor<4x8xf32>, %a4: tensor<4x8xf32>, %a5: tensor<4x8xf32>, %a6: tensor<4x8xf32>, %a7: tensor<4x8xf32>, %a8: tensor<4x8xf32>, %a9: tensor<4x8xf32>, %a10: tensor<4x8xf32>, %a11: tensor<4x8xf32>, %a12: tensor<4x8xf32>, %a13: tensor<4x8xf32>, %a14: tensor<4x8xf32>, %a15: tensor<4x8xf32>, %a16: tensor<4x8xf32>, %a17: tensor<4x8xf32>, %a18: tensor<4x8xf32>, %a19: tensor<4x8xf32>, %a20: tensor<4x8xf32>, %a21: tensor<4x8xf32>, %a22: tensor<4x8xf32>, %a23: tensor<4x8xf32>) -> tensor<4x8xf32> {
-  %e = tensor.empty() : tensor<4x8xf32>
-  %0 = qlow.matmul %x, %w : tensor<4x16xf32>, tensor<16x8xf32> -> tensor<4x8xf32>
-  %1 = linalg.generic {indexing_maps = [#id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id], iterator_types = ["parallel", "parallel"]}
-      ins(%0, %a0, %a1, %a2, %a3, %a4, %a5, %a6, %a7, %a8, %a9, %a10, %a11, %a12, %a13, %a14, %a15, %a16, %a17, %a18, %a19, %a20, %a21, %a22, %a23 : tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>, tensor<4x8xf32>) outs(%e : tensor<4x8xf32>) {
+func.func @many(%x: tensor<1x1x1x1x1x1x4x16xf32>, %w: tensor<1x1x1x1x1x1x16x8xf32>, %a0: tensor<1x1x1x1x1x1x4x8xf32>, %a1: tensor<1x1x1x1x1x1x4x8xf32>, %a2: tensor<1x1x1x1x1x1x4x8xf32>, %a3: tensor<1x1x1x1x1x1x4x8xf32>, %a4: tensor<1x1x1x1x1x1x4x8xf32>, %a5: tensor<1x1x1x1x1x1x4x8xf32>, %a6: tensor<1x1x1x1x1x1x4x8xf32>, %a7: tensor<1x1x1x1x1x1x4x8xf32>, %a8: tensor<1x1x1x1x1x1x4x8xf32>, %a9: tensor<1x1x1x1x1x1x4x8xf32>, %a10: tensor<1x1x1x1x1x1x4x8xf32>, %a11: tensor<1x1x1x1x1x1x4x8xf32>, %a12: tensor<1x1x1x1x1x1x4x8xf32>, %a13: tensor<1x1x1x1x1x1x4x8xf32>, %a14: tensor<1x1x1x1x1x1x4x8xf32>, %a15: tensor<1x1x1x1x1x1x4x8xf32>, %a16: tensor<1x1x1x1x1x1x4x8xf32>, %a17: tensor<1x1x1x1x1x1x4x8xf32>, %a18: tensor<1x1x1x1x1x1x4x8xf32>, %a19: tensor<1x1x1x1x1x1x4x8xf32>, %a20: tensor<1x1x1x1x1x1x4x8xf32>, %a21: tensor<1x1x1x1x1x1x4x8xf32>, %a22: tensor<1x1x1x1x1x1x4x8xf32>, %a23: tensor<1x1x1x1x1x1x4x8xf32>) -> tensor<1x1x1x1x1x1x4x8xf32> {
+  %e = tensor.empty() : tensor<1x1x1x1x1x1x4x8xf32>
+  %0 = qlow.matmul %x, %w : tensor<1x1x1x1x1x1x4x16xf32>, tensor<1x1x1x1x1x1x16x8xf32> -> tensor<1x1x1x1x1x1x4x8xf32>
+  %1 = linalg.generic {indexing_maps = [#id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id, #id], iterator_types = ["parallel", "parallel", "parallel", "parallel", "parallel", "parallel", "parallel", "parallel"]}
+      ins(%0, %a0, %a1, %a2, %a3, %a4, %a5, %a6, %a7, %a8, %a9, %a10, %a11, %a12, %a13, %a14, %a15, %a16, %a17, %a18, %a19, %a20, %a21, %a22, %a23 : tensor<1x1x1x1x1x1x4x8xf32>, tensor<1x1x1x1x1x1x4x8xf32>, tensor<1x1x1x1x1x1x4x8xf32>, tensor<1x1x1x1x1x1x4x8xf32>, tensor<1x1x1x1x1x1x4x8xf32>, tensor<1x1x1x1x1x1x4x8xf32>, tensor<1x1x1x1x1x1x4x8xf32>, tensor<1x1x1x1x1x1x4x8xf32>, tensor<1x1x1x1x1x1x4x8xf32>, tensor<1x1x1x1x1x1x4x8xf32>, tensor<1x1x1x1x1x1x4x8xf32>, tensor<1x1x1x1x1x1x4x8xf32>, tensor<1x1x1x1x1x1x4x8xf32>, tensor<1x1x1x1x1x1x4x8xf32>, tensor<1x1x1x1x1x1x4x8xf32>, tensor<1x1x1x1x1x1x4x8xf32>, tensor<1x1x1x1x1x1x4x8xf32>, tensor<1x1x1x1x1x1x4x8xf32>, tensor<1x1x1x1x1x1x4x8xf32>, tensor<1x1x1x1x1x1x4x8xf32>, tensor<1x1x1x1x1x1x4x8xf32>, tensor<1x1x1x1x1x1x4x8xf32>, tensor<1x1x1x1x1x1x4x8xf32>, tensor<1x1x1x1x1x1x4x8xf32>, tensor<1x1x1x1x1x1x4x8xf32>) outs(%e : tensor<1x1x1x1x1x1x4x8xf32>) {
   ^bb0(%v0: f32, %v1: f32, %v2: f32, %v3: f32, %v4: f32, %v5: f32, %v6: f32, %v7: f32, %v8: f32, %v9: f32, %v10: f32, %v11: f32, %v12: f32, %v13: f32, %v14: f32, %v15: f32, %v16: f32, %v17: f32, %v18: f32, %v19: f32, %v20: f32, %v21: f32, %v22: f32, %v23: f32, %v24: f32, %v25: f32):
     %t1 = arith.addf %v0, %v1 : f32
     %t2 = arith.addf %t1, %v2 : f32
@@ -290,6 +290,6 @@ func.func @many(%x: tensor<4x16xf32>, %w: tensor<16x8xf32>, %a0: tensor<4x8xf32>
     %t23 = arith.addf %t22, %v23 : f32
     %t24 = arith.addf %t23, %v24 : f32
     linalg.yield %t24 : f32
-  } -> tensor<4x8xf32>
-  return %1 : tensor<4x8xf32>
+  } -> tensor<1x1x1x1x1x1x4x8xf32>
+  return %1 : tensor<1x1x1x1x1x1x4x8xf32>
 }

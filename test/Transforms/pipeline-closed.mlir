@@ -47,6 +47,27 @@ func.func @tensors(%x: tensor<?x8xf32> {qlow.dims = ["m", 8]}, %i: index)
   return %p, %s, %flat, %e, %g, %f : tensor<?x12xf32>, tensor<4x4xf32>, tensor<16xf32>, tensor<?x2x4xf32>, tensor<3x5xf32>, tensor<2x3xi32>
 }
 
+// Nothing at all is joined and padded.
+func.func @empty(%x: tensor<0x4xf32>, %y: tensor<2x4xf32>, %n: tensor<?x0xf32> {qlow.dims = ["m", 0]}, %w: tensor<?x3xf32> {qlow.dims = ["m", 3]})
+    -> (tensor<2x4xf32>, tensor<3x4xf32>, tensor<0x4xf32>, tensor<?x3xf32> {qlow.dims = ["m", 3]}, tensor<?x5xf32> {qlow.dims = ["m", 5]},
+        tensor<?x0xf32> {qlow.dims = ["m", 0]}) {
+  %z = arith.constant 0.5 : f32
+  %last = tensor.concat dim(0) %y, %x, %x : (tensor<2x4xf32>, tensor<0x4xf32>, tensor<0x4xf32>) -> tensor<2x4xf32>
+  %low = tensor.pad %x low[3, 0] high[0, 0] {
+  ^bb0(%a: index, %b: index):
+    tensor.yield %z : f32
+  } : tensor<0x4xf32> to tensor<3x4xf32>
+  %none = tensor.concat dim(0) %x, %x : (tensor<0x4xf32>, tensor<0x4xf32>) -> tensor<0x4xf32>
+  %open = tensor.concat dim(1) %w, %n : (tensor<?x3xf32>, tensor<?x0xf32>) -> tensor<?x3xf32>
+  %wide = tensor.pad %n low[0, 4] high[0, 1] {
+  ^bb0(%a: index, %b: index):
+    tensor.yield %z : f32
+  } : tensor<?x0xf32> to tensor<?x5xf32>
+  %narrow = tensor.concat dim(1) %n, %n : (tensor<?x0xf32>, tensor<?x0xf32>) -> tensor<?x0xf32>
+  return %last, %low, %none, %open, %wide, %narrow
+      : tensor<2x4xf32>, tensor<3x4xf32>, tensor<0x4xf32>, tensor<?x3xf32>, tensor<?x5xf32>, tensor<?x0xf32>
+}
+
 // arith and math element by element on whole tensors, and a choice between two of them.
 func.func @elementwise(%x: tensor<?x8xf32> {qlow.dims = ["m", 8]}, %y: tensor<?x8xf32> {qlow.dims = ["m", 8]}, %c: i1)
     -> (tensor<?x8xf32>, tensor<?x8xi1>, tensor<?x8xf32>) {

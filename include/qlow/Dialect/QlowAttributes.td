@@ -72,6 +72,8 @@ def Qlow_RecipeAttr : AttrDef<Qlow_Dialect, "Recipe"> {
   let extraClassDeclaration = [{
     /// The tile at the level named `at`, or an empty array.
     ::llvm::ArrayRef<int64_t> getTile(::llvm::StringRef at) const;
+    /// Whether there are tiles at these levels and no others.
+    bool hasTilesAt(::llvm::ArrayRef<::llvm::StringRef> levels) const;
   }];
 }
 

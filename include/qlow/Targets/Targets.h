@@ -203,6 +203,7 @@ struct Candidate {
   const MultiplyRow *row;
   std::string declined; ///< empty: possible
   RecipeAttr recipe;
+  std::string unfolded; ///< of a row that unpacks codes: why scales can not meet them; empty: they can
   ResourceVector uses{};
   double cycles = 0; ///< of the resource that limits
   Resource limit = Resource::Memory;
@@ -257,7 +258,8 @@ struct LaunchFacts {
   int64_t subgroup = 1;  ///< threads that run in step and hand each other values
   int64_t block = 1;     ///< threads of a block: any kernel has registers for as many, and memory's latency is hidden
   int64_t loadBytes = 1; ///< of a thread's widest load; at most what buffers are aligned to
-  int64_t tensors = std::numeric_limits<int64_t>::max(); ///< of one kernel that is fused of several ops
+  /// Bytes of tensors and numbers, as parameters, that a kernel which is fused of several ops is given.
+  int64_t parameterBytes = std::numeric_limits<int64_t>::max();
 };
 
 /// Instruction rows and schedules of one kind of machine.

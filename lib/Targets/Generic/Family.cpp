@@ -96,8 +96,9 @@ static LogicalResult verifyHops(MatmulKernelOp kernel, RecipeAttr recipe) {
 static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, const MultiplyRow *row) {
   if (!row)
     return kernel.emitOpError() << "has a recipe with '" << recipe.getUnit() << "', which is no row of this target";
-  if (recipe.getTile("reg").empty() || recipe.getTile("thread").empty())
-    return kernel.emitOpError() << "needs tiles at levels 'thread' and 'reg' in its recipe, found " << recipe;
+  if (!recipe.hasTilesAt({"thread", "reg"}))
+    return kernel.emitOpError() << "needs tiles at levels 'thread' and 'reg', and no others, in its recipe, found "
+                                << recipe;
   if (!hasWholeTiles(recipe, *row))
     return kernel.emitOpError() << "expected a reg tile of whole vectors of " << row->n
                                 << " columns, at most 64 x 1024, and thread rows in whole tiles, found " << recipe;

@@ -28,10 +28,9 @@ public:
   ArrayRef<MultiplyRow> rows() const override { return nvptxRows(); }
   bool runsOnDevice() const override { return true; }
   /// A thread of 256 may have all 255 registers that an instruction can name. Parameters are 4096 bytes, whatever the
-  /// version of PTX, and a tensor takes three words, and two for each dimension: so many of rank 6 fit beside a
-  /// product's operands.
+  /// version of PTX, of which 56 words are left for sizes of loops and what a product's schedule adds.
   LaunchFacts launchFacts(const Machine &) const override {
-    return {/*subgroup=*/32, /*block=*/256, /*loadBytes=*/16, /*tensors=*/24};
+    return {/*subgroup=*/32, /*block=*/256, /*loadBytes=*/16, /*parameterBytes=*/4096 - 56 * 8};
   }
   void registerDialects(DialectRegistry &registry) const override {
     registry.insert<NVVM::NVVMDialect, gpu::GPUDialect, nvgpu::NVGPUDialect>();
@@ -194,17 +193,25 @@ static std::string scalesTaken(const MultiplyRow &row) {
 }
 
 /// Whether the recipe says when scales meet sums.
-static LogicalResult verifyBlockScales(MatmulKernelOp kernel, RecipeAttr recipe, const MultiplyRow &row) {
+static LogicalResult verifyRescale(MatmulKernelOp kernel, RecipeAttr recipe, const MultiplyRow &row) {
   if (row.takesScales()) {
     if (recipe.getRescale() != "fold")
       return kernel.emitOpError() << "expected rescale = fold where the row takes scales, found " << recipe;
     return success();
   }
+  if (!row.takesSmallFloats()) {
+    StringRef rescale = row.isFloat ? "fold" : "end";
+    if (recipe.getRescale() != rescale)
+      return kernel.emitOpError() << "expected rescale = " << rescale << " where '" << row.id << "' sums "
+                                  << (row.isFloat ? "numbers that have met their scales" : "integers") << ", found "
+                                  << recipe;
+    return success();
+  }
   bool hasBlocks =
       TileNest::scaledTogether(kernel, /*isLhs=*/true) || TileNest::scaledTogether(kernel, /*isLhs=*/false);
-  if (hasBlocks != (recipe.getRescale() == "block"))
-    return kernel.emitOpError() << "expected rescale = block where scales change along K, and there alone, found "
-                                << recipe;
+  if (recipe.getRescale() != (hasBlocks ? "block" : "end"))
+    return kernel.emitOpError() << "expected rescale = block where scales change along K, and there alone, else "
+                                << "rescale = end, found " << recipe;
   if (hasBlocks && TileNest::isSpecialized(recipe) && !TileNest::fitsScaleRing(kernel, recipe, row))
     return kernel.emitOpError()
            << "has a recipe with two products of columns a warpgroup, which leaves no room for scales "
@@ -254,8 +261,16 @@ static LogicalResult verifyHops(MatmulKernelOp kernel, RecipeAttr recipe, const 
 static LogicalResult verifyTiles(MatmulKernelOp kernel, RecipeAttr recipe, const MultiplyRow &row) {
   StringRef level = TileNest::innerLevel(row);
   ArrayRef<int64_t> block = recipe.getTile("cta"), inner = recipe.getTile(level);
-  if (block.size() != 3 || inner.size() != 3)
-    return kernel.emitOpError() << "needs tiles at levels 'cta' and '" << level << "' in its recipe, found " << recipe;
+  ArrayRef<int64_t> stored = recipe.getTile("memory");
+  SmallVector<StringRef> levels{"cta", level};
+  if (!stored.empty() && kernel.getPackedRhs())
+    levels.push_back("memory");
+  if (!recipe.hasTilesAt(levels))
+    return kernel.emitOpError() << "needs tiles at levels 'cta' and '" << level
+                                << "', at level 'memory' where a packed right side has wider panels maybe, and no "
+                                << "others, in its recipe, found " << recipe;
+  if (!stored.empty() && (stored[0] != block[0] || stored[2] != block[2]))
+    return kernel.emitOpError() << "expected the rows and the k of the cta tile at level 'memory', found " << recipe;
   bool isGroup = row.scope == MultiplyRow::Scope::Warpgroup;
   int64_t unitN = row.scope == MultiplyRow::Scope::Warp ? 2 * row.n : row.n;
   int64_t depth = std::max<int64_t>(256, 2048 / elementBits(row.lhs));
@@ -334,12 +349,10 @@ static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, cons
     return kernel.emitOpError() << "has a recipe with '" << row->id << "', which multiplies codes of "
                                 << elementName(row->lhs) << " and " << elementName(row->rhs) << scalesTaken(*row)
                                 << ", found " << kernel.getLhsType() << " and " << kernel.getRhsType();
-  if (row->takesSmallFloats() && failed(verifyBlockScales(kernel, recipe, *row)))
-    return failure();
   if (row->isFloat != kernel.getAccumulatorType().isF32())
     return kernel.emitOpError() << "has a recipe with '" << row->id << "', which does not give sums of "
                                 << kernel.getAccumulatorType();
-  return success();
+  return verifyRescale(kernel, recipe, *row);
 }
 
 /// Kernels count in 32 bits; what they address has 64.

@@ -98,14 +98,28 @@ bool FragmentDecoder::roundsScales(const Format &scale) {
 }
 
 /// Scales that round are numbers of f16, times the unit, too.
-bool FragmentDecoder::foldsScales(const Format &format, const Format *zero, const Format &scale,
-                                  OperandElement element) {
+std::string FragmentDecoder::declineFold(const Format &format, const Format *zero, const Format *scale,
+                                         OperandElement element) {
+  if (!scale)
+    return "scales are codes themselves";
   Way way = *wayOf(format, element);
-  if (!roundsScales(scale))
-    return way != Way::NibbleToByte && way != Way::Lookup;
+  if (!roundsScales(*scale)) {
+    if (way == Way::NibbleToByte || way == Way::Lookup)
+      return llvm::formatv("powers of two meet codes that are unpacked by arithmetic to floats, those of {0} are {1}",
+                           format.name, way == Way::Lookup ? "looked up" : "unpacked to bytes");
+    return {};
+  }
+  if (element != OperandElement::F16)
+    return llvm::formatv("products with scales of {0} are rounded, which the law allows in f16 alone, here are {1}",
+                         scale->name, elementName(element));
+  if (scale->kind != DecodeKind::Minifloat || scale->layout.mantissaBits > 10)
+    return llvm::formatv("f16 does not hold scales of {0}", scale->name);
   int exponent;
-  return element == OperandElement::F16 && scale.kind == DecodeKind::Minifloat && scale.layout.mantissaBits <= 10 &&
-         std::frexp(unitOf(format, zero, element), &exponent) == 0.5f;
+  float unit = unitOf(format, zero, element);
+  if (std::frexp(unit, &exponent) != 0.5f)
+    return llvm::formatv("codes of {0} are unpacked times 1 / {1}, by which f16 does not divide scales exactly",
+                         format.name, 1 / unit);
+  return {};
 }
 
 bool FragmentDecoder::fusesScales(const Format &format, const Format *zero, const Format &scale,
@@ -113,17 +127,26 @@ bool FragmentDecoder::fusesScales(const Format &format, const Format *zero, cons
   return element == OperandElement::F16 && *wayOf(format, element) == Way::Nibble && !zero && roundsScales(scale);
 }
 
-bool FragmentDecoder::canFold(const Format &format, const Format *zero, const Format &scale, OperandElement element,
-                              double least, double most) {
-  if (least <= 0 || most < least || !foldsScales(format, zero, scale, element))
-    return false;
-  if (roundsScales(scale)) {
+std::string FragmentDecoder::declineFold(const Format &format, const Format *zero, const Format *scale,
+                                         OperandElement element, double least, double most) {
+  if (std::string reason = declineFold(format, zero, scale, element); !reason.empty())
+    return reason;
+  if (least <= 0 || most < least)
+    return "scales are not known, as finite constants with one that is not 0 are";
+  auto declineUnless = [&](bool fits) -> std::string {
+    if (fits)
+      return {};
+    return llvm::formatv("scales from {0:e3} to {1:e3} times codes of {2} leave the range of {3}", least, most,
+                         format.name, elementName(element));
+  };
+  if (roundsScales(*scale)) {
     constexpr double kLeastNormal = 0x1p-14, kGreatest = 65504;
     double unit = unitOf(format, zero, element), greatest = std::max(-format.minValue(), format.maxValue());
     if (zero)
       greatest += std::max(-zero->minValue(), zero->maxValue());
-    bool hasSubnormals = scale.layout.exponentBits <= 5 && unit >= 1;
-    return (hasSubnormals || least * unit >= kLeastNormal) && most * std::max(unit, greatest) <= kGreatest;
+    bool hasSubnormals = scale->layout.exponentBits <= 5 && unit >= 1;
+    return declineUnless((hasSubnormals || least * unit >= kLeastNormal) &&
+                         most * std::max(unit, greatest) <= kGreatest);
   }
   auto liesWithin = [&](int lowest, int highest) {
     return std::ldexp(1.0, lowest) <= least && most <= std::ldexp(1.0, highest);
@@ -133,20 +156,21 @@ bool FragmentDecoder::canFold(const Format &format, const Format *zero, const Fo
   switch (*wayOf(format, element)) {
   case Way::Nibble:
   case Way::Byte: // a sixteenth of the scale, and the scale times 1024 and two codes
-    return element == OperandElement::F16 ? liesWithin(lowestOfF16 + 4, highestOfF16 - 12) : liesWithin(-100, 100);
+    return declineUnless(element == OperandElement::F16 ? liesWithin(lowestOfF16 + 4, highestOfF16 - 12)
+                                                        : liesWithin(-100, 100));
   case Way::Minifloat:
   case Way::TakenApart:
     if (element == OperandElement::BF16)
-      return liesWithin(-100, 100);
+      return declineUnless(liesWithin(-100, 100));
     // The scale times the unit of what is decoded; the least code and the greatest.
-    return liesWithin(lowestOfF16 - (15 - layout.bias), highestOfF16 - (15 - layout.bias)) &&
-           liesWithin(lowestOfF16 + layout.bias + static_cast<int>(layout.mantissaBits) - 1, 40) &&
-           most * format.maxValue() < std::ldexp(1.0, highestOfF16 + 1) - 16;
+    return declineUnless(liesWithin(lowestOfF16 - (15 - layout.bias), highestOfF16 - (15 - layout.bias)) &&
+                         liesWithin(lowestOfF16 + layout.bias + static_cast<int>(layout.mantissaBits) - 1, 40) &&
+                         most * format.maxValue() < std::ldexp(1.0, highestOfF16 + 1) - 16);
   case Way::Lookup:
   case Way::NibbleToByte:
-    return false;
+    break;
   }
-  return false;
+  llvm_unreachable("declined by formats");
 }
 
 double FragmentDecoder::aluPerCode(const Format &format, OperandElement element, bool hasTable, bool isSpread) {

@@ -22,13 +22,13 @@ public:
   static bool holdsDifferences(const Format &format, const Format &zeroFormat, OperandElement element);
   /// The hop's word in recipes.
   static llvm::StringRef hop(const Format &format, OperandElement element);
-  /// Whether scales from `least` to `most`, or 0, may be multiplied into the numbers: powers of two where no product
-  /// is rounded, others into f16, which rounds what `dequantize` rounds, where no product overflows. `zero`, `scale`:
-  /// formats of zero points (null: none) and of scales.
-  static bool canFold(const Format &format, const Format *zero, const Format &scale, OperandElement element,
-                      double least, double most);
-  /// Whether scales of such a format can be, as far as formats tell.
-  static bool foldsScales(const Format &format, const Format *zero, const Format &scale, OperandElement element);
+  /// Why scales of such a format can not be multiplied into the numbers, as far as formats tell; empty if they can:
+  /// powers of two where no product is rounded, others into f16, which rounds what `dequantize` rounds. `zero`,
+  /// `scale`: formats of zero points (null: none) and of plain scales (null: these are codes themselves).
+  static std::string declineFold(const Format &format, const Format *zero, const Format *scale, OperandElement element);
+  /// The same of scales from `least` to `most`, or 0; both 0 where they are not known. No product overflows.
+  static std::string declineFold(const Format &format, const Format *zero, const Format *scale, OperandElement element,
+                                 double least, double most);
   /// Whether products of numbers and such scales round.
   static bool roundsScales(const Format &scale);
   /// Whether scales that round may meet codes in one operation, as far as formats tell, and up to which scale.
@@ -72,7 +72,7 @@ public:
   llvm::SmallVector<mlir::Value> wordsOf(const Bias &bias);
   Bias biasOf(llvm::ArrayRef<mlir::Value> words);
   static int64_t wordsOfBias(const Format &format, OperandElement element, bool hasZero, Multiplier multiplier);
-  /// Two copies of a scale times `factor`, one that canFold() has found right.
+  /// Two copies of a scale times `factor`, one that declineFold() has found right.
   mlir::Value emitMultiplier(mlir::Value scale);
   /// Where a multiplier is 1 or 0 this is the 1; the 0 is one.
   mlir::Value emitOne();

@@ -2,7 +2,7 @@
 //
 // The conversions themselves, in the ways that FragmentDecoder.cpp names and explains. In goes a word of codes, as the
 // layout of fragments holds them, out come the four registers of a step: rows g and g + 8 of the instruction take
-// turns. Must not round, but for products with the scales that canFold() takes.
+// turns. Must not round, but for products with the scales that declineFold() takes.
 //
 //===----------------------------------------------------------------------===//
 

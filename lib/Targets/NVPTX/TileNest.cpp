@@ -87,7 +87,7 @@ bool TileNest::hasWholeTiles(RecipeAttr recipe, const MultiplyRow &row) {
   int64_t unitN = row.scope == MultiplyRow::Scope::Warp ? 2 * row.n : row.n;
   bool isPart = isSpecialized(recipe) && divides(warpRows(row), block[0]) && block[0] < inner[0];
   return divides(row.m, inner[0]) && divides(unitN, inner[1]) && (isPart || divides(inner[0], block[0])) &&
-         divides(inner[1], block[1]) && divides(row.k, block[2]) &&
+         divides(inner[1], block[1]) && inner[2] == row.k && divides(row.k, block[2]) &&
          (!row.takesScales() || divides(4 * row.scaledTogether, block[2])); // whole words of scales
 }
 

@@ -344,9 +344,10 @@ std::vector<Candidate> qlow::weightOnlyCandidates(MLIRContext *context, const Mu
     return result;
   }
   const OperandFacts &rhs = problem.rhs;
-  bool canFold =
-      rhs.scaledTogether && rhs.scaleFormat &&
-      FragmentDecoder::canFold(*rhs.format, rhs.zeroFormat, *rhs.scaleFormat, row.lhs, rhs.leastScale, rhs.mostScale);
+  candidate.unfolded = !rhs.scaledTogether ? "all of K has one scale, which sums meet"
+                                           : FragmentDecoder::declineFold(*rhs.format, rhs.zeroFormat, rhs.scaleFormat,
+                                                                          row.lhs, rhs.leastScale, rhs.mostScale);
+  bool canFold = candidate.unfolded.empty();
   for (Tiling tiling : kTileTilings)
     for (bool folds : {true, false}) {
       tiling.folds = folds;

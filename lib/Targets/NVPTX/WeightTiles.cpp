@@ -122,10 +122,10 @@ std::string WeightTiles::verify(RecipeAttr recipe, const MultiplyRow &row, const
     return llvm::formatv("expected whole warpgroup tiles in a cta tile, or {0} columns more than one or more of {1}, "
                          "which two blocks share with split_k = 2, each with k = {2}",
                          kColumns / 2, kColumns, kBlockK);
-  if (recipe.getRescale() == "fold" &&
-      (!codes.scale || !FragmentDecoder::foldsScales(*codes.format, codes.zero, *codes.scale, row.lhs)))
-    return "expected rescale = fold of scales that are no codes themselves and keep products exact, or are rounded in "
-           "f16";
+  if (recipe.getRescale() == "fold")
+    if (std::string wrong = FragmentDecoder::declineFold(*codes.format, codes.zero, codes.scale, row.lhs);
+        !wrong.empty())
+      return "expected rescale = block where scales can not meet codes: " + wrong;
   if (recipe.getRhs().back().getBy() == FragmentDecoder::kFusedHop &&
       (recipe.getRescale() != "fold" || !codes.scale ||
        !FragmentDecoder::fusesScales(*codes.format, codes.zero, *codes.scale, row.lhs)))
