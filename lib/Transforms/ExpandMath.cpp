@@ -106,7 +106,7 @@ static Real divisionRest(Real x, Real y) {
   Type f64 = x.elementType();
   Real units{{x.b, arith::UIToFPOp::create(*x.b, withElement(x.v.getType(), f64), rest.v)}};
   Real unit = asReal((exponent(y) - 23) << 52, f64);
-  Real result = select(magnitude(x) < magnitude(y), x, positiveWithSignOf(units * unit, x));
+  Real result = select(magnitude(x) < magnitude(y), x, timesSignOf(units * unit, x));
   Real infinity = x.constant(std::numeric_limits<double>::infinity());
   Truth defined = magnitude(x) < infinity && magnitude(y) > 0 && y == y;
   return select(defined, result, std::numeric_limits<double>::quiet_NaN());

@@ -138,9 +138,10 @@ inline Real asReal(Bits x, mlir::Type element) {
 inline Real magnitude(Real x) { return {{x.b, mlir::math::AbsFOp::create(*x.b, x.v)}}; }
 inline Real squareRoot(Real x) { return {{x.b, mlir::math::SqrtOp::create(*x.b, x.v)}}; }
 inline Real withSignOf(Real x, Real sign) { return {{x.b, mlir::math::CopySignOp::create(*x.b, x.v, sign.v)}}; }
-/// The same of a number whose sign is plus, or NaN. Where the result of a copysign of f64 is rounded to 16 bits, LLVM
-/// rounds the other number as well, which x86-64 has no instruction for; it does not know this to be one.
-inline Real positiveWithSignOf(Real x, Real sign) {
+/// x with the sign of `sign` multiplied in; the same where x is positive. Where the result of a copysign of f64 is
+/// rounded to 16 bits, LLVM rounds the other number as well, which x86-64 has no instruction for; it does not know this
+/// to be one.
+inline Real timesSignOf(Real x, Real sign) {
   int64_t place = x.elementType().getIntOrFloatBitWidth() - 1;
   return asReal(x.bits() ^ ((sign.bits() >> place) << place), x.elementType());
 }

@@ -305,7 +305,8 @@ void FuseEpilogues::runOnOperation() {
   FailureOr<std::shared_ptr<const Target>> found = findTarget(getOperation(), target);
   if (failed(found))
     return signalPassFailure();
-  int64_t mostBytes = (*found)->family().launchFacts((*found)->machine()).parameterBytes;
+  LaunchFacts facts = (*found)->family().launchFacts((*found)->machine());
+  int64_t mostBytes = facts.parameterBytes - facts.scheduleBytes;
   IRRewriter rewriter(&getContext());
   generalizeElementwise(rewriter, getOperation());
   SmallVector<MatmulOp> matmuls;

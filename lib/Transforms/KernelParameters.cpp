@@ -18,7 +18,7 @@ static constexpr int64_t kWordBytes = 8;
 
 static int64_t bytesOf(Type type) {
   auto shaped = dyn_cast<ShapedType>(type);
-  if (!shaped)
+  if (!shaped || !shaped.hasRank())
     return kWordBytes;
   QType quantized = getQuantizedElement(type);
   if (!quantized)

@@ -19,7 +19,6 @@ static constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 static constexpr double kPi = std::numbers::pi;
 /// Added to |x| < 2^51 it leaves x rounded to nearest even in the lowest bits.
 static constexpr double kRounder = 0x1.8p52;
-static constexpr int64_t kSignBit = std::numeric_limits<int64_t>::min();
 
 // The functions have the names of C's, which they must not overload.
 namespace formula {
@@ -29,8 +28,6 @@ static Real clamp(Real x, double limit) {
   x = select(x > limit, limit, x);
   return select(x < -limit, -limit, x);
 }
-/// x with the sign of `sign` multiplied in.
-static Real timesSignOf(Real x, Real sign) { return asReal(x.bits() ^ (sign.bits() & kSignBit), x.elementType()); }
 /// An integer of small magnitude as a float.
 static Real toReal(Bits n, Type f64) { return asReal(n + std::bit_cast<int64_t>(kRounder), f64) - kRounder; }
 
@@ -74,11 +71,11 @@ static Real exp2(Real x) {
 
 static Real tanh(Real x) {
   Real t = expM1(magnitude(x) * 2.0);
-  return positiveWithSignOf(t / (t + 2), x);
+  return timesSignOf(t / (t + 2), x);
 }
 static Real sinh(Real x) {
   Real t = expM1(magnitude(x));
-  return positiveWithSignOf((t + t / (t + 1)) * 0.5, x);
+  return timesSignOf((t + t / (t + 1)) * 0.5, x);
 }
 static Real cosh(Real x) {
   Real e = exp(magnitude(x));
@@ -250,7 +247,7 @@ static Real atan(Real x) {
   Real a = magnitude(x);
   Truth above = a > 1;
   Real result = atanTo1(select(above, 1.0 / a, a));
-  return positiveWithSignOf(select(above, kPi / 2 - result, result), x);
+  return timesSignOf(select(above, kPi / 2 - result, result), x);
 }
 static Real atan2(Real y, Real x) {
   Real ay = magnitude(y), ax = magnitude(x);
@@ -260,7 +257,7 @@ static Real atan2(Real y, Real x) {
   Real result = atanTo1(ratio);
   result = select(steep, kPi / 2 - result, result);
   result = select((x.bits() >> 63) == 1, kPi - result, result);
-  return select(x != x || y != y, x + y, positiveWithSignOf(result, y));
+  return select(x != x || y != y, x + y, timesSignOf(result, y));
 }
 
 //===----------------------------------------------------------------------===//
@@ -286,7 +283,7 @@ static Real erf(Real x) {
       5.107022949163924e-06,  -1.0767531977771457e-06, -2.894385430647551e-07};
   Real a = magnitude(x), z = select(a > 4, 4.0, a);
   Real near = z * polynomial(z * z, kNear), far = polynomial((z - 2.5) * (2.0 / 3), kFar);
-  return positiveWithSignOf(select(z < 1, near, select(a > 4, 1.0, far)), x);
+  return timesSignOf(select(z < 1, near, select(a > 4, 1.0, far)), x);
 }
 
 static Real inverseRoot(Real x) { return 1.0 / squareRoot(x); }

@@ -66,6 +66,14 @@ def model():
     return "".join(map(of_rank, RANKS)) + scalars
 
 
+def wide():
+    """A product whose kernel has all the tensor maps that one can have: two for each side, and the result's."""
+    sides, whole = ("tensor<2040x1024xf16>", "tensor<5000x1024xf16>"), "tensor<2040x5000xf32>"
+    more = [f'%l: {sides[0]} {{qlow.name = "l"}}', f'%r: {sides[1]} {{qlow.name = "r"}}']
+    body = f"  %x = qlow.matmul transpose_rhs %l, %r : {sides[0]}, {sides[1]} -> {whole}\n" + chain("%x", 90, whole)
+    return function("wide", 90, whole, more, body + f"  return %y : {whole}\n")
+
+
 def expected(x, others):
     for i, a in enumerate(others):
         x = np.maximum(x, a) if i % 3 == 2 else x + a
@@ -78,6 +86,10 @@ def main():
     path = os.path.join(out, "many.mlir")
     with open(path, "w") as file:
         file.write(model())
+    unrun = os.path.join(out, "wide.mlir")
+    with open(unrun, "w") as file:
+        file.write(wide())
+    compile_module(unrun, "sm_90", os.path.join(out, "wide.o"), "p", "--no-ptxas")
     draw = lambda shape: numbers.integers(-9, 10, shape).astype(np.float32)
     shape = (ROWS, COLUMNS)
     left, right = (numbers.integers(-9, 10, size).astype(np.int8) for size in ((ROWS, K), (K, COLUMNS)))

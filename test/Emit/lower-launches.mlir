@@ -149,7 +149,7 @@ module attributes {gpu.container_module} {
 !map = !nvgpu.tensormap.descriptor<tensor = memref<8x32xf32, 3>, swizzle = swizzle_128b, l2promo = none, oob = zero, interleave = none>
 module attributes {gpu.container_module} {
   func.func @map(%n: index, %map: !map, %launch: !llvm.ptr {qlow.launch}) {
-    // expected-error@+1 {{takes a tensor map, which nvgpu.tma.create.descriptor must make of a memref with dense rows, of its rank and element type, of 1 to 4 bytes, cast to an unranked one}}
+    // expected-error@+1 {{takes a tensor map, which nvgpu.tma.create.descriptor must make of a memref with dense rows, of its rank and element type, of 1 to 4 bytes, cast to an unranked one, and a box of as many dimensions}}
     gpu.launch_func @k::@k blocks in (%n, %n, %n) threads in (%n, %n, %n) args(%map : !map)
     return
   }
@@ -166,7 +166,40 @@ module attributes {gpu.container_module} {
     %c9 = arith.constant 9 : index
     %whole = memref.cast %x : memref<?x64xf32> to memref<*xf32>
     %map = nvgpu.tma.create.descriptor %whole box[%c9, %n] : memref<*xf32> -> !map
-    // expected-error@+1 {{takes a tensor map with a larger box than its type says}}
+    // expected-error@+1 {{takes a tensor map with another box than its type allows; expected sizes of 1 to those of}}
+    gpu.launch_func @k::@k blocks in (%n, %n, %n) threads in (%n, %n, %n) args(%map : !map)
+    return
+  }
+  gpu.module @k {
+    gpu.func @k(%map: !map) kernel { gpu.return }
+  }
+}
+
+// -----
+
+!map = !nvgpu.tensormap.descriptor<tensor = memref<8x32xf32, 3>, swizzle = swizzle_128b, l2promo = none, oob = zero, interleave = none>
+module attributes {gpu.container_module} {
+  func.func @no_box(%n: index, %x: memref<?x64xf32>, %launch: !llvm.ptr {qlow.launch}) {
+    %c0 = arith.constant 0 : index
+    %whole = memref.cast %x : memref<?x64xf32> to memref<*xf32>
+    %map = nvgpu.tma.create.descriptor %whole box[%c0, %n] : memref<*xf32> -> !map
+    // expected-error@+1 {{takes a tensor map with another box than its type allows; expected sizes of 1 to those of}}
+    gpu.launch_func @k::@k blocks in (%n, %n, %n) threads in (%n, %n, %n) args(%map : !map)
+    return
+  }
+  gpu.module @k {
+    gpu.func @k(%map: !map) kernel { gpu.return }
+  }
+}
+
+// -----
+
+!map = !nvgpu.tensormap.descriptor<tensor = memref<8x32xf32, 3>, swizzle = swizzle_128b, l2promo = none, oob = zero, interleave = none>
+module attributes {gpu.container_module} {
+  func.func @flat_box(%n: index, %x: memref<?x64xf32>, %launch: !llvm.ptr {qlow.launch}) {
+    %whole = memref.cast %x : memref<?x64xf32> to memref<*xf32>
+    %map = nvgpu.tma.create.descriptor %whole box[%n] : memref<*xf32> -> !map
+    // expected-error@+1 {{and a box of as many dimensions}}
     gpu.launch_func @k::@k blocks in (%n, %n, %n) threads in (%n, %n, %n) args(%map : !map)
     return
   }

@@ -3,7 +3,7 @@
 # Two steps, the first where qlowc is and the second where the GPU and PyTorch are:
 #
 #   device.py compile OUT [--only REGEX] [--candidates N] [--target sm_90]
-#   device.py run OUT [--only REGEX] [--json FILE]
+#   device.py run OUT [--only REGEX] [--json FILE] [--rested]
 #
 # RUN: python3 %s compile %t --only "(int8|w4a16|fp8)-16x256x256$" --candidates 1 | FileCheck %s
 # CHECK: compiled
@@ -11,7 +11,8 @@
 # A case is one matmul with a constant weight. Its time is the median of replays of a CUDA graph of calls over rotated
 # buffers, more than the second-level cache holds; so are PyTorch's, in turn with them. Some rows of the result are compared
 # with f64 sums of the dequantized operands. `--candidates` also compiles the N cheapest of the other recipes that selection could have taken:
-# what they take says how good its choice was.
+# what they take says how good its choice was. `--rested` times all of them once more, each in a millisecond or two after a
+# rest: long runs bring the card to its limit of power, where its clock falls.
 
 import argparse
 import json
@@ -21,6 +22,7 @@ import re
 import statistics
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "Integration", "Inputs"))
 
@@ -219,26 +221,28 @@ class Replays:
         with torch.cuda.graph(self.graph, stream=stream):
             for call in calls:
                 call()
-        self.times = 1
-        self.times = max(1, min(400, int(25e3 / (self.once() * len(calls)))))
+        self.us = self.once(0)
 
-    def once(self):
-        """Microseconds of a call, when the card's clocks are what as many calls made them."""
+    def once(self, least):
+        """Microseconds of a call, when the card's clocks are what as many calls made them, for `least` microseconds."""
+        times = max(1, min(400, int(least / (self.us * self.count)))) if least else 1
         begin, end = (self.torch.cuda.Event(enable_timing=True) for _ in range(2))
         for event in (begin, end):
-            for _ in range(self.times):
+            for _ in range(times):
                 self.graph.replay()
             event.record()
         self.torch.cuda.synchronize()
-        return begin.elapsed_time(end) * 1e3 / self.times / self.count
+        return begin.elapsed_time(end) * 1e3 / times / self.count
 
 
-def median_times(all_replays):
+def median_times(all_replays, rested):
     """Microseconds of a call of each. They take turns, so that the card is as warm for all."""
     taken = [[] for _ in all_replays]
-    for turn in range(9):
+    for turn in range(5 if rested else 9):
         for number in range(len(all_replays))[:: 1 if turn % 2 else -1]:
-            taken[number].append(all_replays[number].once())
+            if rested:
+                time.sleep(0.05)
+            taken[number].append(all_replays[number].once(1e3 if rested else 25e3))
     return [statistics.median(times) for times in taken]
 
 
@@ -364,7 +368,10 @@ def measure(torch, stream, options, case):
             names.append(name)
         except RuntimeError as error:
             line["peers"][name] = str(error).splitlines()[0]
-    taken = median_times(replays)
+    taken = median_times(replays, rested=False)
+    if options.rested:
+        rested = median_times(replays, rested=True)
+        line["rested_us"], line["rested_peers"] = rested[0], dict(zip(names, rested[len(things) :]))
     line["us"], line["error"] = taken[0], things[0].error
     line["peers"].update(zip(names, taken[len(things) :]))
     for (_, other), thing, us in zip(others, things[1:], taken[1:]):
@@ -378,6 +385,8 @@ def show(line):
     ratios = []
     for name, taken in line["peers"].items():
         ratios.append(f"{name}: {taken}" if isinstance(taken, str) else f"{name} {taken:.1f} ({taken / line['us']:.2f}x)")
+    for name, taken in line.get("rested_peers", {}).items():
+        ratios.append(f"rested {line['rested_us']:.1f} us, {name} {taken:.1f} ({taken / line['rested_us']:.2f}x)")
     best = min([line["us"], *(other["us"] for other in line["candidates"])])
     print(f"{line['name']:28} {line['us']:8.1f} us  predicted {line['predicted_us'] / line['us']:.2f}x  best {line['us'] / best:.2f}x  "
           f"weights {line['weight_bytes'] / line['us'] / 1e3:.0f} GB/s  {2e-6 * line['m'] * line['n'] * line['k'] / line['us']:.0f} TOPS  "
@@ -414,6 +423,7 @@ def main():
     parser.add_argument("--candidates", type=int, default=0)
     parser.add_argument("--target", default="sm_90")
     parser.add_argument("--json")
+    parser.add_argument("--rested", action="store_true")
     options = parser.parse_args()
     (compile_all if options.step == "compile" else run_all)(options)
 

@@ -16,9 +16,18 @@ func.func @constant(%a: tensor<2048x2048xf16>) -> tensor<2048x2048xf16> {
   return %y : tensor<2048x2048xf16>
 }
 
-// Queries by keys: K is last on both sides. Their number is open.
+// Queries by keys: K is last on both sides. Their number is open, so that each side has boxes of the last tile's lines, too.
 // CHECK-LABEL: func @queries
-// CHECK: nvgpu.tma.create.descriptor {{.*}}box
+// CHECK: nvgpu.tma.create.descriptor {{.*}} box[%c1{{[_0-9]*}}, %c64
+// CHECK: nvgpu.tma.create.descriptor {{.*}} box[%c1{{[_0-9]*}}, %{{[0-9]+}}, %c64
+// CHECK: nvgpu.tma.create.descriptor {{.*}} box[%c1{{[_0-9]*}}, %c64
+// CHECK: nvgpu.tma.create.descriptor {{.*}} box[%c1{{[_0-9]*}}, %{{[0-9]+}}, %c64
+// CHECK-COUNT-2: nvvm.fence.proxy
+// CHECK-NEXT: gpu.barrier
+// CHECK: %[[LHS:.+]] = arith.select {{.*}} : !llvm.ptr
+// CHECK: nvvm.cp.async.bulk.tensor.shared.cluster.global %{{.+}}, %[[LHS]],
+// CHECK: %[[RHS:.+]] = arith.select {{.*}} : !llvm.ptr
+// CHECK: nvvm.cp.async.bulk.tensor.shared.cluster.global %{{.+}}, %[[RHS]],
 // CHECK: nvvm.wgmma.mma_async {{.*}}k = 16>, D[<f32>, <one>], A[<bf16>, <one>, <row>], B[<bf16>, <one>, <col>]
 // AMPERE: #qlow.recipe<mma_16x8x16_f32_bf16_bf16, {{.*}}lhs = [<to = cta, by = cp_async, {{.*}}rhs = [<to = cta, by = cp_async,
 func.func @queries(%a: tensor<8x?x128xbf16>, %b: tensor<8x?x128xbf16>) -> tensor<8x?x?xbf16> {

@@ -86,9 +86,19 @@ func.func @ring(%x: tensor<1x8192xf16>) -> tensor<1x28672xf16> {
 }
 
 // Open M: ranges that share the layout. Scales that are powers of two meet the codes.
+// The last tile's boxes have as many tokens as it has; the others of its buffers are zeros.
 // CHECK-LABEL: func @open
 // TILES-NOT: nvvm.rcp
+// TILES: nvgpu.tma.create.descriptor {{.*}} box[%c8_{{[0-9]+}}, %c64{{.*}} -> <tensor = memref<8x64xf16, 3>
+// TILES: nvgpu.tma.create.descriptor {{.*}} box[%{{[0-9]+}}, %c64{{.*}} -> <tensor = memref<8x64xf16, 3>
+// TILES: gpu.launch
+// TILES: llvm.store {{.*}} : vector<4xi32>, !llvm.ptr<3>
+// TILES: nvvm.fence.proxy
+// TILES: gpu.barrier
 // TILES: m64n8k16
+// TILES: %[[MAP:.+]] = arith.select {{.*}} : !llvm.ptr
+// TILES: nvvm.cp.async.bulk.tensor.shared.cluster.global %{{.+}}, %[[MAP]],
+// TILES-NOT: nvvm.rcp
 // TILES: m64n64k16
 // TILES: m64n256k16
 func.func @open(%x: tensor<?x4096xf16>) -> tensor<?x4096xf16> {

@@ -260,6 +260,7 @@ struct LaunchFacts {
   int64_t loadBytes = 1; ///< of a thread's widest load; at most what buffers are aligned to
   /// Bytes of tensors and numbers, as parameters, that a kernel which is fused of several ops is given.
   int64_t parameterBytes = std::numeric_limits<int64_t>::max();
+  int64_t scheduleBytes = 0; ///< of these, what a product's schedule may add
 };
 
 /// Instruction rows and schedules of one kind of machine.

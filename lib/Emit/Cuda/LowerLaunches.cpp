@@ -139,13 +139,16 @@ LogicalResult LowerLaunches::expandTensorMap(ImplicitLocOpBuilder &b, gpu::Launc
   auto cast = made ? made.getTensor().getDefiningOp<memref::CastOp>() : memref::CastOp();
   auto type = cast ? dyn_cast<MemRefType>(cast.getSource().getType()) : MemRefType();
   if (!type || !hasDenseRows(type) || type.getRank() != map.getTensor().getRank() ||
+      made.getBoxDimensions().size() != static_cast<size_t>(type.getRank()) ||
       type.getElementType() != map.getTensor().getElementType() || !tensorMapElement(type.getElementType()))
     return launch.emitOpError(
         "takes a tensor map, which nvgpu.tma.create.descriptor must make of a memref with dense rows, of its "
-        "rank and element type, of 1 to 4 bytes, cast to an unranked one");
+        "rank and element type, of 1 to 4 bytes, cast to an unranked one, and a box of as many dimensions");
   for (auto [size, extent] : llvm::zip(made.getBoxDimensions(), map.getTensor().getShape()))
     if (int64_t known = getConstantIntValue(size).value_or(extent); known < 1 || known > extent)
-      return launch.emitOpError("takes a tensor map with a larger box than its type says, ") << map;
+      return launch.emitOpError("takes a tensor map with another box than its type allows; expected sizes of 1 to "
+                                "those of ")
+             << map;
   Value converted =
       UnrealizedConversionCastOp::create(b, TypeRange(types.convertType(type)), cast.getSource()).getResult(0);
   SmallVector<Value> unpacked;

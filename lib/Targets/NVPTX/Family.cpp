@@ -28,9 +28,12 @@ public:
   ArrayRef<MultiplyRow> rows() const override { return nvptxRows(); }
   bool runsOnDevice() const override { return true; }
   /// A thread of 256 may have all 255 registers that an instruction can name. Parameters are 4096 bytes, whatever the
-  /// version of PTX, of which 56 words are left for sizes of loops and what a product's schedule adds.
+  /// version of PTX, of which 56 words are left for sizes of loops. A schedule adds five tensor maps of 128 bytes,
+  /// which are aligned to 64, a result of 18 words or so, and a workspace of five.
   LaunchFacts launchFacts(const Machine &) const override {
-    return {/*subgroup=*/32, /*block=*/256, /*loadBytes=*/16, /*parameterBytes=*/4096 - 56 * 8};
+    constexpr int64_t kMapBytes = 5 * 128 + 64, kResultBytes = (18 + 5) * 8;
+    return {/*subgroup=*/32, /*block=*/256, /*loadBytes=*/16, /*parameterBytes=*/4096 - 56 * 8,
+            /*scheduleBytes=*/kMapBytes + kResultBytes};
   }
   void registerDialects(DialectRegistry &registry) const override {
     registry.insert<NVVM::NVVMDialect, gpu::GPUDialect, nvgpu::NVGPUDialect>();

@@ -112,6 +112,15 @@ Value KernelBuilder::mapOfTile(const TileMaps &maps, Value inside, int64_t lines
   return i32.select(i32.equal(inside, i32.constant(lines)), maps.whole, maps.last);
 }
 
+void KernelBuilder::emitZeros(Value pointer, Value first, Value end, int64_t stride) {
+  auto loop = scf::ForOp::create(builder, loc, first, end, i32.constant(stride));
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(loop.getBody());
+  Value zeros =
+      arith::ConstantOp::create(builder, loc, builder.getZeroAttr(VectorType::get({4}, builder.getI32Type())));
+  LLVM::StoreOp::create(builder, loc, zeros, offset(pointer, loop.getInductionVar()), /*alignment=*/16);
+}
+
 void KernelBuilder::emitProxyFence() {
   NVVM::FenceProxyOp::create(builder, loc,
                              NVVM::ProxyKindAttr::get(builder.getContext(), NVVM::ProxyKind::async_shared),

@@ -49,6 +49,8 @@ protected:
   mlir::Value addressOf(mlir::Value map);
   TileMaps addressesOf(const TileMaps &maps) { return {addressOf(maps.whole), addressOf(maps.last)}; }
   mlir::Value mapOfTile(const TileMaps &maps, mlir::Value inside, int64_t lines);
+  /// Writes 16 bytes at `first` behind `pointer`, and so on every `stride` bytes before `end`. All i32.
+  void emitZeros(mlir::Value pointer, mlir::Value first, mlir::Value end, int64_t stride);
   /// Makes what the thread wrote to shared memory visible to copies and to matrix units.
   void emitProxyFence();
   void ifThen(mlir::Value condition, llvm::function_ref<void()> body);

@@ -71,10 +71,10 @@ void TileNest::emitSpecializedLaunch() {
   Value tiles = index.mul(batchCount, index.mul(index.ceilDiv(m, tileM), index.ceilDiv(n, tileN)));
   OpBuilder::InsertionGuard guard(builder);
   lhsMaps = emitTileMaps(op.getLhs().front(), m, {tileM, tileK});
-  if (!isPacked && row.rhsByColumns)
-    rhsMaps.whole = emitMatrixMap(op.getRhs().front(), {tileK, columnsOfBox()});
-  else if (!isPacked)
+  if (mapsRhsLines())
     rhsMaps = emitTileMaps(op.getRhs().front(), n, {tileN, tileK});
+  else if (!isPacked)
+    rhsMaps.whole = emitMatrixMap(op.getRhs().front(), {tileK, columnsOfBox()});
   else if (isMapped(recipe))
     rhsMaps.whole = emitPanelMap();
   if (canStageResults())
@@ -109,7 +109,7 @@ void TileNest::emitSpecializedLaunch() {
   emitConsumers();
 }
 
-/// Whether copies leave parts of buffers as they were. Boxes do not.
+/// Whether copies of panels leave parts of buffers as they were.
 bool TileNest::clearsRing() { return isPacked && (*staticK % tileK || *staticN % tileN); }
 
 int64_t TileNest::columnsOfBox() { return kSwizzleBytes / elementSize; }
@@ -135,26 +135,16 @@ void TileNest::emitRingSetup() {
                                  Value(), builder.getUnitAttr());
   });
   if (clearsRing()) {
-    emitZeros(i32.mul(thread, kCopyBytes), i32.constant(stages * stageBytes), threads * kCopyBytes);
+    emitZeros(sharedBase, i32.mul(thread, kCopyBytes), i32.constant(stages * stageBytes), threads * kCopyBytes);
     emitProxyFence();
   } else {
     emitUnusedLines(lhsTile, m32, tileM);
-    if (!isPacked && !row.rhsByColumns)
+    if (mapsRhsLines())
       emitUnusedLines(rhsTile, n32, tileN);
   }
   if (row.sumsInMemory)
     emitTensorSetup();
   gpu::BarrierOp::create(builder, loc);
-}
-
-/// Writes 16 bytes at `first` in the ring, and so on every `stride` bytes before `end`.
-void TileNest::emitZeros(Value first, Value end, int64_t stride) {
-  auto loop = scf::ForOp::create(builder, loc, first, end, i32.constant(stride));
-  OpBuilder::InsertionGuard guard(builder);
-  builder.setInsertionPointToStart(loop.getBody());
-  Value zeros =
-      arith::ConstantOp::create(builder, loc, builder.getZeroAttr(VectorType::get({4}, builder.getI32Type())));
-  LLVM::StoreOp::create(builder, loc, zeros, offset(sharedBase, loop.getInductionVar()), kCopyBytes);
 }
 
 /// Zeros in the lines that the last of a side's tiles lacks, which no copy may ever write.
@@ -165,7 +155,7 @@ void TileNest::emitUnusedLines(const Tile &tile, Value lines, int64_t linesOfTil
   Value first = i32.add(i32.mul(inside, kSwizzleBytes), i32.mul(thread, kCopyBytes));
   for (int64_t stage = 0; stage < stages; ++stage) {
     int64_t at = stage * stageBytes + tile.base;
-    emitZeros(i32.add(first, at), i32.constant(at + linesOfTile * kSwizzleBytes), threads * kCopyBytes);
+    emitZeros(sharedBase, i32.add(first, at), i32.constant(at + linesOfTile * kSwizzleBytes), threads * kCopyBytes);
   }
   emitProxyFence();
 }
@@ -173,7 +163,7 @@ void TileNest::emitUnusedLines(const Tile &tile, Value lines, int64_t linesOfTil
 /// Zeros in the rows of products that tiles of fewer lack. Who multiplies writes them: the first copies are under way.
 void TileNest::emitUnusedRows() {
   for (int64_t stage = 0; stage < stages; ++stage)
-    emitZeros(i32.add(i32.mul(thread, kCopyBytes), stage * stageBytes + tileM * kSwizzleBytes),
+    emitZeros(sharedBase, i32.add(i32.mul(thread, kCopyBytes), stage * stageBytes + tileM * kSwizzleBytes),
               i32.constant(stage * stageBytes + innerM * kSwizzleBytes), consumers * kCopyBytes);
   emitProxyFence();
   NVVM::BarrierOp::create(builder, loc, Type(), i32.constant(1), i32.constant(consumers), NVVM::BarrierReductionAttr(),
@@ -284,8 +274,7 @@ bool TileNest::copiesEarly() {
 void TileNest::emitPanelCopies(const OutputTile &block, const Panel &panel, Value stage, Value kTile) {
   Value firstChunk = i32.mul(kTile, chunks), barrier = fullBarrier(stage), rhsBytes, bytesOfChunk;
   if (rhsMaps) {
-    bool hasLines = !isPacked && !row.rhsByColumns;
-    rhsBytes = i32.mul(hasLines ? block.columns : i32.constant(tileN), kSwizzleBytes);
+    rhsBytes = i32.mul(mapsRhsLines() ? block.columns : i32.constant(tileN), kSwizzleBytes);
   } else {
     bytesOfChunk = i32.mul(panel.width, kCopyBytes);
     Value chunksStored = i32.constant(chunks);

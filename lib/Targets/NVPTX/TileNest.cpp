@@ -302,6 +302,7 @@ void TileNest::emitCommit() {
   if (hasAsynchronousCopies())
     NVVM::CpAsyncCommitGroupOp::create(builder, loc);
 }
+
 void TileNest::emitArrival(int64_t pending) {
   if (hasAsynchronousCopies())
     NVVM::CpAsyncWaitGroupOp::create(builder, loc, static_cast<uint32_t>(pending));

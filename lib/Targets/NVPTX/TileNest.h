@@ -151,7 +151,6 @@ private:
   void emitArrival(int64_t pending);
   bool hasAsynchronousCopies();
   void emitCommit();
-  /// Between stores to shared memory and what reads it by another way than threads do.
   mlir::Value stageAfter(mlir::Value stage);
   void emitSumsLaunch(Side side);
   mlir::Value emitOnes(mlir::Value line, mlir::Value word);
@@ -216,13 +215,14 @@ private:
   void emitSpecializedLaunch();
   bool clearsRing();
   void emitRingSetup();
-  void emitZeros(mlir::Value first, mlir::Value end, int64_t stride);
   void emitUnusedRows();
   void emitProducer();
   bool copiesEarly();
   void emitPanelCopies(const OutputTile &block, const Panel &panel, mlir::Value stage, mlir::Value kTile);
   void emitStageCopies(const OutputTile &block, mlir::Value stage, mlir::Value kTile);
   void emitSliceCopies(const OutputTile &block, const Panel &panel, mlir::Value stage, mlir::Value kTile);
+  /// Whether the right side comes by boxes of lines along K.
+  bool mapsRhsLines() const { return !isPacked && !row.rhsByColumns; }
   void emitUnusedLines(const Tile &tile, mlir::Value lines, int64_t linesOfTile);
   void emitLhsBox(const OutputTile &block, mlir::Value stage, mlir::Value kTile);
   void emitRhsBoxes(const OutputTile &block, mlir::Value stage, mlir::Value kTile);

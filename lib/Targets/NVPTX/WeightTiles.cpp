@@ -325,19 +325,11 @@ void WeightTiles::emitUnusedTokens() {
     return;
   constexpr int64_t kBytes = 16;
   Value first = i32.add(i32.mul(inside, kLineBytes), i32.mul(thread, kBytes));
-  Value zeros =
-      arith::ConstantOp::create(builder, loc, builder.getZeroAttr(VectorType::get({4}, builder.getI32Type())));
-  OpBuilder::InsertionGuard guard(builder);
   auto ofStages = scf::ForOp::create(builder, loc, i32.constant(0), i32.constant(teams * stages), i32.constant(1));
   builder.setInsertionPointToStart(ofStages.getBody());
   Value at = offset(shared, i32.mul(ofStages.getInductionVar(), stageBytes));
-  for (int64_t panel = 0; panel < tokenBytes; panel += tokens * kLineBytes) {
-    auto pieces =
-        scf::ForOp::create(builder, loc, first, i32.constant(tokens * kLineBytes), i32.constant(threads * kBytes));
-    OpBuilder::InsertionGuard guard(builder);
-    builder.setInsertionPointToStart(pieces.getBody());
-    LLVM::StoreOp::create(builder, loc, zeros, offset(at, i32.add(pieces.getInductionVar(), panel)), kBytes);
-  }
+  for (int64_t panel = 0; panel < tokenBytes; panel += tokens * kLineBytes)
+    emitZeros(offset(at, i32.constant(panel)), first, i32.constant(tokens * kLineBytes), threads * kBytes);
   builder.setInsertionPointAfter(ofStages);
   emitProxyFence();
 }
