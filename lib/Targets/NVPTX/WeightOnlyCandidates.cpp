@@ -203,6 +203,8 @@ static constexpr double kOfBlock = 45, kOfCode = 128, kOfToken = 2.5, kTensor = 
 /// threads on a core and token, where codes are as cheap as nibbles (H100, N = 1536 to 6144, K = 7168 and 11008, M = 1
 /// to 7).
 static constexpr double kStreamTurn = 950, kStreamTurnOfBlock = 400, kStreamTurnOfToken = 66, kNibbleAlu = 9.0 / 8;
+/// Codes that are unpacked again for the next tokens take power, of which many tokens leave none.
+static constexpr double kShortAt = 1.07, kManyTokens = 512;
 /// Of a block of 64 columns x 128 k: cycles for scales that meet its weights, and for each token and scale that meets
 /// its sums, when no product runs; the first scale of a block finds them waited for anyway.
 static constexpr double kOfFold = 50, kOfScaledToken = 0.5, kOfStop = 1;
@@ -267,6 +269,9 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
   if (tiling.stages < 3)
     blocks *= kFewStages;
   double products = blocks * static_cast<double>(kBlockK) / static_cast<double>(row.k);
+  bool areShort = row.isFloat && tiling.tokens < 256 && problem.m > kManyTokens;
+  if (areShort)
+    products *= kShortAt;
   add(Resource::Multiply, products * kTensor * row.uses[static_cast<unsigned>(Resource::Multiply)]);
   if (!row.isFloat) {
     add(Resource::Alu, blocks * cyclesOfByteBlock(problem, tiling) * 4);
@@ -281,7 +286,7 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
                (kOfToken + kOfScaledToken * scales) * tokens;
   if (tiling.folds && !tiling.fuses && FragmentDecoder::roundsScales(*rhs.scaleFormat))
     alu += kOfFold;
-  add(Resource::Alu, blocks * alu * (areFew && tokens <= 64 ? kFewGroups : 1) * 4);
+  add(Resource::Alu, blocks * alu * (areFew && tokens <= 64 ? kFewGroups : 1) * (areShort ? kShortAt : 1) * 4);
   if (scales > 1)
     add(Resource::Multiply, blocks * (scales - 1) * kOfStop * tokens);
   return uses;
