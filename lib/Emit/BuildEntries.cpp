@@ -480,7 +480,7 @@ namespace {
 struct BuildEntries : qlow::impl::BuildEntriesBase<BuildEntries> {
   using BuildEntriesBase::BuildEntriesBase;
 
-  /// A model's function may be called like an entry, or like a function of libc: names with a dot are neither.
+  /// A model's function may be called like an entry, like a function of libc, or like one that is built beside it.
   LogicalResult renameInternals(ModuleOp module, StringRef prefix) {
     SymbolTableCollection tables;
     SymbolTable &table = tables.getSymbolTable(module);
@@ -488,7 +488,7 @@ struct BuildEntries : qlow::impl::BuildEntriesBase<BuildEntries> {
     for (auto func : llvm::to_vector(module.getOps<func::FuncOp>())) {
       if (func.isDeclaration())
         continue;
-      std::string name = (prefix + "." + func.getName()).str();
+      std::string name = modelPrefix(prefix) + func.getName().str();
       if (failed(table.rename(func, name)))
         return failure();
       func.setPrivate();

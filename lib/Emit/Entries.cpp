@@ -76,56 +76,73 @@ void qlow::buildCheckCpu(ImplicitLocOpBuilder &b, StringRef prefix, const Target
 // strerror
 //===----------------------------------------------------------------------===//
 
+/// int64_t <prefix>.message(int code): where the code's text begins, 0 for a code that has none. A search, since a
+/// switch with so many cases as a function has tensors takes MLIR a time that grows with their square.
+static LLVM::LLVMFuncOp buildMessageSearch(ImplicitLocOpBuilder &b, StringRef prefix, ArrayRef<int32_t> table) {
+  constexpr int32_t kEntryBytes = 8; // code, place
+  std::string name = (prefix + ".codes").str();
+  Type i32 = b.getI32Type(), i64 = b.getI64Type();
+  auto size = static_cast<int64_t>(table.size());
+  auto values = DenseElementsAttr::get(RankedTensorType::get(size, i32), table);
+  LLVM::GlobalOp::create(b, LLVM::LLVMArrayType::get(i32, size), /*isConstant=*/true, LLVM::Linkage::Internal, name,
+                         values);
+  auto func = startFunction(b, (prefix + ".message").str(), i64, {i32}, /*internal=*/true);
+  Block *loop = func.addBlock(), *look = func.addBlock(), *next = func.addBlock(), *found = func.addBlock();
+  loop->addArgument(pointer(b), b.getLoc());
+  found->addArgument(i64, b.getLoc());
+  Value entry = loop->getArgument(0), base = LLVM::AddressOfOp::create(b, pointer(b), name);
+  Value end = addressAt(b, base, size / 2 * kEntryBytes), none = constantInt(b, i64, 0);
+  LLVM::BrOp::create(b, ValueRange(base), loop);
+  b.setInsertionPointToStart(loop);
+  Value isEnd = LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::eq, entry, end);
+  LLVM::CondBrOp::create(b, isEnd, found, ValueRange(none), look, ValueRange());
+  b.setInsertionPointToStart(look);
+  Value place = LLVM::ZExtOp::create(b, i64, loadAt(b, i32, entry, 4));
+  Value isIt = LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::eq, loadAt(b, i32, entry, 0), func.getArgument(0));
+  LLVM::CondBrOp::create(b, isIt, found, ValueRange(place), next, ValueRange());
+  b.setInsertionPointToStart(next);
+  LLVM::BrOp::create(b, ValueRange(addressAt(b, entry, kEntryBytes)), loop);
+  b.setInsertionPointToStart(found);
+  LLVM::ReturnOp::create(b, found->getArgument(0));
+  return func;
+}
+
 void qlow::buildStrerror(ImplicitLocOpBuilder &b, const AbiModule &abi) {
   OpBuilder::InsertionGuard guard(b);
   // All texts in one constant, so that the table needs no relocations.
   std::string texts = "unknown code";
   texts.push_back('\0');
-  SmallVector<int32_t> codes;
-  SmallVector<int64_t> offsets;
+  SmallVector<int32_t> table;
   for (const auto &[code, message] : abi.messages()) {
-    codes.push_back(code);
-    offsets.push_back(texts.size());
+    table.append({code, static_cast<int32_t>(texts.size())});
     texts += message;
     texts.push_back('\0');
   }
   std::string name = abi.prefix + ".messages";
   LLVM::GlobalOp::create(b, LLVM::LLVMArrayType::get(b.getI8Type(), texts.size()), /*isConstant=*/true,
                          LLVM::Linkage::Internal, name, b.getStringAttr(texts));
+  LLVM::LLVMFuncOp search;
+  {
+    OpBuilder::InsertionGuard inner(b);
+    search = buildMessageSearch(b, abi.prefix, table);
+  }
   auto func = startFunction(b, abi.prefix + "_strerror", pointer(b), {b.getI32Type()});
-  Block *found = func.addBlock();
-  found->addArgument(b.getI64Type(), b.getLoc());
-  SmallVector<Value> values;
-  for (int64_t offset : offsets)
-    values.push_back(constantInt(b, b.getI64Type(), offset));
-  SmallVector<ValueRange> operands(values.begin(), values.end());
-  SmallVector<Block *> blocks(codes.size(), found);
-  Value unknown = constantInt(b, b.getI64Type(), 0);
-  Block *otherwise = found;
-  SmallVector<Value> fallback{unknown};
+  Value code = func.getArgument(0);
   if (abi.device) {
     // A result of the driver that has no text of its own: say what was done when it came.
-    otherwise = func.addBlock();
-    fallback.clear();
+    Type i32 = b.getI32Type();
+    Value place = LLVM::CallOp::create(b, search, ValueRange(code)).getResult();
+    Value isKnown = LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::ne, place, constantInt(b, place.getType(), 0));
+    Value kind = LLVM::AndOp::create(b, code, constantInt(b, i32, 255));
+    Value above = LLVM::SubOp::create(b, kind, constantInt(b, i32, int(AbiCode::Device)));
+    Value isDevice = LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::ule, above,
+                                          constantInt(b, i32, int(AbiCode::Launch) - int(AbiCode::Device)));
+    Value isAsked = LLVM::OrOp::create(b, isKnown, LLVM::XOrOp::create(b, isDevice, constantInt(b, b.getI1Type(), 1)));
+    code = LLVM::SelectOp::create(b, isAsked, code, kind);
   }
-  LLVM::SwitchOp::create(b, func.getArgument(0), otherwise, fallback, codes, blocks, operands);
-  if (abi.device) {
-    b.setInsertionPointToStart(otherwise);
-    Value kind = LLVM::AndOp::create(b, func.getArgument(0), constantInt(b, b.getI32Type(), 255));
-    SmallVector<int32_t> kinds;
-    SmallVector<ValueRange> texts;
-    for (auto [index, code] : llvm::enumerate(codes))
-      if (code >= int32_t(AbiCode::Device) && code <= int32_t(AbiCode::Launch)) {
-        kinds.push_back(code);
-        texts.push_back(operands[index]);
-      }
-    LLVM::SwitchOp::create(b, kind, found, ValueRange(unknown), kinds, SmallVector<Block *>(kinds.size(), found),
-                           texts);
-  }
-  b.setInsertionPointToStart(found);
+  Value place = LLVM::CallOp::create(b, search, ValueRange(code)).getResult();
   Value base = LLVM::AddressOfOp::create(b, pointer(b), name);
-  LLVM::ReturnOp::create(
-      b, LLVM::GEPOp::create(b, pointer(b), b.getI8Type(), base, ArrayRef<LLVM::GEPArg>{found->getArgument(0)}));
+  LLVM::ReturnOp::create(b, LLVM::GEPOp::create(b, pointer(b), b.getI8Type(), base, ArrayRef<LLVM::GEPArg>{place}));
 }
 
 //===----------------------------------------------------------------------===//

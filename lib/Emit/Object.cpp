@@ -9,6 +9,7 @@
 
 #include "Backend.h"
 #include "Device.h"
+#include "Entries.h"
 #include "ObjectFile.h"
 
 #include "llvm/Support/FileSystem.h"
@@ -53,7 +54,7 @@ bool ObjectJob::isBaseline(StringRef name) const {
   if (llvm::is_contained(abi.entryNames(), name))
     return true;
   return llvm::any_of(abi.functions, [&](const AbiFunction &function) {
-    return name == abi.prefix + "." + function.name + ".workspace";
+    return name == modelPrefix(abi.prefix) + function.name + ".workspace";
   });
 }
 

@@ -13,7 +13,7 @@ module attributes {qlow.prefix = "net"} {
   // CHECK-DAG: llvm.icmp "sle" %[[M]],
   // CHECK: llvm.mlir.constant(-1 : i64)
   // CHECK: llvm.cond_br
-  // CHECK: func.call @net.f.workspace(
+  // CHECK: func.call @net.model.f.workspace(
   // CHECK: llvm.return
 
   // Codes are the check's number and 256 times the member's, in the order of docs/Abi.md: args, size of the struct,
@@ -32,11 +32,11 @@ module attributes {qlow.prefix = "net"} {
   // CHECK: llvm.mlir.constant(1283 : i32)
   // CHECK: llvm.mlir.constant(1539 : i32)
   // CHECK: llvm.mlir.constant(1796 : i32)
-  // CHECK: func.call @net.f(
+  // CHECK: func.call @net.model.f(
 
   // Only the entries are seen from outside.
-  // CHECK: func.func private @net.f({{.*}} attributes {llvm.linkage = #llvm.linkage<internal>}
-  // CHECK: func.func private @net.f.workspace({{.*}} attributes {llvm.linkage = #llvm.linkage<internal>}
+  // CHECK: func.func private @net.model.f({{.*}} attributes {llvm.linkage = #llvm.linkage<internal>}
+  // CHECK: func.func private @net.model.f.workspace({{.*}} attributes {llvm.linkage = #llvm.linkage<internal>}
   func.func @f(%x: memref<?x4xf32>, %y: memref<?x4xf32>, %workspace: memref<?xi8>, %width: index, %parallel: !llvm.ptr)
       attributes {qlow.abi = {dims = [["m", 1, 64]], fields = [
         {element = "f32", kind = "input", name = "x", note = "", part = "", shape = ["m", 4], tensor = "tensor<?x4xf32>", value = "x"},
