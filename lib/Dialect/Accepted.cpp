@@ -124,18 +124,14 @@ static bool isSplit(func::FuncOp function) {
 
 LogicalResult qlow::verifyNotLowered(ModuleOp module) {
   bool isOurs = isRecorded(module);
-  auto refuse = [](Operation *op) {
-    return op->emitError()
-           << "'" << op->getName() << "' is of a module that qlow has lowered already: compile the model "
-           << "that it was made of, or go on behind the last pass that ran, with the same target: with "
-           << "-start-after=qlow-pack-weights where -emit=mlir printed it, with -start-after=PASS where "
-           << "-stop-after=PASS did";
-  };
   WalkResult walk = module.walk<WalkOrder::PreOrder>([&](Operation *op) {
     auto function = dyn_cast<func::FuncOp>(op);
     if (!isa<MatmulKernelOp, PackOp>(op) && (!isOurs || isAcceptedOp(op)) && !(function && isSplit(function)))
       return WalkResult::advance();
-    refuse(op);
+    op->emitError() << "'" << op->getName() << "' is of a module that qlow has lowered already: compile the model that "
+                    << "it was made of, or go on behind the last pass that ran, with the same target: with "
+                    << "-start-after=qlow-pack-weights where -emit=mlir printed it, with -start-after=PASS where "
+                    << "-stop-after=PASS did";
     return WalkResult::interrupt();
   });
   return failure(walk.wasInterrupted());

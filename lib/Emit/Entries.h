@@ -29,7 +29,7 @@ void storeAt(mlir::ImplicitLocOpBuilder &b, mlir::Value value, mlir::Value addre
 /// feature is missing.
 void buildCheckCpu(mlir::ImplicitLocOpBuilder &b, llvm::StringRef prefix, const Target &target);
 
-/// What the names of a model's own functions begin with in the object. Those of all others have one dot.
+/// What the names of a model's own functions begin with in the object, and no others.
 inline std::string modelPrefix(llvm::StringRef prefix) { return (prefix + ".model.").str(); }
 
 /// `const char *<prefix>_strerror(int)`.

@@ -1,7 +1,6 @@
 # What follows each other and reads more tensors than a kernel has parameters for is computed by several: elementwise work,
 # what follows a matmul or stands before a reduction of rows, and scalars. A tensor of many dimensions takes more bytes of
-# parameters than one of few. In the emulator, equal to numpy: all values are
-# small integers.
+# parameters than one of few. In the emulator, equal to numpy: all values are small integers.
 #
 # RUN: python3 %s %t
 

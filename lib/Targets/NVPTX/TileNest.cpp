@@ -19,7 +19,7 @@ using namespace mlir;
 using namespace qlow;
 
 /// Blocks that run at one time should share rows and columns in the second-level cache: so many rows of tiles are
-/// walked together, column by column.
+/// walked together, column by column. 16 take 0.1 to 0.5 % less time than 8 (H100; i8, f8 and f16; M = N = K = 8192).
 static constexpr int64_t kRasterRows = 16;
 
 static std::optional<int64_t> constantOf(Value value) { return getConstantIntValue(OpFoldResult(value)); }

@@ -333,7 +333,7 @@ private:
 
   // Inside a specialized launch.
   int64_t consumers = 0;     ///< threads that multiply
-  TileMaps lhsMaps, rhsMaps; ///< the right side's has one, but for columns that are not stored packed
+  TileMaps lhsMaps, rhsMaps; ///< the right side's: see mapsRhsLines; else one map at most
   mlir::Value outMap;
   mlir::Value warpgroup, firstTile, tileCount, tileStride, tileNumber; ///< i32
   mlir::Value barriersAt, stagingAt, scalesAt;                         ///< pointers
