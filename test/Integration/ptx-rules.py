@@ -401,6 +401,12 @@ def test_bulk_copy():
         64,
         [output(64, np.uint32), data],
     )
+    policy = ".reg .b64 policy; createpolicy.fractional.L2::evict_first.b64 policy, 1.0; @!first bra W;"
+    hinted = body.replace("@!first bra W;", policy).replace("bytes [s]", "bytes.L2::cache_hint [s]").replace("256, [b];", "256, [b], policy;")
+    hinted = kernel(hinted.replace("{wait}", WAIT.replace("{parity}", "0")), 2)
+    assert (run(hinted, 1, 64, [output(64, np.uint32), data])[0] == data).all()
+    unknown = hinted.replace("createpolicy.fractional.L2::evict_first.b64 policy, 1.0;", "mov.b64 policy, 5;")
+    fails("no createpolicy made", unknown, 1, 64, [output(64, np.uint32), data])
     short = kernel(body.replace("[b], 256;", "[b], 260;").replace("{wait}", WAIT.replace("{parity}", "0")), 2)
     fails(r"deadlock.*64 threads.*mbarrier.try_wait", short, 1, 64, [output(64, np.uint32), data])
 

@@ -121,6 +121,15 @@ void KernelBuilder::emitZeros(Value pointer, Value first, Value end, int64_t str
   LLVM::StoreOp::create(builder, loc, zeros, offset(pointer, loop.getInductionVar()), /*alignment=*/16);
 }
 
+/// nvvm has operands for policies, but nothing that makes one.
+Value KernelBuilder::emitEvictFirst() {
+  return LLVM::InlineAsmOp::create(builder, loc, TypeRange(builder.getI64Type()), ValueRange(),
+                                   "createpolicy.fractional.L2::evict_first.b64 $0, 1.0;", "=l",
+                                   /*has_side_effects=*/false, /*is_align_stack=*/false,
+                                   LLVM::tailcallkind::TailCallKind::None, nullptr, nullptr)
+      .getRes();
+}
+
 void KernelBuilder::emitProxyFence() {
   NVVM::FenceProxyOp::create(builder, loc,
                              NVVM::ProxyKindAttr::get(builder.getContext(), NVVM::ProxyKind::async_shared),

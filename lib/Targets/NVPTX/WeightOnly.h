@@ -116,8 +116,10 @@ protected:
   struct ColumnParameters {
     std::array<llvm::SmallVector<mlir::Value>, 2> scales, zeros;
   };
-  ColumnParameters readParameters(const std::array<mlir::Value, 2> &ofColumns, mlir::Value block, int64_t blocks,
-                                  int64_t validK);
+  /// Those of `blocks` blocks from `block` on, as they are loaded, and what decodeParameters makes of them.
+  ColumnParameters loadColumns(const std::array<mlir::Value, 2> &ofColumns, mlir::Value block, int64_t blocks,
+                               int64_t validK);
+  ColumnParameters decodeColumns(const ColumnParameters &loaded, int64_t blocks);
   llvm::SmallVector<mlir::Value> wordsOfPieces(llvm::ArrayRef<mlir::Value> pieces);
   void emitProducts(llvm::ArrayRef<mlir::Value> words, const ColumnParameters &parameters, int64_t steps,
                     int64_t validK,
@@ -153,9 +155,11 @@ public:
   /// What is wrong with a recipe's tiles; empty if nothing.
   static std::string verify(RecipeAttr recipe, const MultiplyRow &row, const Format &format, int64_t k,
                             const Machine &machine);
+  /// Whether a turn has many scales of a column, `scaledTogether` codes each (0: all), for a thread's registers.
+  static bool hasManyScales(RecipeAttr recipe, int64_t scaledTogether);
   /// Blocks of threads that share a core.
-  static int64_t blocksOfCore(RecipeAttr recipe, const MultiplyRow &row, const Format &format, int64_t k,
-                              const Machine &machine);
+  static int64_t blocksOfCore(RecipeAttr recipe, const MultiplyRow &row, const Format &format, int64_t scaledTogether,
+                              int64_t k, const Machine &machine);
 
 private:
   /// Of a turn of a block of threads, both i32: tile of columns, and the warp's first block of the layout.
@@ -165,9 +169,11 @@ private:
   Turn placeOf(mlir::Value turn);
   mlir::Value slotOf(mlir::Value turn);
   void emitCopies(mlir::Value turn);
-  llvm::SmallVector<mlir::Value> readTurn(mlir::Value turn);
+  ColumnParameters loadTurn(mlir::Value turn);
+  static llvm::SmallVector<mlir::Value> valuesOf(const ColumnParameters &parameters);
+  static ColumnParameters parametersOf(llvm::ArrayRef<mlir::Value> values, const ColumnParameters &like);
   void emitToken(mlir::Value token);
-  void emitTurn(mlir::Value turn, llvm::ArrayRef<mlir::Value> values, llvm::MutableArrayRef<mlir::Value> sums);
+  void emitTurn(mlir::Value turn, const ColumnParameters &loaded, llvm::MutableArrayRef<mlir::Value> sums);
   void emitReduction(llvm::ArrayRef<mlir::Value> sums, mlir::Value turn, mlir::Value token);
 
   int64_t stages, blocksOfToken, blocksOfK, turnsOfTile; ///< blocksOfToken: of threads, that share its tiles
@@ -334,6 +340,7 @@ private:
   mlir::Value rank, team, group, inTeam, slice, turns, copyingWarp; ///< i32
   mlir::Value tileNumber, token0, tokensInside, panel0, codesFrom;  ///< of the tile
   mlir::Value teamAt, tokensAt, codesAt;                            ///< in the ring
+  mlir::Value evictFirst;                                           ///< policy of the codes' copies
   mlir::Value isShared;     ///< i1, of a pair: the warpgroup's columns are those of both
   mlir::Value columnInTile; ///< i32, the thread's first
   llvm::SmallVector<std::array<mlir::Value, 2>> columns;

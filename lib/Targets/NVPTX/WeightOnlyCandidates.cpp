@@ -164,7 +164,8 @@ static std::optional<Tiling> ringTiling(MLIRContext *context, const MultiplyRow 
         .tokens = 1, .columns = WeightStream::kColumns, .warps = 8, .together = bits / format.bits, .stages = 2};
     RecipeAttr recipe = makeRecipe(context, row, problem, tiling);
     if (WeightRing::verify(recipe, row, format, *problem.knownK, machine).empty() &&
-        WeightRing::blocksOfCore(recipe, row, format, *problem.knownK, machine) >= kRingsOfCore)
+        WeightRing::blocksOfCore(recipe, row, format, problem.rhs.scaledTogether, *problem.knownK, machine) >=
+            kRingsOfCore)
       return tiling;
   }
   return std::nullopt;
@@ -193,10 +194,12 @@ static bool takeMostStages(MLIRContext *context, const MultiplyRow &row, const M
 // and in which blocks of a cluster add sums; bytes of memory that a stream, or copies ahead of time, get of those there
 // are; operations for each k of a token that a stream reads. A block of 64 columns x 128 k takes the operations of its
 // codes, those of each token's sums and others; more than its products where these are few. Four warpgroups hide what
-// two do not.
-static constexpr double kStart = 4500, kClusterSums = 2000, kClusterSumsOfToken = 45, kStreamMemory = 0.82,
-                        kStreamLoads = 0.17, kStreamAlu = 3.3, kRingStart = 2500, kRingTable = 2500,
-                        kCopiedMemory = 0.93, kTiledMemory = 0.88, kRingAlu = 1.8, kTiledL2 = 1.25;
+// two do not. A ring begins while the kernel in front ends (N = 1536 to 28672, K = 1536 to 14336).
+static constexpr double kStart = 4500, kStreamStart = 3500, kClusterSums = 2000, kClusterSumsOfToken = 45,
+                        kStreamMemory = 0.82, kStreamLoads = 0.17, kStreamAlu = 3.3, kRingStart = 3000,
+                        kRingTable = 2500, kRingScales = 1500, kCopiedMemory = 0.93, kRingAlu = 1.8, kTiledL2 = 1.25;
+/// Of tiles, of those of few tokens, and where a code is a byte.
+static constexpr double kTiledMemory = 0.91, kFewTokensMemory = 0.87, kByteCodesMemory = 0.98;
 static constexpr double kOfBlock = 45, kOfCode = 128, kOfToken = 2.5, kTensor = 1.24, kFewGroups = 1.12,
                         kFewStages = 1.4;
 /// Cycles in which a warp of a stream has one block of its columns after the other: at least, and for each block of
@@ -207,7 +210,7 @@ static constexpr double kStreamTurn = 950, kStreamTurnOfBlock = 400, kStreamTurn
 static constexpr double kShortAt = 1.07, kManyTokens = 512;
 /// Of a block of 64 columns x 128 k: cycles for scales that meet its weights, and for each token and scale that meets
 /// its sums, when no product runs; the first scale of a block finds them waited for anyway.
-static constexpr double kOfFold = 50, kOfScaledToken = 0.5, kOfStop = 1;
+static constexpr double kOfFold = 50, kOfFused = 6, kOfScaledToken = 0.5, kOfStop = 1;
 
 /// The same of bytes. Their sums are scaled apart, so that each further scale of a block of 128 k takes more.
 static constexpr double kByteClusterSums = 3700, kByteClusterSumsOfToken = 12, kByteMemory = 0.85;
@@ -236,14 +239,20 @@ static ResourceVector countStream(const MultiplyRow &row, const MatmulProblem &p
   double products = codes * std::max(tokens, static_cast<double>(row.n)) / static_cast<double>(row.m * row.n * row.k);
   double tokenBytes = std::min(problem.m, tokens) * problem.k * elementBytes(row.lhs);
   bool isRing = tiling.stages;
-  // Blocks of threads of a ring have one token each.
-  add(Resource::Memory, bytes / (isRing ? kCopiedMemory / problem.m : kStreamMemory));
+  double blocksOfK = std::ceil(problem.k / static_cast<double>(kBlockK));
+  if (isRing) {
+    // Blocks of threads have one token each, and copy whole turns.
+    double ofTurn = static_cast<double>(tiling.warps * tiling.together), turns = std::ceil(blocksOfK / ofTurn);
+    add(Resource::Memory, bytes / kCopiedMemory * problem.m * turns * ofTurn / blocksOfK);
+  } else {
+    add(Resource::Memory, bytes / kStreamMemory);
+  }
   add(Resource::L2, perCore * (codes * problem.rhs.format->bits / 8 + tokenBytes));
   add(Resource::Multiply, perCore * products);
   int64_t together = problem.rhs.scaledTogether ? std::min<int64_t>(problem.rhs.scaledTogether, kBlockK) : kBlockK;
   double alu = FragmentDecoder::aluPerCode(*problem.rhs.format, row.lhs, /*hasTable=*/true);
   if (!isRing) {
-    double most = std::ceil(perCore), blocksOfK = std::ceil(problem.k / static_cast<double>(kBlockK));
+    double most = std::ceil(perCore);
     double ofTurn = kStreamTurn + (kStreamTurnOfBlock + kStreamTurnOfToken * (std::min(problem.m, tokens) - 1)) * most;
     double waits = std::ceil(blocksOfK / static_cast<double>(tiling.warps)) * ofTurn * (1 + alu / kNibbleAlu) / 2;
     add(Resource::Load, std::max(perCore * tokenBytes * kStreamLoads / 2,
@@ -263,7 +272,10 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
   double tokens = static_cast<double>(tiling.tokens), columns = static_cast<double>(tiling.columns);
   double turns = std::ceil(problem.k / static_cast<double>(kBlockK * (tiling.isPair() ? 1 : tiling.cluster)));
   double blocks = waves * turns * columns / Layout::kFragmentColumns; // of the layout
-  add(Resource::Memory, bytes / (row.isFloat ? kTiledMemory : kByteMemory));
+  add(Resource::Memory, bytes / (!row.isFloat                    ? kByteMemory
+                                 : problem.rhs.format->bits == 8 ? kByteCodesMemory
+                                 : tiling.tokens <= 8            ? kFewTokensMemory
+                                                                 : kTiledMemory));
   add(Resource::L2,
       waves * turns * kBlockK * (columns * problem.rhs.format->bits / 8 + tokens * elementBytes(row.lhs)) / kTiledL2);
   if (tiling.stages < 3)
@@ -286,6 +298,8 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
                (kOfToken + kOfScaledToken * scales) * tokens;
   if (tiling.folds && !tiling.fuses && FragmentDecoder::roundsScales(*rhs.scaleFormat))
     alu += kOfFold;
+  if (tiling.fuses)
+    alu += kOfFused;
   add(Resource::Alu, blocks * alu * (areFew && tokens <= 64 ? kFewGroups : 1) * (areShort ? kShortAt : 1) * 4);
   if (scales > 1)
     add(Resource::Multiply, blocks * (scales - 1) * kOfStop * tokens);
@@ -295,14 +309,18 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
 static void countUses(const MultiplyRow &row, const MatmulProblem &problem, const Tiling &tiling,
                       const Machine &machine, Candidate &candidate) {
   double cores = static_cast<double>(machine.cores), overhead = kStart;
+  const OperandFacts &rhs = problem.rhs;
   double bytes = problem.batch *
-                 (problem.k * problem.n * problem.rhs.format->bits / 8 + problem.m * problem.k * elementBytes(row.lhs) +
+                 (problem.k * problem.n * rhs.format->bits / 8 + problem.m * problem.k * elementBytes(row.lhs) +
                   problem.m * problem.n * 2) /
                  cores;
   if (row.scope == MultiplyRow::Scope::Warp) {
     candidate.uses = countStream(row, problem, tiling, bytes, machine);
-    if (tiling.stages)
-      overhead += kRingStart + (FragmentDecoder::tableBytes(*problem.rhs.format, row.lhs) ? kRingTable : 0);
+    overhead = tiling.stages ? kRingStart : kStreamStart;
+    if (tiling.stages && FragmentDecoder::tableBytes(*rhs.format, row.lhs))
+      overhead += kRingTable;
+    if (tiling.stages && WeightRing::hasManyScales(candidate.recipe, rhs.scaledTogether))
+      overhead += kRingScales;
   } else {
     double columns = static_cast<double>(tiling.columns * (tiling.isPair() ? 2 : 1));
     double tiles =

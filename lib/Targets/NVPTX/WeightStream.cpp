@@ -135,7 +135,7 @@ void WeightStream::emitBlocks(Value block, int64_t blocks, int64_t validK, Mutab
     loaded.push_back(LLVM::LoadOp::create(builder, loc, four, offset(codes, i * Layout::kThreads * Layout::kPieceBytes),
                                           Layout::kPieceBytes, /*isVolatile=*/false, /*isNonTemporal=*/true,
                                           isInvariant));
-  ColumnParameters parameters = readParameters(columns, block, blocks, validK);
+  ColumnParameters parameters = decodeColumns(loadColumns(columns, block, blocks, validK), blocks);
   emitTable(/*sharesLookups=*/true);
   SmallVector<Value> tokensOfBlock;
   for (Value at : tokensAt)
@@ -164,15 +164,21 @@ SmallVector<Value> WeightStream::wordsOfPieces(ArrayRef<Value> pieces) {
   return words;
 }
 
-WeightStream::ColumnParameters WeightStream::readParameters(const std::array<Value, 2> &ofColumns, Value block,
-                                                            int64_t blocks, int64_t validK) {
+WeightStream::ColumnParameters WeightStream::loadColumns(const std::array<Value, 2> &ofColumns, Value block,
+                                                         int64_t blocks, int64_t validK) {
+  ColumnParameters loaded;
+  for (int64_t h = 0; h < 2; ++h) {
+    loaded.scales[h] = loadParameters(Kind::Scales, ofColumns[h], block, blocks, validK);
+    loaded.zeros[h] = loadParameters(Kind::Zeros, ofColumns[h], block, blocks, validK);
+  }
+  return loaded;
+}
+
+WeightStream::ColumnParameters WeightStream::decodeColumns(const ColumnParameters &loaded, int64_t blocks) {
   ColumnParameters parameters;
   for (int64_t h = 0; h < 2; ++h) {
-    auto read = [&](Kind kind) {
-      return decodeParameters(kind, loadParameters(kind, ofColumns[h], block, blocks, validK), blocks);
-    };
-    parameters.scales[h] = read(Kind::Scales);
-    parameters.zeros[h] = read(Kind::Zeros);
+    parameters.scales[h] = decodeParameters(Kind::Scales, loaded.scales[h], blocks);
+    parameters.zeros[h] = decodeParameters(Kind::Zeros, loaded.zeros[h], blocks);
   }
   return parameters;
 }

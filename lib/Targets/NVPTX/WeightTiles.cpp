@@ -375,6 +375,7 @@ void WeightTiles::emitCopyingWarps() {
 
 void WeightTiles::emitProducer() {
   Value zero = i32.constant(0), early = zero;
+  evictFirst = emitEvictFirst();
   ifThen(i32.both(i32.equal(lane, zero), i32.less(copyingWarp, i32.constant(teams))), [&] {
     if (overlapsLaunches && isWeight(op.getRhs().front())) {
       prepareTile(firstTile);
@@ -436,7 +437,7 @@ void WeightTiles::emitCodeCopies(Value turn, Value stage) {
       NVVM::CpAsyncBulkGlobalToSharedClusterOp::create(builder, loc,
                                                        copyTarget(stage, tokenBytes + block * layout.blockBytes()),
                                                        offset(from, i64.mul(i64.cast(panel), layout.panelOffset(1))),
-                                                       barrier, i32.constant(layout.blockBytes()), Value(), Value());
+                                                       barrier, i32.constant(layout.blockBytes()), Value(), evictFirst);
     };
     if (isPair && block + 1 == groups)
       ifThen(isOwn, copy);

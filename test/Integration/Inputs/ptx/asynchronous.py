@@ -282,12 +282,14 @@ def bulk_load(context, instruction, tensor):
     mask = context.read(barrier_operand + 1, np.uint16) if multicast else None
     rank = int(parts_[4][0]) if tensor else 0
     source = tensor_operand(context, 1, rank, stores=False) if tensor else None
+    check_policy = cache_policy(context, barrier_operand + 1 + multicast)
     address, size = (None, None) if tensor else (context.address(1), context.read(2, np.uint32))
     from_shared = not tensor and parts_[4].startswith("shared")
 
     def run(group):
         wave = group.wave
         where = to(group)
+        check_policy(group)
         if tensor:
             map_, coordinates = source(group)
             count, alignment = map_.bytes, ALIGNMENT
@@ -309,6 +311,29 @@ def bulk_load(context, instruction, tensor):
             start_load(group, destination + places, told, bring)
 
     return one_by_one(run)
+
+
+# No bits that PTX names: what a policy is, only createpolicy says.
+POLICY = np.uint64(0x706F6C696379)
+
+
+@opcode("createpolicy")
+def create_policy(context, instruction):
+    write = context.write()
+    return lambda group: write(group, group.full(np.array([POLICY])))
+
+
+def cache_policy(context, number):
+    """A check that createpolicy made the policy, where there is one: others trap on some chips."""
+    if "L2::cache_hint" not in context.instruction.parts:
+        return lambda group: None
+    read = context.read(number, np.uint64)
+
+    def check(group):
+        if (read(group) != POLICY).any():
+            raise MemoryFault(0, "a cache policy that no createpolicy made")
+
+    return check
 
 
 def plain_bytes(group, begin, count, from_shared):

@@ -119,7 +119,7 @@ def trap(context, instruction):
     return run
 
 
-@opcode("nanosleep", "prefetch", "prefetchu", "applypriority", "discard", "createpolicy", "pmevent", "brkpt")
+@opcode("nanosleep", "prefetch", "prefetchu", "applypriority", "discard", "pmevent", "brkpt")
 def nothing(context, instruction):
     return lambda group: None
 
