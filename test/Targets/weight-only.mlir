@@ -51,8 +51,8 @@ func.func @tokens(%x: tensor<16x4096xf16>) -> tensor<16x4096xf16> {
   return %y : tensor<16x4096xf16>
 }
 
-// One token and few weights: a stream on either chip. The table of pairs is made by byte permutes, and on the way of
-// the codes: every second word is looked up in it.
+// A few tokens: a stream on either chip. The table of pairs is made by byte permutes, and on the way of the codes: every
+// second word is looked up in it.
 // CHECK-LABEL: func @table
 // TILES: llvm.load {{.*}} nontemporal
 // CHECK: nvvm.prmt
@@ -62,15 +62,15 @@ func.func @tokens(%x: tensor<16x4096xf16>) -> tensor<16x4096xf16> {
 // CHECK: nvvm.mma.sync
 // TILES: nvvm.prmt
 // TILES: nvvm.mma.sync
-func.func @table(%x: tensor<1x4096xf16>) -> tensor<1x2048xf16> {
+func.func @table(%x: tensor<2x4096xf16>) -> tensor<2x2048xf16> {
   %c = arith.constant dense<3> : tensor<2048x2048xi8>
   %s = arith.constant dense<2.0> : tensor<2048x64xf16>
   %w = qlow.compose %c, %s : (tensor<2048x2048xi8>, tensor<2048x64xf16>) -> tensor<2048x4096x!nf4>
-  %y = qlow.matmul transpose_rhs %x, %w : tensor<1x4096xf16>, tensor<2048x4096x!nf4> -> tensor<1x2048xf16>
-  return %y : tensor<1x2048xf16>
+  %y = qlow.matmul transpose_rhs %x, %w : tensor<2x4096xf16>, tensor<2048x4096x!nf4> -> tensor<2x2048xf16>
+  return %y : tensor<2x2048xf16>
 }
 
-// More of them: blocks of threads stay, and copy codes ahead. The token lies in shared memory.
+// One token: blocks of threads stay, and copy codes ahead. The token lies in shared memory.
 // CHECK-LABEL: func @ring
 // TILES: gpu.launch blocks{{.*}} = %c264
 // TILES: nvvm.cp.async.shared.global {{.*}} 16, cache = cg

@@ -172,7 +172,8 @@ SmallVector<Value> WeightOnly::codesOf(Value loaded, const Format &format, int64
   return result;
 }
 
-/// A scale's bits, i32, as f32: the machine widens f16 itself, and a power of two that is folded is a normal number.
+/// A scale's bits, i32, as f32: the machine widens f16 itself. The least power of two is subnormal, but not where it is
+/// folded; a NaN becomes an infinity: nothing is promised of either.
 Value WeightOnly::emitScaleOfBits(const Format &format, Value bits) {
   Type scale = type.getScale(), f32Type = builder.getF32Type();
   if (scale.isF16()) {
@@ -183,9 +184,12 @@ Value WeightOnly::emitScaleOfBits(const Format &format, Value bits) {
   const MinifloatLayout &layout = format.layout;
   bool isExponent = format.kind == DecodeKind::Minifloat && !layout.isSigned && layout.mantissaBits == 0 &&
                     layout.exponentBits == kExponents && layout.bias == 127;
-  if (isExponent && recipe.getRescale() == "fold")
-    return LLVM::BitcastOp::create(builder, loc, f32Type,
-                                   arith::ShLIOp::create(builder, loc, bits, i32.constant(kMantissa)));
+  if (isExponent) {
+    Value number = arith::ShLIOp::create(builder, loc, bits, i32.constant(kMantissa));
+    if (recipe.getRescale() != "fold")
+      number = i32.max(number, i32.constant(1 << (kMantissa - 1)));
+    return LLVM::BitcastOp::create(builder, loc, f32Type, number);
+  }
   return emitDecode(builder, loc, format, bits);
 }
 

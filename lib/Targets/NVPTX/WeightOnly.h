@@ -155,9 +155,10 @@ public:
   /// What is wrong with a recipe's tiles; empty if nothing.
   static std::string verify(RecipeAttr recipe, const MultiplyRow &row, const Format &format, int64_t k,
                             const Machine &machine);
-  /// Whether a turn has many scales of a column, `scaledTogether` codes each (0: all), for a thread's registers.
-  static bool hasManyScales(RecipeAttr recipe, int64_t scaledTogether);
-  /// Blocks of threads that share a core.
+  /// Whether the decoder's table, where it has one, is a spread one.
+  static bool isTableSpread(RecipeAttr recipe, const MultiplyRow &row, const Format &format, int64_t k,
+                            const Machine &machine);
+  /// Blocks of threads that share a core; scales are of `scaledTogether` codes, 0: all.
   static int64_t blocksOfCore(RecipeAttr recipe, const MultiplyRow &row, const Format &format, int64_t scaledTogether,
                               int64_t k, const Machine &machine);
 

@@ -94,8 +94,9 @@ static constexpr int64_t kBlockK = Layout::kFragmentK;
 static constexpr int64_t kMostSumsOfMany = 64 * 64;
 /// Tokens of a product that takes longer than its weights are unpacked in.
 static constexpr int64_t kLongProduct = 128;
-/// Blocks of threads that copy ahead, on a core: one's copies run while another's sums are added up.
-static constexpr int64_t kRingsOfCore = 2;
+/// Blocks of threads that copy ahead, on a core: one's copies run while another's sums are added up. Bits of a lane's
+/// codes that they copy at once, one of each block of the layout.
+static constexpr int64_t kRingsOfCore = 2, kBitsOfTurn = 16;
 
 /// As many codes on their way at once as registers allow, and all warps busy: short K goes to more warps.
 static Tiling streamTiling(const MatmulProblem &problem, int64_t tokens) {
@@ -155,20 +156,22 @@ static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const
                           tiling.cluster);
 }
 
-/// For one token: two turns on their way, as long as leave room for enough blocks of threads; none where none do.
-static std::optional<Tiling> ringTiling(MLIRContext *context, const MultiplyRow &row, const MatmulProblem &problem,
-                                        const Machine &machine) {
+/// For one token: turns that leave room for enough blocks of threads. Short ones waste less where K ends in one, leave
+/// room for more blocks or a spread table, and begin to multiply earlier.
+static std::vector<Tiling> ringTilings(MLIRContext *context, const MultiplyRow &row, const MatmulProblem &problem,
+                                       const Machine &machine) {
   const Format &format = *problem.rhs.format;
-  for (int64_t bits : {16, 8}) { // of a turn's codes, one of each block of the layout
+  std::vector<Tiling> tilings;
+  for (int64_t bits : {kBitsOfTurn, kBitsOfTurn / 2}) {
     Tiling tiling{
         .tokens = 1, .columns = WeightStream::kColumns, .warps = 8, .together = bits / format.bits, .stages = 2};
     RecipeAttr recipe = makeRecipe(context, row, problem, tiling);
-    if (WeightRing::verify(recipe, row, format, *problem.knownK, machine).empty() &&
+    if (tiling.together > 1 && WeightRing::verify(recipe, row, format, *problem.knownK, machine).empty() &&
         WeightRing::blocksOfCore(recipe, row, format, problem.rhs.scaledTogether, *problem.knownK, machine) >=
             kRingsOfCore)
-      return tiling;
+      tilings.push_back(tiling);
   }
-  return std::nullopt;
+  return tilings;
 }
 
 /// As many buffers as fit; whether the tiles can be done.
@@ -194,12 +197,17 @@ static bool takeMostStages(MLIRContext *context, const MultiplyRow &row, const M
 // and in which blocks of a cluster add sums; bytes of memory that a stream, or copies ahead of time, get of those there
 // are; operations for each k of a token that a stream reads. A block of 64 columns x 128 k takes the operations of its
 // codes, those of each token's sums and others; more than its products where these are few. Four warpgroups hide what
-// two do not. A ring begins while the kernel in front ends (N = 1536 to 28672, K = 1536 to 14336).
+// two do not.
 static constexpr double kStart = 4500, kStreamStart = 3500, kClusterSums = 2000, kClusterSumsOfToken = 45,
-                        kStreamMemory = 0.82, kStreamLoads = 0.17, kStreamAlu = 3.3, kRingStart = 3000,
-                        kRingTable = 2500, kRingScales = 1500, kCopiedMemory = 0.93, kRingAlu = 1.8, kTiledL2 = 1.25;
+                        kStreamMemory = 0.82, kStreamLoads = 0.17, kStreamAlu = 3.3, kTiledL2 = 1.25;
 /// Of tiles, of those of few tokens, and where a code is a byte.
 static constexpr double kTiledMemory = 0.91, kFewTokensMemory = 0.87, kByteCodesMemory = 0.98;
+/// Of a ring, which begins while the kernel in front ends (N = 2048 to 28672, K = 2048 to 14336): the least bytes on
+/// their way to a core for all of the memory, and its part that short turns get; cycles for a table, which is spread or
+/// not, and for short turns where a block of the layout has more than two scales.
+static constexpr double kRingStart = 1750, kRingMemory = 0.93, kRingBytesMemory = 0.88, kRingShortMemory = 0.97,
+                        kRingBytes = 32768, kRingAlu = 1.8, kRingTable = 2800, kRingSpreadTable = 900,
+                        kRingShortScales = 1800;
 static constexpr double kOfBlock = 45, kOfCode = 128, kOfToken = 2.5, kTensor = 1.24, kFewGroups = 1.12,
                         kFewStages = 1.4;
 /// Cycles in which a warp of a stream has one block of its columns after the other: at least, and for each block of
@@ -228,6 +236,13 @@ static double cyclesOfByteBlock(const MatmulProblem &problem, const Tiling &tili
          further * kOfByteScale + (ofToken + further * kOfScaledByteToken) * static_cast<double>(tiling.tokens);
 }
 
+/// Operations for the codes and products of a tile of a stream or a ring.
+static double aluOfTile(const MultiplyRow &row, const MatmulProblem &problem, double codes, double products) {
+  int64_t together = problem.rhs.scaledTogether ? std::min<int64_t>(problem.rhs.scaledTogether, kBlockK) : kBlockK;
+  return codes * FragmentDecoder::aluPerCode(*problem.rhs.format, row.lhs, /*hasTable=*/true) / 32 +
+         products * 4 * static_cast<double>(row.k) / static_cast<double>(together);
+}
+
 /// Of a core, whose stream's blocks are so many that they even out.
 static ResourceVector countStream(const MultiplyRow &row, const MatmulProblem &problem, const Tiling &tiling,
                                   double bytes, const Machine &machine) {
@@ -238,29 +253,49 @@ static ResourceVector countStream(const MultiplyRow &row, const MatmulProblem &p
   double perCore = blocks / static_cast<double>(machine.cores), codes = columns * problem.k;
   double products = codes * std::max(tokens, static_cast<double>(row.n)) / static_cast<double>(row.m * row.n * row.k);
   double tokenBytes = std::min(problem.m, tokens) * problem.k * elementBytes(row.lhs);
-  bool isRing = tiling.stages;
-  double blocksOfK = std::ceil(problem.k / static_cast<double>(kBlockK));
-  if (isRing) {
-    // Blocks of threads have one token each, and copy whole turns.
-    double ofTurn = static_cast<double>(tiling.warps * tiling.together), turns = std::ceil(blocksOfK / ofTurn);
-    add(Resource::Memory, bytes / kCopiedMemory * problem.m * turns * ofTurn / blocksOfK);
-  } else {
-    add(Resource::Memory, bytes / kStreamMemory);
-  }
+  add(Resource::Memory, bytes / kStreamMemory);
   add(Resource::L2, perCore * (codes * problem.rhs.format->bits / 8 + tokenBytes));
   add(Resource::Multiply, perCore * products);
-  int64_t together = problem.rhs.scaledTogether ? std::min<int64_t>(problem.rhs.scaledTogether, kBlockK) : kBlockK;
+  double most = std::ceil(perCore), blocksOfK = std::ceil(problem.k / static_cast<double>(kBlockK));
   double alu = FragmentDecoder::aluPerCode(*problem.rhs.format, row.lhs, /*hasTable=*/true);
-  if (!isRing) {
-    double most = std::ceil(perCore);
-    double ofTurn = kStreamTurn + (kStreamTurnOfBlock + kStreamTurnOfToken * (std::min(problem.m, tokens) - 1)) * most;
-    double waits = std::ceil(blocksOfK / static_cast<double>(tiling.warps)) * ofTurn * (1 + alu / kNibbleAlu) / 2;
-    add(Resource::Load, std::max(perCore * tokenBytes * kStreamLoads / 2,
-                                 waits * machine.capacity[static_cast<unsigned>(Resource::Load)]));
-  }
-  add(Resource::Alu,
-      perCore * (isRing ? kRingAlu : kStreamAlu) *
-          (codes * alu / 32 + products * 4 * static_cast<double>(row.k) / static_cast<double>(together)));
+  double ofTurn = kStreamTurn + (kStreamTurnOfBlock + kStreamTurnOfToken * (std::min(problem.m, tokens) - 1)) * most;
+  double waits = std::ceil(blocksOfK / static_cast<double>(tiling.warps)) * ofTurn * (1 + alu / kNibbleAlu) / 2;
+  add(Resource::Load, std::max(perCore * tokenBytes * kStreamLoads / 2,
+                               waits * machine.capacity[static_cast<unsigned>(Resource::Load)]));
+  add(Resource::Alu, perCore * kStreamAlu * aluOfTile(row, problem, codes, products));
+  return uses;
+}
+
+/// Of a core, whose blocks of threads have one token each, stay, and copy whole turns; `overhead` gets the cycles
+/// before and behind. What is copied last is multiplied when nothing is left to copy.
+static ResourceVector countRing(const MultiplyRow &row, const MatmulProblem &problem, const Tiling &tiling,
+                                RecipeAttr recipe, double bytes, const Machine &machine, double &overhead) {
+  ResourceVector uses{};
+  auto add = [&](Resource resource, double value) { uses[static_cast<unsigned>(resource)] += value; };
+  const OperandFacts &rhs = problem.rhs;
+  double columns = static_cast<double>(tiling.columns), codes = columns * problem.k;
+  double perCore = problem.batch * problem.m * std::ceil(problem.n / columns) / static_cast<double>(machine.cores);
+  double products = codes / static_cast<double>(row.m * row.k);
+  double ofTurn = static_cast<double>(tiling.warps * tiling.together), // blocks of the layout
+      blocksOfK = std::ceil(problem.k / static_cast<double>(kBlockK)), turnsOfTile = std::ceil(blocksOfK / ofTurn);
+  auto most = static_cast<double>(
+      WeightRing::blocksOfCore(recipe, row, *rhs.format, rhs.scaledTogether, *problem.knownK, machine));
+  double busy = std::min(most, perCore), turns = turnsOfTile * std::ceil(perCore / most);
+  double onTheirWay = busy * ofTurn * columns * kBlockK * rhs.format->bits / 8;
+  bool areShort = tiling.together * rhs.format->bits < kBitsOfTurn;
+  double part = (areShort ? kRingShortMemory : 1) * (rhs.format->bits == 8 ? kRingBytesMemory : kRingMemory) *
+                (turns > 1 ? std::min(1.0, onTheirWay / kRingBytes) : 1);
+  add(Resource::Memory, bytes / part * problem.m * turnsOfTile * ofTurn / blocksOfK);
+  add(Resource::L2, perCore * (codes * rhs.format->bits / 8 + problem.k * elementBytes(row.lhs)));
+  add(Resource::Multiply, perCore * products);
+  double alu = kRingAlu * aluOfTile(row, problem, codes, products);
+  add(Resource::Alu, perCore * alu);
+  overhead = kRingStart + busy * alu / turnsOfTile / turns / machine.capacity[static_cast<unsigned>(Resource::Alu)];
+  if (FragmentDecoder::tableBytes(*rhs.format, row.lhs))
+    overhead +=
+        WeightRing::isTableSpread(recipe, row, *rhs.format, *problem.knownK, machine) ? kRingSpreadTable : kRingTable;
+  if (areShort && rhs.scaledTogether && 2 * rhs.scaledTogether < kBlockK)
+    overhead += kRingShortScales;
   return uses;
 }
 
@@ -315,12 +350,9 @@ static void countUses(const MultiplyRow &row, const MatmulProblem &problem, cons
                   problem.m * problem.n * 2) /
                  cores;
   if (row.scope == MultiplyRow::Scope::Warp) {
-    candidate.uses = countStream(row, problem, tiling, bytes, machine);
-    overhead = tiling.stages ? kRingStart : kStreamStart;
-    if (tiling.stages && FragmentDecoder::tableBytes(*rhs.format, row.lhs))
-      overhead += kRingTable;
-    if (tiling.stages && WeightRing::hasManyScales(candidate.recipe, rhs.scaledTogether))
-      overhead += kRingScales;
+    overhead = kStreamStart;
+    candidate.uses = tiling.stages ? countRing(row, problem, tiling, candidate.recipe, bytes, machine, overhead)
+                                   : countStream(row, problem, tiling, bytes, machine);
   } else {
     double columns = static_cast<double>(tiling.columns * (tiling.isPair() ? 2 : 1));
     double tiles =
@@ -362,8 +394,9 @@ std::vector<Candidate> qlow::weightOnlyCandidates(MLIRContext *context, const Mu
   if (row.scope == MultiplyRow::Scope::Warp) {
     for (int64_t tokens : {8, 16, 32})
       take(streamTiling(problem, tokens));
-    if (std::optional<Tiling> ring = !row.isFloat ? std::nullopt : ringTiling(context, row, problem, target.machine()))
-      take(*ring);
+    if (row.isFloat)
+      for (const Tiling &ring : ringTilings(context, row, problem, target.machine()))
+        take(ring);
     return result;
   }
   const OperandFacts &rhs = problem.rhs;

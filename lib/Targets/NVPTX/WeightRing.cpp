@@ -42,8 +42,9 @@ namespace {
 struct Sizes {
   int64_t warps, together, stages; ///< together: blocks of the layout in a turn of a warp
   int64_t tile, ring, token, sums, table;
+  bool isTableSpread; ///< where two blocks of threads still share a core
 
-  Sizes(RecipeAttr recipe, const MultiplyRow &row, const Format &format, int64_t k) {
+  Sizes(RecipeAttr recipe, const MultiplyRow &row, const Format &format, int64_t k, const Machine &machine) {
     int64_t ofTurn = recipe.getTile("cta")[2], ofWarp = recipe.getTile("warp")[2];
     warps = ofTurn / ofWarp;
     together = ofWarp / kBlockK;
@@ -52,7 +53,9 @@ struct Sizes {
     ring = warps * stages * together * tile;
     token = llvm::alignTo(k, ofTurn) * 2;
     sums = 2 * warps * kColumns * 4;
-    table = FragmentDecoder::tableBytes(format, row.lhs);
+    table = FragmentDecoder::tableBytes(format, row.lhs, /*isSpread=*/true);
+    isTableSpread = 2 * (all() + machine.residents.reserved) <= machine.residents.shared;
+    table = FragmentDecoder::tableBytes(format, row.lhs, isTableSpread);
   }
   int64_t all() const { return ring + token + sums + table; }
 };
@@ -70,19 +73,21 @@ std::string WeightRing::verify(RecipeAttr recipe, const MultiplyRow &row, const 
     return llvm::formatv("expected a cta tile of 1 x {0} and warp tiles of as much, with {1} to {2} of its k for each "
                          "of at most 16 warps, 2 to 8 stages, and some K",
                          kColumns, kBlockK, 4 * kBlockK);
-  if (int64_t bytes = Sizes(recipe, row, format, k).all(); bytes > machine.levelBytes("cta"))
+  if (int64_t bytes = Sizes(recipe, row, format, k, machine).all(); bytes > machine.levelBytes("cta"))
     return llvm::formatv("expected at most {0} bytes of shared memory, found {1}", machine.levelBytes("cta"), bytes);
   return {};
 }
 
-bool WeightRing::hasManyScales(RecipeAttr recipe, int64_t scaledTogether) {
-  return scaledTogether && recipe.getTile("warp")[2] / scaledTogether > kFewScales;
+bool WeightRing::isTableSpread(RecipeAttr recipe, const MultiplyRow &row, const Format &format, int64_t k,
+                               const Machine &machine) {
+  return Sizes(recipe, row, format, k, machine).isTableSpread;
 }
 
 int64_t WeightRing::blocksOfCore(RecipeAttr recipe, const MultiplyRow &row, const Format &format,
                                  int64_t scaledTogether, int64_t k, const Machine &machine) {
-  Sizes sizes(recipe, row, format, k);
-  int64_t most = hasManyScales(recipe, scaledTogether) ? kMostWarpsOfManyScales : kMostWarps;
+  Sizes sizes(recipe, row, format, k, machine);
+  bool areMany = scaledTogether && recipe.getTile("warp")[2] / scaledTogether > kFewScales;
+  int64_t most = areMany ? kMostWarpsOfManyScales : kMostWarps;
   int64_t fit = machine.residents.shared / (sizes.all() + machine.residents.reserved);
   return std::max<int64_t>(std::min(fit, most / sizes.warps), 1);
 }
@@ -93,11 +98,10 @@ int64_t WeightRing::blocksOfCore(RecipeAttr recipe, const MultiplyRow &row, cons
 
 void WeightRing::emit() {
   const Format &format = *alignedFormat(*type.getFormat());
-  Sizes sizes(recipe, row, format, k);
+  Sizes sizes(recipe, row, format, k, machine);
   warps = sizes.warps, blocksTogether = sizes.together, stages = sizes.stages, tileBytes = sizes.tile;
   tokens = 1;
   tokenAt = sizes.ring, sumsAt = tokenAt + sizes.token, tableAt = sumsAt + sizes.sums;
-  needsTable = sizes.table;
   int64_t tilesN = llvm::divideCeil(n, kColumns);
   int64_t resident = blocksOfCore(recipe, row, format, scaledTogether, k, machine);
   blocksOfToken = std::min(tilesN, machine.cores * resident);
@@ -125,10 +129,10 @@ void WeightRing::emit() {
   ColumnParameters first = loadTurn(i32.constant(0));
   SmallVector<Value> carried = valuesOf(first);
   int64_t numParameters = carried.size();
+  decoder.emitTable(offset(shared, tableAt), thread, warps * kWarp, lane, /*sharesLookups=*/false, sizes.isTableSpread);
   if (areWeights)
     emitWaitForLast();
   emitToken(token);
-  emitTable(/*sharesLookups=*/false);
   gpu::BarrierOp::create(builder, loc);
   carried.append(4, f32(0));
   auto loop = scf::ForOp::create(builder, loc, i32.constant(0), turns, i32.constant(1), carried);
