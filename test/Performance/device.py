@@ -208,6 +208,11 @@ def compile_all(options):
 # ---- on the GPU ------------------------------------------------------------------------------------------------------
 
 
+def copies_of(size):
+    """Of a weight, which take turns: so many bytes that caches of 50 MB keep little until it is a copy's turn again."""
+    return max(2, min(48, 400_000_000 // size))
+
+
 class Replays:
     """A CUDA graph of `calls`, some times in turn."""
 
@@ -347,7 +352,7 @@ def measure(torch, stream, options, case):
     element = {"i32": torch.int32, "bf16": torch.bfloat16, "f16": torch.float16}[kind.result]
     y = torch.empty(m, n, dtype=element, device="cuda")
     size = sum(int(np.prod(shape)) * array.itemsize for _, array, shape in weight.parts)
-    copies = max(1, min(16, 150_000_000 // size))
+    copies = copies_of(size)
     with open(os.path.join(folder, "report.json")) as file:
         entry = json.load(file)[0]
     line = {"name": label, "device": torch.cuda.get_device_name(), "m": m, "n": n, "k": k, "row": entry["row"],
@@ -363,7 +368,7 @@ def measure(torch, stream, options, case):
     names = []
     for name in kind.peers:
         try:
-            calls = peer_calls(torch, name, kind, left, weight, copies if name.startswith("_") else max(1, min(16, 75_000_000 // (n * k))), m, n, k)
+            calls = peer_calls(torch, name, kind, left, weight, copies if name.startswith("_") else copies_of(2 * n * k), m, n, k)
             replays.append(Replays(torch, stream, calls))
             names.append(name)
         except RuntimeError as error:
