@@ -3,6 +3,7 @@
 // RUN: qlow-opt %s --qlow-pipeline="target=sm_80 stop-after=qlow-schedule-kernels" | FileCheck %s --check-prefixes=CHECK,STREAM
 // RUN: qlow-opt %s --qlow-pipeline="target=sm_90 stop-after=qlow-schedule-kernels" | FileCheck %s --check-prefixes=CHECK,TILES
 // RUN: qlow-opt %s --qlow-select-recipes="target=sm_75" | FileCheck %s --check-prefix=OLD
+// RUN: qlow-opt %s --qlow-select-recipes="target=sm_90" | FileCheck %s --check-prefix=RECIPES
 
 !u4 = !qlow.q<u4 : f16, zero = u4, block = [1, 128]>
 !i4 = !qlow.q<i4 : f16, block = [1, 128]>
@@ -198,4 +199,16 @@ func.func @wide(%x: tensor<16x512xbf16>) -> tensor<16x192xf16> {
   %w = qlow.compose %c, %s, %z : (tensor<192x512xi8>, tensor<192x4xf16>, tensor<192x4xi8>) -> tensor<192x512x!wide>
   %y = qlow.matmul transpose_rhs %x, %w : tensor<16x512xbf16>, tensor<192x512x!wide> -> tensor<16x192xf16>
   return %y : tensor<16x192xf16>
+}
+
+// No tokens cost something, too: numbers that can be compared.
+// RECIPES: #[[SHORT:recipe[0-9]+]] = #qlow.recipe<mma_16x8x16_f32_f16_f16, tiles = [<cta, [1, 16, 2048]>
+// RECIPES: func.func @none
+// RECIPES: qlow.matmul {{.*}} recipes <[#[[SHORT]]]>
+func.func @none(%x: tensor<0x4096xf16>) -> tensor<0x4096xf16> {
+  %c = arith.constant dense<3> : tensor<4096x2048xi8>
+  %s = arith.constant dense<2.0> : tensor<4096x32xf16>
+  %w = qlow.compose %c, %s : (tensor<4096x2048xi8>, tensor<4096x32xf16>) -> tensor<4096x4096x!i4>
+  %y = qlow.matmul transpose_rhs %x, %w : tensor<0x4096xf16>, tensor<4096x4096x!i4> -> tensor<0x4096xf16>
+  return %y : tensor<0x4096xf16>
 }

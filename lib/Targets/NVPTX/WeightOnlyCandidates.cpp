@@ -274,8 +274,8 @@ static ResourceVector countRing(const MultiplyRow &row, const MatmulProblem &pro
   auto add = [&](Resource resource, double value) { uses[static_cast<unsigned>(resource)] += value; };
   const OperandFacts &rhs = problem.rhs;
   double columns = static_cast<double>(tiling.columns), codes = columns * problem.k;
-  double perCore = problem.batch * problem.m * std::ceil(problem.n / columns) / static_cast<double>(machine.cores);
-  double products = codes / static_cast<double>(row.m * row.k);
+  double tiles = std::max(problem.batch * problem.m * std::ceil(problem.n / columns), 1.0);
+  double perCore = tiles / static_cast<double>(machine.cores), products = codes / static_cast<double>(row.m * row.k);
   double ofTurn = static_cast<double>(tiling.warps * tiling.together), // blocks of the layout
       blocksOfK = std::ceil(problem.k / static_cast<double>(kBlockK)), turnsOfTile = std::ceil(blocksOfK / ofTurn);
   auto most = static_cast<double>(
