@@ -88,6 +88,40 @@ func.func @ring(%x: tensor<1x8192xf16>) -> tensor<1x28672xf16> {
   return %y : tensor<1x28672xf16>
 }
 
+// The table is made while the kernel in front ends, and spread: a byte of the codes is one of its address.
+// CHECK-LABEL: func @spread
+// TILES: nvvm.cp.async.shared.global
+// TILES: nvvm.prmt
+// TILES: llvm.store {{.*}} vector<4xi32>, !llvm.ptr<3>
+// TILES: nvvm.griddepcontrol wait
+// TILES: llvm.store {{.*}} vector<4xi32>, !llvm.ptr<3>
+// TILES: gpu.barrier
+// TILES: scf.for
+// TILES: nvvm.prmt
+// TILES: llvm.load {{.*}} !llvm.ptr<3> -> i32
+// TILES: nvvm.mma.sync
+func.func @spread(%x: tensor<1x4096xf16>) -> tensor<1x4096xf16> {
+  %c = arith.constant dense<3> : tensor<4096x2048xi8>
+  %s = arith.constant dense<2.0> : tensor<4096x64xf16>
+  %w = qlow.compose %c, %s : (tensor<4096x2048xi8>, tensor<4096x64xf16>) -> tensor<4096x4096x!nf4>
+  %y = qlow.matmul transpose_rhs %x, %w : tensor<1x4096xf16>, tensor<4096x4096x!nf4> -> tensor<1x4096xf16>
+  return %y : tensor<1x4096xf16>
+}
+
+// Many scales of a column in a turn: two blocks of threads on a core, and what the loop carries is as it was loaded.
+// CHECK-LABEL: func @many
+// TILES: gpu.launch blocks{{.*}} = %c264
+// TILES: scf.for {{.*}} -> (vector<4xi32>, vector<4xi32>, f32, f32, f32, f32)
+// TILES: arith.shli
+// TILES: arith.maxui
+func.func @many(%x: tensor<1x4096xf16>) -> tensor<1x14336xf16> {
+  %c = arith.constant dense<3> : tensor<14336x2048xi8>
+  %s = arith.constant dense<2.0> : tensor<14336x128xf8E8M0FNU>
+  %w = qlow.compose %c, %s : (tensor<14336x2048xi8>, tensor<14336x128xf8E8M0FNU>) -> tensor<14336x4096x!mx>
+  %y = qlow.matmul transpose_rhs %x, %w : tensor<1x4096xf16>, tensor<14336x4096x!mx> -> tensor<1x14336xf16>
+  return %y : tensor<1x14336xf16>
+}
+
 // Open M: ranges that share the layout. Scales that are powers of two meet the codes.
 // The last tile's boxes have as many tokens as it has; the others of its buffers are zeros.
 // CHECK-LABEL: func @open
@@ -202,7 +236,7 @@ func.func @wide(%x: tensor<16x512xbf16>) -> tensor<16x192xf16> {
 }
 
 // No tokens cost something, too: numbers that can be compared.
-// RECIPES: #[[SHORT:recipe[0-9]+]] = #qlow.recipe<mma_16x8x16_f32_f16_f16, tiles = [<cta, [1, 16, 2048]>
+// RECIPES: #[[SHORT:recipe[0-9]+]] = #qlow.recipe<mma_16x8x16_f32_f16_f16, tiles = [<cta, [1, 16, 2048]>{{.*}}decode_nibble
 // RECIPES: func.func @none
 // RECIPES: qlow.matmul {{.*}} recipes <[#[[SHORT]]]>
 func.func @none(%x: tensor<0x4096xf16>) -> tensor<0x4096xf16> {

@@ -172,8 +172,8 @@ SmallVector<Value> WeightOnly::codesOf(Value loaded, const Format &format, int64
   return result;
 }
 
-/// A scale's bits, i32, as f32: the machine widens f16 itself. The least power of two is subnormal, but not where it is
-/// folded; a NaN becomes an infinity: nothing is promised of either.
+/// A scale's bits, i32, as f32: the machine widens f16 itself. 2^-127 is subnormal, its bits are others, and it is
+/// never folded. A NaN of powers of two becomes an infinity: nothing is promised of these two.
 Value WeightOnly::emitScaleOfBits(const Format &format, Value bits) {
   Type scale = type.getScale(), f32Type = builder.getF32Type();
   if (scale.isF16()) {

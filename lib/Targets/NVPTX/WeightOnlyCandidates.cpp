@@ -94,9 +94,9 @@ static constexpr int64_t kBlockK = Layout::kFragmentK;
 static constexpr int64_t kMostSumsOfMany = 64 * 64;
 /// Tokens of a product that takes longer than its weights are unpacked in.
 static constexpr int64_t kLongProduct = 128;
-/// Blocks of threads that copy ahead, on a core: one's copies run while another's sums are added up. Bits of a lane's
-/// codes that they copy at once, one of each block of the layout.
-static constexpr int64_t kRingsOfCore = 2, kBitsOfTurn = 16;
+/// Blocks of threads that copy ahead, on a core: one's copies run while another's sums are added up. Bits of a long
+/// turn: of one code of each of its blocks of the layout. Scales of a column in a turn, for which there are registers.
+static constexpr int64_t kRingsOfCore = 2, kBitsOfTurn = 16, kMostScalesOfTurn = 16;
 
 /// As many codes on their way at once as registers allow, and all warps busy: short K goes to more warps.
 static Tiling streamTiling(const MatmulProblem &problem, int64_t tokens) {
@@ -156,8 +156,8 @@ static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const
                           tiling.cluster);
 }
 
-/// For one token: turns that leave room for enough blocks of threads. Short ones waste less where K ends in one, leave
-/// room for more blocks or a spread table, and begin to multiply earlier.
+/// For one token: turns that leave room for enough blocks of threads, and registers for a column's scales. Short ones
+/// waste less where K ends in one, leave room for more blocks or a spread table, and begin to multiply earlier.
 static std::vector<Tiling> ringTilings(MLIRContext *context, const MultiplyRow &row, const MatmulProblem &problem,
                                        const Machine &machine) {
   const Format &format = *problem.rhs.format;
@@ -166,6 +166,9 @@ static std::vector<Tiling> ringTilings(MLIRContext *context, const MultiplyRow &
     Tiling tiling{
         .tokens = 1, .columns = WeightStream::kColumns, .warps = 8, .together = bits / format.bits, .stages = 2};
     RecipeAttr recipe = makeRecipe(context, row, problem, tiling);
+    int64_t together = problem.rhs.scaledTogether;
+    if (together && tiling.together * kBlockK / together > kMostScalesOfTurn)
+      continue;
     if (tiling.together > 1 && WeightRing::verify(recipe, row, format, *problem.knownK, machine).empty() &&
         WeightRing::blocksOfCore(recipe, row, format, problem.rhs.scaledTogether, *problem.knownK, machine) >=
             kRingsOfCore)
@@ -200,13 +203,14 @@ static bool takeMostStages(MLIRContext *context, const MultiplyRow &row, const M
 // two do not.
 static constexpr double kStart = 4500, kStreamStart = 3500, kClusterSums = 2000, kClusterSumsOfToken = 45,
                         kStreamMemory = 0.82, kStreamLoads = 0.17, kStreamAlu = 3.3, kTiledL2 = 1.25;
-/// Of tiles, of those of few tokens, and where a code is a byte.
+/// The part of the memory that tiles get, those of few tokens, and those where a code is a byte.
 static constexpr double kTiledMemory = 0.91, kFewTokensMemory = 0.87, kByteCodesMemory = 0.98;
-/// Of a ring, which begins while the kernel in front ends (N = 2048 to 28672, K = 2048 to 14336): the least bytes on
-/// their way to a core for all of the memory, and its part that short turns get; cycles for a table, which is spread or
-/// not, and for short turns where a block of the layout has more than two scales.
-static constexpr double kRingStart = 1750, kRingMemory = 0.93, kRingBytesMemory = 0.88, kRingShortMemory = 0.97,
-                        kRingBytes = 32768, kRingAlu = 1.8, kRingTable = 2800, kRingSpreadTable = 900,
+/// Of a ring on an H100, where it begins while the kernel in front ends (N = 2048 to 28672, K = 2048 to 14336): cycles
+/// of its start; the part of the memory that it gets, that it gets where a code is a byte, and that short turns get of
+/// that; the least bytes on their way to a core for all of it; cycles for a table, which is spread or not, and for
+/// short turns where a block of the layout has more than two scales.
+static constexpr double kRingStart = 1750, kRingMemory = 0.93, kRingByteCodesMemory = 0.88, kRingShortMemory = 0.97,
+                        kRingBytesAhead = 32768, kRingAlu = 1.8, kRingTable = 2800, kRingSpreadTable = 900,
                         kRingShortScales = 1800;
 static constexpr double kOfBlock = 45, kOfCode = 128, kOfToken = 2.5, kTensor = 1.24, kFewGroups = 1.12,
                         kFewStages = 1.4;
@@ -217,7 +221,8 @@ static constexpr double kStreamTurn = 950, kStreamTurnOfBlock = 400, kStreamTurn
 /// Codes that are unpacked again for the next tokens take power, of which many tokens leave none.
 static constexpr double kShortAt = 1.07, kManyTokens = 512;
 /// Of a block of 64 columns x 128 k: cycles for scales that meet its weights, and for each token and scale that meets
-/// its sums, when no product runs; the first scale of a block finds them waited for anyway.
+/// its sums, when no product runs; the first scale of a block finds them waited for anyway. The second is for scales
+/// that meet codes in one operation.
 static constexpr double kOfFold = 50, kOfFused = 6, kOfScaledToken = 0.5, kOfStop = 1;
 
 /// The same of bytes. Their sums are scaled apart, so that each further scale of a block of 128 k takes more.
@@ -283,8 +288,8 @@ static ResourceVector countRing(const MultiplyRow &row, const MatmulProblem &pro
   double busy = std::min(most, perCore), turns = turnsOfTile * std::ceil(perCore / most);
   double onTheirWay = busy * ofTurn * columns * kBlockK * rhs.format->bits / 8;
   bool areShort = tiling.together * rhs.format->bits < kBitsOfTurn;
-  double part = (areShort ? kRingShortMemory : 1) * (rhs.format->bits == 8 ? kRingBytesMemory : kRingMemory) *
-                (turns > 1 ? std::min(1.0, onTheirWay / kRingBytes) : 1);
+  double part = (areShort ? kRingShortMemory : 1) * (rhs.format->bits == 8 ? kRingByteCodesMemory : kRingMemory) *
+                (turns > 1 ? std::min(1.0, onTheirWay / kRingBytesAhead) : 1);
   add(Resource::Memory, bytes / part * problem.m * turnsOfTile * ofTurn / blocksOfK);
   add(Resource::L2, perCore * (codes * rhs.format->bits / 8 + problem.k * elementBytes(row.lhs)));
   add(Resource::Multiply, perCore * products);

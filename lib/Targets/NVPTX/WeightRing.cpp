@@ -152,7 +152,7 @@ void WeightRing::emit() {
   scf::YieldOp::create(builder, loc, values);
 }
 
-/// What a loop carries: as it is loaded, which is few registers.
+/// What a loop carries: as they are loaded, few registers where one load brings a column's.
 SmallVector<Value> WeightRing::valuesOf(const ColumnParameters &parameters) {
   SmallVector<Value> values;
   for (int64_t h = 0; h < 2; ++h) {
