@@ -161,17 +161,17 @@ static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const
 static std::vector<Tiling> ringTilings(MLIRContext *context, const MultiplyRow &row, const MatmulProblem &problem,
                                        const Machine &machine) {
   const Format &format = *problem.rhs.format;
+  int64_t scaled = problem.rhs.scaledTogether;
   std::vector<Tiling> tilings;
   for (int64_t bits : {kBitsOfTurn, kBitsOfTurn / 2}) {
     Tiling tiling{
         .tokens = 1, .columns = WeightStream::kColumns, .warps = 8, .together = bits / format.bits, .stages = 2};
-    RecipeAttr recipe = makeRecipe(context, row, problem, tiling);
-    int64_t together = problem.rhs.scaledTogether;
-    if (together && tiling.together * kBlockK / together > kMostScalesOfTurn)
+    // Turns of one block were slower than others on an H100.
+    if (tiling.together == 1 || (scaled && tiling.together * kBlockK / scaled > kMostScalesOfTurn))
       continue;
-    if (tiling.together > 1 && WeightRing::verify(recipe, row, format, *problem.knownK, machine).empty() &&
-        WeightRing::blocksOfCore(recipe, row, format, problem.rhs.scaledTogether, *problem.knownK, machine) >=
-            kRingsOfCore)
+    RecipeAttr recipe = makeRecipe(context, row, problem, tiling);
+    if (WeightRing::verify(recipe, row, format, *problem.knownK, machine).empty() &&
+        WeightRing::blocksOfCore(recipe, row, format, scaled, *problem.knownK, machine) >= kRingsOfCore)
       tilings.push_back(tiling);
   }
   return tilings;
@@ -197,8 +197,8 @@ static bool takeMostStages(MLIRContext *context, const MultiplyRow &row, const M
 }
 
 // Measured on an H100, N x K = 4096 x 4096 and 28672 x 8192, M = 1 to 2048: cycles in which a kernel starts and ends,
-// and in which blocks of a cluster add sums; bytes of memory that a stream, or copies ahead of time, get of those there
-// are; operations for each k of a token that a stream reads. A block of 64 columns x 128 k takes the operations of its
+// and in which blocks of a cluster add sums; bytes of memory that a stream gets of those there are; operations for each
+// k of a token that a stream reads. A block of 64 columns x 128 k takes the operations of its
 // codes, those of each token's sums and others; more than its products where these are few. Four warpgroups hide what
 // two do not.
 static constexpr double kStart = 4500, kStreamStart = 3500, kClusterSums = 2000, kClusterSumsOfToken = 45,
@@ -207,8 +207,8 @@ static constexpr double kStart = 4500, kStreamStart = 3500, kClusterSums = 2000,
 static constexpr double kTiledMemory = 0.91, kFewTokensMemory = 0.87, kByteCodesMemory = 0.98;
 /// Of a ring on an H100, where it begins while the kernel in front ends (N = 2048 to 28672, K = 2048 to 14336): cycles
 /// of its start; the part of the memory that it gets, that it gets where a code is a byte, and that short turns get of
-/// that; the least bytes on their way to a core for all of it; cycles for a table, which is spread or not, and for
-/// short turns where a block of the layout has more than two scales.
+/// that; the least bytes on their way to a core for all of it; what its operations take of those counted; cycles for a
+/// table, plain or spread, and for short turns where a block of the layout has more than two scales.
 static constexpr double kRingStart = 1750, kRingMemory = 0.93, kRingByteCodesMemory = 0.88, kRingShortMemory = 0.97,
                         kRingBytesAhead = 32768, kRingAlu = 1.8, kRingTable = 2800, kRingSpreadTable = 900,
                         kRingShortScales = 1800;

@@ -1,10 +1,10 @@
 //===- WeightRing.cpp - one token against a stream of weights ---------------===//
 //
-// WeightStream for one token and many columns, where blocks of threads that come and go would leave the memory idle in
-// between. As many blocks as the chip holds stay and take tile after tile of 16 columns. Each thread copies the codes
-// that it will unpack itself to shared memory some turns ahead (cp.async), so that it waits for nobody else, and reads
-// the next turn's scales to registers. The token is brought to shared memory once, in the order of the products'
-// operands, and so is the table of a format that has one.
+// WeightStream for one token, where blocks of threads that come and go would leave the memory idle in between. As many
+// blocks as the chip holds stay and take tile after tile of 16 columns. Each thread copies the codes that it will
+// unpack itself to shared memory some turns ahead (cp.async), so that it waits for nobody else, and reads the next
+// turn's scales to registers. The token is brought to shared memory once, in the order of the products' operands, and
+// so is the table of a format that has one.
 //
 //   for each turn of each tile:  wait for the turn's codes;  start the copies of a later turn;  products
 //     behind a tile's last turn: sums of the warps to shared memory;  barrier;  16 threads add them up

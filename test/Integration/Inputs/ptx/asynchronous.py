@@ -324,7 +324,7 @@ def create_policy(context, instruction):
 
 
 def cache_policy(context, number):
-    """A check that createpolicy made the policy, where there is one: others trap on some chips."""
+    """A check that createpolicy made the policy, where there is one: PTX knows no others."""
     if "L2::cache_hint" not in context.instruction.parts:
         return lambda group: None
     read = context.read(number, np.uint64)
