@@ -128,8 +128,8 @@ LogicalResult RecipeAttr::verify(function_ref<InFlightDiagnostic()> emitError, S
       return emitError() << "expected one tile at level '" << level.getAt() << "', found another";
   if (lhs.empty() || rhs.empty())
     return emitError() << "each operand needs at least one hop";
-  if (rescale != "fold" && rescale != "block" && rescale != "end")
-    return emitError() << "expected rescale = fold, block or end, found '" << rescale << "'";
+  if (rescale != "fold" && rescale != "block" && rescale != "follow" && rescale != "end")
+    return emitError() << "expected rescale = fold, block, follow or end, found '" << rescale << "'";
   if (splitK < 1)
     return emitError() << "expected split_k of at least 1, found " << splitK;
   return success();

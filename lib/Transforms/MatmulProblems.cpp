@@ -55,8 +55,12 @@ static void measureScales(Value operand, OperandFacts &facts) {
   for (int64_t i = 0; i < count; ++i)
     isThere[format.extract(reinterpret_cast<const uint8_t *>(bytes.data()), i)] = true;
   double least = 0, most = 0;
+  bool hasZero = false;
   for (uint32_t code = 0; code < isThere.size(); ++code) {
-    double scale = isThere[code] ? std::fabs(format.decode(code)) : 0;
+    if (!isThere[code])
+      continue;
+    double scale = std::fabs(format.decode(code));
+    hasZero |= scale == 0;
     if (scale == 0)
       continue;
     if (!std::isfinite(scale))
@@ -64,7 +68,7 @@ static void measureScales(Value operand, OperandFacts &facts) {
     least = most == 0 ? scale : std::min(least, scale);
     most = std::max(most, scale);
   }
-  facts.leastScale = least, facts.mostScale = most;
+  facts.leastScale = least, facts.mostScale = most, facts.hasScaleOfZero = hasZero;
 }
 
 static OperandFacts factsOf(Value operand, bool exactSum, bool kIsLast) {

@@ -149,6 +149,13 @@ static FailureOr<Attribute> checkKept(MatmulOp op, const MatmulProblem &problem,
       return op.emitOpError() << "has a recipe that folds scales into codes, where '" << recipe.getUnit() << "' on "
                               << target.machine().name << " has rescale = " << named->recipe.getRescale()
                               << (named->unfolded.empty() ? "" : ": ") << named->unfolded << ", found " << recipe;
+    if (recipe.getRescale() == "follow" && llvm::none_of(all, [&](const Candidate &it) {
+          return isNamed(it) && it.recipe && it.recipe.getRescale() == "follow";
+        }))
+      return op.emitOpError()
+             << "has a recipe with sums in units of scales, which must be constants, finite and not 0, "
+             << "and f16 or as few bits beside float sums: expected another than rescale = follow, "
+             << "found " << recipe;
     // A way to decode that only some scales allow is among the row's candidates where they do.
     StringRef decodes = recipe.getRhs().back().getBy();
     if (storesFragments(recipe) && recipe.getRescale() == "fold" && llvm::none_of(all, [&](const Candidate &it) {

@@ -15,7 +15,7 @@
 
 // -----
 
-// expected-error@+1 {{expected rescale = fold, block or end, found 'never'}}
+// expected-error@+1 {{expected rescale = fold, block, follow or end, found 'never'}}
 #r = #qlow.recipe<mul, tiles = [<reg, [1, 1, 1]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>], rescale = never>
 
 // -----

@@ -110,8 +110,9 @@ def draw_folded(f, weight):
 HOPS = {"nf4": "lookup16", "bnb_fp4": "lookup16", "iq4nl": "lookup16", "u4": "nibble", "i4": "nibble", "u8": "byte", "i8": "byte"}
 
 
-def draw_tiles(r, format, element, follows, folds, fuses, scales):
-    """A recipe of wgmma's tiles. `scales`: in a block of 128 k, 0 where there is one for all of K."""
+def draw_tiles(r, format, element, follows, has_units, folds, fuses, scales):
+    """A recipe of wgmma's tiles. `scales`: in a block of 128 k, 0 where there is one for all of K; sums may be in units
+    of them if `has_units`."""
     format = FORMATS[IMAGES.get(format.name, format.name)]
     tokens = r.choice([8, 16, 32, 64, 128, 256])
     columns, group, teams = r.choice([(64, 64, 1), (64, 64, 2), (128, 64, 1), (128, 64, 2), (192, 64, 1), (256, 64, 1), (128, 128, 1), (256, 128, 1), (256, 128, 1)])
@@ -138,7 +139,7 @@ def draw_tiles(r, format, element, follows, folds, fuses, scales):
             f"tiles = [<cta, [{tokens}, {columns}, {teams * 128}]>, <warpgroup, [{tokens}, {group}, 128]>], "
             f"lhs = [<to = cta, by = tma, stages = {stages}, swizzle = 128>], "
             f"rhs = [<to = memory, by = fragments>, <to = cta, by = bulk, stages = {stages}>, {decode}], "
-            f"rescale = {'fold' if folds else 'block' if scales else 'end'}, swap = true{f', split_k = {cluster}' if cluster > 1 else ''}>]>")
+            f"rescale = {'fold' if folds else r.choice(['block', 'follow', 'follow']) if has_units else 'block' if scales else 'end'}, swap = true{f', split_k = {cluster}' if cluster > 1 else ''}>]>")
 
 
 def draw_ring(r, format, element, is_block):
@@ -182,7 +183,7 @@ def weight_only(f, format, with_tiles, folded=None):
         greatest = np.abs(aligned.values).max() + (np.abs(weight.type.zero.values).max() if weight.type.zero else 0)
         rounds = (weight.type.scale == "f16" and element == "f16" and format.name not in ("bnb_fp4", "f8E5M2")
                   and 0 < np.abs(to_f32("f16", weight.scale)).max() * max(greatest, 2**14) <= 65504)
-        folds = along is not None and (powers or rounds) and r.random() < 0.7
+        folds = along is not None and (powers or rounds) and r.random() < 0.5
         if folds and powers:  # what leaves all products exact
             weight.scale = np.clip(weight.scale, 127 - 23, 127 + 1)
     fits = with_tiles and element == "f16" and is_fusible(weight)
@@ -198,7 +199,9 @@ def weight_only(f, format, with_tiles, folded=None):
         is_ring = not folds and not is_bytes and r.random() < 0.3
         fuses = folds and fits and np.abs(to_f32(weight.type.scale, weight.scale)).max() <= MOST_FUSED and r.random() < 0.9
         follows, scales = weight.type.scale in ("f16", "f8E4M3FN"), max(1, 128 // along) if along else 0
-        product.given += draw_ring(r, format, element, along is not None) if is_ring else draw_tiles(r, format, element, follows, folds, fuses, scales)
+        has_units = follows and scales > 0 and not is_bytes and bool(np.all(to_f32(weight.type.scale, weight.scale) != 0))
+        product.given += draw_ring(r, format, element, along is not None) if is_ring else draw_tiles(
+            r, format, element, follows, has_units, folds, fuses, scales)
     return product.sample(is_bytes and lhs.sums_exactly() and rhs.sums_exactly(), element)
 
 

@@ -36,7 +36,7 @@ func.func @wide_tile(%a: memref<6x64xi8>, %w: memref<64x32xi8>, %s: memref<f32>,
   lhs = [<to = reg, by = broadcast32>], rhs = [<to = l2, by = pack>, <to = reg, by = ldmatrix, stages = 3>], rescale = end>
 // What would not be followed is not left unread.
 func.func @foreign_hop(%a: memref<6x64xi8>, %w: memref<64x32xi8>, %s: memref<f32>, %out: memref<6x32xi32>) {
-  // expected-error@+1 {{expected a left side to 'reg' by 'broadcast32', to 'l2' by 'pack' or 'decode' before it maybe, a right side to 'l2' by 'pack' or 'decode', then to 'reg' by 'load', and no rescale = block, swap or split_k, found}}
+  // expected-error@+1 {{expected a left side to 'reg' by 'broadcast32', to 'l2' by 'pack' or 'decode' before it maybe, a right side to 'l2' by 'pack' or 'decode', then to 'reg' by 'load', and no rescale = block or follow, swap or split_k, found}}
   qlow.matmul_kernel lhs(%a, %s : memref<6x64xi8>, memref<f32>) as tensor<6x64x!qlow.q<u8 : f32>>
     rhs(%w, %s : memref<64x32xi8>, memref<f32>) as tensor<64x32x!qlow.q<i8 : f32>> maps [] outs(%out : memref<6x32xi32>)
     epilogue {
@@ -51,7 +51,7 @@ func.func @foreign_hop(%a: memref<6x64xi8>, %w: memref<64x32xi8>, %s: memref<f32
 #r = #qlow.recipe<vpdpbusd_1x16x4_i32_u8_s8, tiles = [<thread, [6, 32, 64]>, <reg, [2, 32, 4]>],
   lhs = [<to = reg, by = broadcast32>], rhs = [<to = l2, by = pack>, <to = reg, by = load>], rescale = end, swap = true>
 func.func @swapped(%a: memref<6x64xi8>, %w: memref<64x32xi8>, %s: memref<f32>, %out: memref<6x32xi32>) {
-  // expected-error@+1 {{and no rescale = block, swap or split_k, found}}
+  // expected-error@+1 {{and no rescale = block or follow, swap or split_k, found}}
   qlow.matmul_kernel lhs(%a, %s : memref<6x64xi8>, memref<f32>) as tensor<6x64x!qlow.q<u8 : f32>>
     rhs(%w, %s : memref<64x32xi8>, memref<f32>) as tensor<64x32x!qlow.q<i8 : f32>> maps [] outs(%out : memref<6x32xi32>)
     epilogue {

@@ -9,7 +9,7 @@ func.func @fold(%x: tensor<16x256xf16>) -> tensor<16x64xf16> {
   %c = arith.constant dense<3> : tensor<64x128xi8>
   %s = arith.constant dense<8200.0> : tensor<64x2xf16>
   %w = qlow.compose %c, %s : (tensor<64x128xi8>, tensor<64x2xf16>) -> tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>>
-  // expected-error@+1 {{folds scales into codes, where 'wgmma_64x16x16_f32_f16_f16_via_registers' on sm_90 has rescale = block: scales from 8.200e+03 to 8.200e+03 times codes of i4 leave the range of f16, found #qlow.recipe}}
+  // expected-error@+1 {{folds scales into codes, where 'wgmma_64x16x16_f32_f16_f16_via_registers' on sm_90 has rescale = follow: scales from 8.200e+03 to 8.200e+03 times codes of i4 leave the range of f16, found #qlow.recipe}}
   %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<16x256xf16>, tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>> -> tensor<16x64xf16>
   return %y : tensor<16x64xf16>
 }
@@ -213,7 +213,7 @@ func.func @fold_brain(%x: tensor<16x256xbf16>) -> tensor<16x64xf32> {
   %c = arith.constant dense<3> : tensor<64x128xi8>
   %s = arith.constant dense<3.0> : tensor<64x2xf16>
   %w = qlow.compose %c, %s : (tensor<64x128xi8>, tensor<64x2xf16>) -> tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>>
-  // expected-error@+1 {{rescale = block: products with scales of f16 are rounded, which the law allows in f16 alone, here are bf16, found #qlow.recipe}}
+  // expected-error@+1 {{rescale = follow: products with scales of f16 are rounded, which the law allows in f16 alone, here are bf16, found #qlow.recipe}}
   %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<16x256xbf16>, tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>> -> tensor<16x64xf32>
   return %y : tensor<16x64xf32>
 }
@@ -291,4 +291,19 @@ func.func @fold_one(%x: tensor<16x256xf16>) -> tensor<16x64xf32> {
   // expected-error@+1 {{rescale = end: all of K has one scale, which sums meet, found #qlow.recipe}}
   %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<16x256xf16>, tensor<64x256x!qlow.q<i4 : f16, block = [1, *]>> -> tensor<16x64xf32>
   return %y : tensor<16x64xf32>
+}
+
+// -----
+
+// No sum is in units of 0.
+#r = #qlow.recipe<wgmma_64x16x16_f32_f16_f16_via_registers, tiles = [<cta, [16, 64, 128]>, <warpgroup, [16, 64, 128]>],
+  lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>],
+  rhs = [<to = memory, by = fragments>, <to = cta, by = bulk, stages = 4>, <to = reg, by = decode_nibble>], rescale = follow, swap = true>
+func.func @zero_scales(%x: tensor<16x256xf16>) -> tensor<16x64xf16> {
+  %c = arith.constant dense<3> : tensor<64x128xi8>
+  %s = arith.constant dense<0.0> : tensor<64x2xf16>
+  %w = qlow.compose %c, %s : (tensor<64x128xi8>, tensor<64x2xf16>) -> tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>>
+  // expected-error@+1 {{has a recipe with sums in units of scales, which must be constants, finite and not 0, and f16 or as few bits beside float sums: expected another than rescale = follow, found #qlow.recipe}}
+  %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<16x256xf16>, tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>> -> tensor<16x64xf16>
+  return %y : tensor<16x64xf16>
 }

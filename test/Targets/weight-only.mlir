@@ -5,6 +5,10 @@
 // RUN: qlow-opt %s --qlow-select-recipes="target=sm_75" | FileCheck %s --check-prefix=OLD
 // RUN: qlow-opt %s --qlow-select-recipes="target=sm_90" | FileCheck %s --check-prefix=RECIPES
 
+// RECIPES-DAG: [[FOLLOW:#[a-z0-9]+]] = {{.*}}f32_bf16{{.*}}decode_lookup16>], rescale = follow, swap = true>
+// RECIPES-DAG: [[BLOCK:#[a-z0-9]+]] = {{.*}}f32_bf16{{.*}}decode_lookup16>], rescale = block, swap = true>
+// RECIPES-DAG: #[[SHORT:recipe[0-9]+]] = #qlow.recipe<mma_16x8x16_f32_f16_f16, tiles = [<cta, [1, 16, 2048]>{{.*}}decode_nibble
+
 !u4 = !qlow.q<u4 : f16, zero = u4, block = [1, 128]>
 !i4 = !qlow.q<i4 : f16, block = [1, 128]>
 !nf4 = !qlow.q<nf4 : f16, block = [1, 64]>
@@ -146,7 +150,8 @@ func.func @open(%x: tensor<?x4096xf16>) -> tensor<?x4096xf16> {
   return %y : tensor<?x4096xf16>
 }
 
-// Many tokens of f16: weights meet the scales, and are rounded. In bf16 sums follow the scales.
+// Many tokens of f16: weights meet the scales, and are rounded. In bf16 sums follow the scales, and pass over those of 0
+// where there may be such.
 // CHECK-LABEL: func @rounded
 // TILES: nvvm.prmt
 // TILES: llvm.fmul {{.*}} vector<2xf16>
@@ -154,7 +159,15 @@ func.func @open(%x: tensor<?x4096xf16>) -> tensor<?x4096xf16> {
 // TILES-NOT: nvvm.rcp
 // CHECK-LABEL: func @followed
 // TILES: arith.mulf {{.*}} : f32
+// TILES-NOT: arith.cmpf
 // TILES: nvvm.rcp
+// CHECK-LABEL: func @passed
+// TILES: arith.cmpf oeq
+// TILES: nvvm.rcp
+// RECIPES: func @followed
+// RECIPES: matmul {{.*}} <{{\[}}[[FOLLOW]]]>
+// RECIPES: func @passed
+// RECIPES: matmul {{.*}} <{{\[}}[[BLOCK]]]>
 func.func @rounded(%x: tensor<512x4096xf16>) -> tensor<512x4096xf16> {
   %c = arith.constant dense<3> : tensor<4096x2048xi8>
   %s = arith.constant dense<3.0> : tensor<4096x64xf16>
@@ -165,6 +178,13 @@ func.func @rounded(%x: tensor<512x4096xf16>) -> tensor<512x4096xf16> {
 func.func @followed(%x: tensor<512x4096xbf16>) -> tensor<512x4096xf16> {
   %c = arith.constant dense<3> : tensor<4096x2048xi8>
   %s = arith.constant dense<3.0> : tensor<4096x64xf16>
+  %w = qlow.compose %c, %s : (tensor<4096x2048xi8>, tensor<4096x64xf16>) -> tensor<4096x4096x!nf4>
+  %y = qlow.matmul transpose_rhs %x, %w : tensor<512x4096xbf16>, tensor<4096x4096x!nf4> -> tensor<512x4096xf16>
+  return %y : tensor<512x4096xf16>
+}
+func.func @passed(%x: tensor<512x4096xbf16>) -> tensor<512x4096xf16> {
+  %c = arith.constant dense<3> : tensor<4096x2048xi8>
+  %s = arith.constant dense<0.0> : tensor<4096x64xf16>
   %w = qlow.compose %c, %s : (tensor<4096x2048xi8>, tensor<4096x64xf16>) -> tensor<4096x4096x!nf4>
   %y = qlow.matmul transpose_rhs %x, %w : tensor<512x4096xbf16>, tensor<4096x4096x!nf4> -> tensor<512x4096xf16>
   return %y : tensor<512x4096xf16>
@@ -236,7 +256,6 @@ func.func @wide(%x: tensor<16x512xbf16>) -> tensor<16x192xf16> {
 }
 
 // No tokens cost something, too: numbers that can be compared.
-// RECIPES: #[[SHORT:recipe[0-9]+]] = #qlow.recipe<mma_16x8x16_f32_f16_f16, tiles = [<cta, [1, 16, 2048]>{{.*}}decode_nibble
 // RECIPES: func.func @none
 // RECIPES: qlow.matmul {{.*}} recipes <[#[[SHORT]]]>
 func.func @none(%x: tensor<0x4096xf16>) -> tensor<0x4096xf16> {

@@ -48,7 +48,8 @@ def Qlow_RecipeAttr : AttrDef<Qlow_Dialect, "Recipe"> {
   let summary = "How one matmul is computed for one range of M";
   let description = [{
     `rescale` says where block scales are applied: `fold` (into a decoded operand), `block` (to the accumulator after
-    each block) or `end` (once, in the epilogue).
+    each block), `follow` (the same where no scale is 0: the accumulator is in units of the block's scale, which it may
+    be divided by) or `end` (once, in the epilogue).
 
     ```mlir
     #qlow.recipe<vpdpbusd_1x16x4_i32_u8_s8, tiles = [<thread, [96, 64, 4096]>, <reg, [6, 64, 4]>],
@@ -60,7 +61,7 @@ def Qlow_RecipeAttr : AttrDef<Qlow_Dialect, "Recipe"> {
                         ArrayRefParameter<"LevelAttr">:$tiles,
                         ArrayRefParameter<"HopAttr">:$lhs,
                         ArrayRefParameter<"HopAttr">:$rhs,
-                        Qlow_Word<"fold, block or end">:$rescale,
+                        Qlow_Word<"fold, block, follow or end">:$rescale,
                         DefaultValuedParameter<"bool", "false">:$swap,
                         DefaultValuedParameter<"int64_t", "1">:$split_k);
   let assemblyFormat = [{

@@ -181,6 +181,7 @@ struct OperandFacts {
   /// Of the magnitudes of finite scales of up to 16 bits that are known: the least above 0 and the greatest; else 0.
   /// Of a right side for whose scales the family asks, see Family::asksForScales.
   double leastScale = 0, mostScale = 0;
+  bool hasScaleOfZero = false;     ///< among these
   int64_t linesScaledTogether = 0; ///< the same along M, or N
 };
 

@@ -85,11 +85,12 @@ static LogicalResult verifyHops(MatmulKernelOp kernel, RecipeAttr recipe) {
   bool isLhs = lhs.size() <= 2 && is(lhs.back(), "reg", {"broadcast32"}) &&
                (lhs.size() == 1 || is(lhs.front(), "l2", {"pack", "decode"}));
   bool isRhs = rhs.size() == 2 && is(rhs.front(), place, {"pack", "decode"}) && is(rhs.back(), "reg", {"load"});
-  if (isLhs && isRhs && recipe.getRescale() != "block" && !recipe.getSwap() && recipe.getSplitK() == 1)
+  if (isLhs && isRhs && (recipe.getRescale() == "fold" || recipe.getRescale() == "end") && !recipe.getSwap() &&
+      recipe.getSplitK() == 1)
     return success();
   return kernel.emitOpError() << "expected a left side to 'reg' by 'broadcast32', to 'l2' by 'pack' or 'decode' before "
                               << "it maybe, a right side to '" << place << "' by 'pack' or 'decode', then to 'reg' by "
-                              << "'load', and no rescale = block, swap or split_k, found " << recipe;
+                              << "'load', and no rescale = block or follow, swap or split_k, found " << recipe;
 }
 
 /// Whether the nest can follow the recipe; says why not.

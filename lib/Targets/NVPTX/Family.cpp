@@ -107,7 +107,11 @@ static LogicalResult verifyWeightOnly(MatmulKernelOp kernel, RecipeAttr recipe, 
       !wrong.empty())
     return kernel.emitOpError() << wrong << ", found " << recipe;
   // What a schedule does not read has one spelling.
-  StringRef rescale = !facts.scaledTogether ? "end" : isWarp || recipe.getRescale() != "fold" ? "block" : "fold";
+  StringRef rescale = recipe.getRescale();
+  if (!facts.scaledTogether)
+    rescale = "end";
+  else if (isWarp || (rescale != "fold" && !(rescale == "follow" && WeightTiles::canFollow(*row, facts.scale))))
+    rescale = "block";
   int64_t stages = isRing ? recipe.getRhs()[1].getStages() : isWarp ? 0 : recipe.getLhs().front().getStages();
   bool isFused = rescale == "fold" && recipe.getRhs().back().getBy() == FragmentDecoder::kFusedHop;
   StringRef decodes = isFused ? FragmentDecoder::kFusedHop : FragmentDecoder::hop(*facts.format, row->lhs);

@@ -130,34 +130,46 @@ Value WeightOnly::emitEndScale(Value column) {
   return reader.emitScale(builder, loc, indicesOf(index.cast(column), index.constant(0)));
 }
 
-/// `count` parameters that lie side by side along K, from `group` (i32, a multiple of count) on, as one load brings
-/// them; null if they do not lie so.
-Value WeightOnly::loadTogether(Value part, const Format &format, Value column, Value group, int64_t count) {
+/// The codes of scales, or of zero points.
+Value WeightOnly::partOf(Kind kind) {
+  return op.getRhs()[kind == Kind::Scales ? 1 : 1 + QType::getNumParts(type.getScale())];
+}
+
+bool WeightOnly::lieTogether(Kind kind, int64_t blocks) {
+  if (kind == Kind::Scales ? scalesAtEnd() : !type.getZero())
+    return true;
+  const Format *format = formatOf(kind);
+  if (!format || scaledTogether == 0 || scaledTogether > Layout::kFragmentK || rank != 2 || !op.getTransposeRhs())
+    return false;
+  Value part = partOf(kind);
   auto memref = cast<MemRefType>(part.getType());
-  int64_t groups = llvm::divideCeil(k, scaledTogether), bits = format.bits * count;
-  bool isPlain = rank == 2 && op.getTransposeRhs() && memref.hasStaticShape() && memref.getLayout().isIdentity();
-  QType whole = type;
-  bool isRowOfColumn = isPlain && whole.getBlock()[0] == 1 && memref.getDimSize(0) == n;
+  int64_t count = blocks * scaleNumber(1, 0), groups = llvm::divideCeil(k, scaledTogether), bits = format->bits * count;
+  bool isRowOfColumn = memref.hasStaticShape() && memref.getLayout().isIdentity() && type.getBlock()[0] == 1 &&
+                       memref.getDimSize(0) == n;
   // Constants of a device lie at multiples of 64 bytes; rows begin at multiples of the load.
   bool isConstant = part.getDefiningOp() && !isa<memref::AllocOp>(part.getDefiningOp());
-  if (!isRowOfColumn || !isConstant || count == 1 || groups % count || bits % 8 || bits > 128 ||
-      !llvm::isPowerOf2_64(bits) || (format.bits != 4 && format.bits % 8))
-    return {};
-  int64_t rowBytes = format.rowBytes(groups), loadBytes = bits / 8;
-  if (rowBytes % loadBytes)
-    return {};
+  return isRowOfColumn && isConstant && count > 1 && groups % count == 0 && bits % 8 == 0 && bits <= kMostLoadBits &&
+         llvm::isPowerOf2_64(bits) && (format->bits == 4 || format->bits % 8 == 0) &&
+         format->rowBytes(groups) % (bits / 8) == 0;
+}
+
+/// `count` parameters that lie side by side along K, from `group` (i32, a multiple of count) on, as one load brings
+/// them.
+Value WeightOnly::loadTogether(Kind kind, Value column, Value group, int64_t count) {
+  const Format &format = *formatOf(kind);
+  int64_t rowBytes = format.rowBytes(llvm::divideCeil(k, scaledTogether)), loadBytes = format.bits * count / 8;
   Value at = i32.add(i32.mul(column, rowBytes), i32.mul(i32.div(group, count), loadBytes));
   int64_t unit = std::min<int64_t>(loadBytes, 4);
   auto word = builder.getIntegerType(8 * unit);
   Type loaded = loadBytes > 4 ? Type(VectorType::get({loadBytes / 4}, word)) : word;
-  return LLVM::LoadOp::create(builder, loc, loaded, offset(pointerOf(part), i64.cast(at)), loadBytes,
+  return LLVM::LoadOp::create(builder, loc, loaded, offset(pointerOf(partOf(kind)), i64.cast(at)), loadBytes,
                               /*isVolatile=*/false, /*isNonTemporal=*/false, /*isInvariant=*/true);
 }
 
-/// Their codes, i32, from what was loaded.
-SmallVector<Value> WeightOnly::codesOf(Value loaded, const Format &format, int64_t count) {
+/// `count` codes, i32, from number `first` on of what was loaded.
+SmallVector<Value> WeightOnly::codesOf(Value loaded, const Format &format, int64_t first, int64_t count) {
   SmallVector<Value> result;
-  for (int64_t i = 0; i < count; ++i) {
+  for (int64_t i = first; i < first + count; ++i) {
     int64_t bit = i * format.bits;
     Value code = loaded;
     if (isa<VectorType>(loaded.getType()))
@@ -207,11 +219,8 @@ SmallVector<Value> WeightOnly::loadParameters(Kind kind, Value column, Value blo
     return result;
   }
   int64_t perBlock = scaleNumber(1, 0), valid = llvm::divideCeil(validK, row.k * stepsPerScale());
-  if (const Format *format = formatOf(kind); format && scaledTogether <= Layout::kFragmentK && valid == perBlock) {
-    Value part = op.getRhs()[kind == Kind::Scales ? 1 : 1 + QType::getNumParts(type.getScale())];
-    if (Value loaded = loadTogether(part, *format, column, i32.mul(block, perBlock), blocks * perBlock))
-      return {loaded};
-  }
+  if (valid == perBlock && lieTogether(kind, blocks))
+    return {loadTogether(kind, column, i32.mul(block, perBlock), blocks * perBlock)};
   for (int64_t i = 0; i < blocks; ++i)
     for (int64_t j = 0; j < perBlock; ++j) {
       Value kIndex = i32.add(i32.mul(i32.add(block, i), Layout::kFragmentK), j * stepsPerScale() * row.k);
@@ -230,13 +239,16 @@ const Format *WeightOnly::formatOf(Kind kind) const {
   return isa<QType>(type.getScale()) ? nullptr : getScaleFormat(type.getScale());
 }
 
-SmallVector<Value> WeightOnly::decodeParameters(Kind kind, ArrayRef<Value> loaded, int64_t blocks) {
-  int64_t count = blocks * scaleNumber(1, 0);
-  if (loaded.size() != 1 || count == 1)
-    return SmallVector<Value>(loaded);
+SmallVector<Value> WeightOnly::decodeParameters(Kind kind, ArrayRef<Value> loaded, int64_t blocks, int64_t first,
+                                                int64_t count) {
+  int64_t perBlock = scaleNumber(1, 0);
+  if (loaded.empty())
+    return {};
+  if (static_cast<int64_t>(loaded.size()) == blocks * perBlock)
+    return SmallVector<Value>(loaded.slice(first * perBlock, count * perBlock));
   const Format &format = *formatOf(kind);
   SmallVector<Value> result;
-  for (Value code : codesOf(loaded.front(), format, count))
+  for (Value code : codesOf(loaded.front(), format, first * perBlock, count * perBlock))
     result.push_back(kind == Kind::Scales ? emitScaleOfBits(format, code) : emitInteger(builder, loc, format, code));
   return result;
 }

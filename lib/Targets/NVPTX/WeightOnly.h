@@ -55,8 +55,14 @@ protected:
   /// loaded: what all can be had from later. `validK` of each block's k are there. Empty where there are none.
   llvm::SmallVector<mlir::Value> loadParameters(Kind kind, mlir::Value column, mlir::Value block, int64_t blocks,
                                                 int64_t validK);
-  /// One for each that scale k differently: `scaleNumber(1, 0)` a block.
-  llvm::SmallVector<mlir::Value> decodeParameters(Kind kind, llvm::ArrayRef<mlir::Value> loaded, int64_t blocks);
+  /// Whether one load brings those of a column in so many blocks; true where there are none.
+  bool lieTogether(Kind kind, int64_t blocks);
+  /// What it brings at most.
+  static constexpr int64_t kMostLoadBits = 128;
+  /// Those of `count` blocks from number `first` on, of `blocks` that were loaded: one for each that scale k
+  /// differently, `scaleNumber(1, 0)` a block.
+  llvm::SmallVector<mlir::Value> decodeParameters(Kind kind, llvm::ArrayRef<mlir::Value> loaded, int64_t blocks,
+                                                  int64_t first, int64_t count);
   /// The one scale of a column, and of a token.
   mlir::Value emitEndScale(mlir::Value column), emitTokenScale(mlir::Value token);
   /// Which of decodeParameters' values belongs to a step of block number `block` among those.
@@ -95,9 +101,9 @@ protected:
 
 private:
   const Format *formatOf(Kind kind) const;
-  mlir::Value loadTogether(mlir::Value part, const Format &format, mlir::Value column, mlir::Value group,
-                           int64_t count);
-  llvm::SmallVector<mlir::Value> codesOf(mlir::Value loaded, const Format &format, int64_t count);
+  mlir::Value partOf(Kind kind);
+  mlir::Value loadTogether(Kind kind, mlir::Value column, mlir::Value group, int64_t count);
+  llvm::SmallVector<mlir::Value> codesOf(mlir::Value loaded, const Format &format, int64_t first, int64_t count);
   mlir::Value emitScaleOfBits(const Format &format, mlir::Value bits);
   llvm::SmallVector<mlir::Value> indicesOf(mlir::Value column, mlir::Value kIndex);
 };
@@ -206,6 +212,9 @@ public:
   static int64_t sharedBytes(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes);
   /// Whether the last warpgroup's columns are also those of the other block's.
   static bool sharesColumns(RecipeAttr recipe);
+  /// Whether sums can be in units of such scales (null: these are codes themselves): ratios of scales of few bits, and
+  /// sums in units of any of them, are far from the ends of f32.
+  static bool canFollow(const MultiplyRow &row, const Format *scale);
   /// Whether the decoder's table is used, and a spread one.
   static bool hasTable(const MultiplyRow &row), isTableSpread(const MultiplyRow &row);
 
@@ -272,8 +281,8 @@ private:
     llvm::SmallVector<mlir::Value> scales, zeros;
   };
   ColumnScales loadScales(mlir::Value column, mlir::Value block);
-  ColumnScales decodeScales(llvm::ArrayRef<mlir::Value> &loaded, const ColumnScales &like);
-  void emitRecords(llvm::ArrayRef<ColumnScales> read, int64_t block, RingPlace at, mlir::Value to,
+  ColumnScales decodeScales(llvm::ArrayRef<mlir::Value> &loaded, const ColumnScales &like, int64_t block);
+  void emitRecords(llvm::ArrayRef<ColumnScales> read, RingPlace at, mlir::Value to,
                    llvm::MutableArrayRef<mlir::Value> known, mlir::Value isThere);
   llvm::SmallVector<mlir::Value> emitRecord(mlir::Value scale, mlir::Value zero, mlir::Value isOdd, mlir::Value &known);
   mlir::Value placeOfRecord(mlir::Value stage, int64_t number, int64_t word);
@@ -317,7 +326,7 @@ private:
   void emitClusterArrival();
   void emitClusterWait();
   /// A pointer to the same byte of another block of the cluster.
-  mlir::Value inBlock(int64_t other, mlir::Value pointer);
+  mlir::Value inBlock(mlir::Value other, mlir::Value pointer);
   /// Sums of a token and of the thread's two columns of a block.
   struct Pair {
     std::array<mlir::Value, 2> sums;

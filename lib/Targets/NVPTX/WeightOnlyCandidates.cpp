@@ -82,6 +82,7 @@ struct Tiling {
   int64_t teams = 1, cluster = 1, stages = 0; ///< teams of a block, and blocks, that share K; buffers
   bool folds = false;                         ///< scales into weights
   bool fuses = false;                         ///< in one operation
+  bool follows = false;                       ///< sums are in units of scales, none of which is 0
 
   int64_t groups() const { return llvm::divideCeil(columns, ofGroup) * teams; }
   /// Whether the cluster's two blocks have columns in common, and divide the K of these alone.
@@ -149,7 +150,7 @@ static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const
                              const Tiling &tiling) {
   bool isWarp = row.scope == MultiplyRow::Scope::Warp;
   int64_t ofPart = isWarp ? tiling.together * kBlockK : kBlockK, parts = isWarp ? tiling.warps : tiling.teams;
-  StringRef rescale = !problem.rhs.scaledTogether ? "end" : tiling.folds ? "fold" : "block";
+  StringRef rescale = !problem.rhs.scaledTogether ? "end" : tiling.folds ? "fold" : tiling.follows ? "follow" : "block";
   StringRef decodes = tiling.fuses ? FragmentDecoder::kFusedHop : FragmentDecoder::hop(*problem.rhs.format, row.lhs);
   return weightOnlyRecipe(context, row, decodes, {tiling.tokens, tiling.columns, parts * ofPart},
                           {tiling.tokens, isWarp ? tiling.columns : tiling.ofGroup, ofPart}, tiling.stages, rescale,
@@ -414,6 +415,8 @@ std::vector<Candidate> qlow::weightOnlyCandidates(MLIRContext *context, const Mu
       tiling.folds = folds;
       tiling.fuses = folds && canFold && rhs.mostScale <= FragmentDecoder::kMostFused &&
                      FragmentDecoder::fusesScales(*rhs.format, rhs.zeroFormat, *rhs.scaleFormat, row.lhs);
+      tiling.follows = !folds && rhs.scaledTogether && rhs.leastScale > 0 && !rhs.hasScaleOfZero &&
+                       WeightTiles::canFollow(row, rhs.scaleFormat);
       if ((canFold || !folds) && takeMostStages(context, row, problem, tiling, target.machine()))
         take(tiling);
     }

@@ -9,7 +9,7 @@
 //   second block           3" 4  5  6        3": the second; it holds them as 4 5 6 3
 //
 // Buffers turn for all warpgroups: the last one lets those pass by that it has no codes in. Its sums are added in the
-// end, through shared memory beside the ring: each block gives the results of half of the tokens.
+// end, through shared memory beside the ring: each block has the results of half of the tokens.
 //
 //===----------------------------------------------------------------------===//
 
@@ -72,17 +72,21 @@ WeightTiles::Sums WeightTiles::emitOwnTurns(RingPlace &place) {
   return sums;
 }
 
-/// In shared memory behind the ring: [unit][thread of the warpgroup] pairs.
+/// Each block has the results of half of the units, of the shared columns; in shared memory behind the ring lie its
+/// sums of the other half: [unit][thread of the warpgroup] pairs.
 void WeightTiles::emitPairedResults(ArrayRef<Value> sums) {
   constexpr int64_t kPairBytes = 8;
-  int64_t units = tokens / 4, unitBytes = Layout::kThreads * kPairBytes;
+  int64_t half = tokens / 8, unitBytes = Layout::kThreads * kPairBytes;
   Value at = offset(shared, i32.add(i32.mul(i32.rem(inTeam, Layout::kThreads), kPairBytes), stages * stageBytes));
+  Value isFirst = i32.equal(rank, i32.constant(0));
+  auto sumOf = [&](int64_t unit, int64_t h) { return sums[unit / 2 * 4 + unit % 2 + 2 * h]; };
+  // Of unit `i` of the block's half, and of the other's.
+  auto ownSum = [&](int64_t i, int64_t h) { return i32.select(isFirst, sumOf(i, h), sumOf(half + i, h)); };
+  auto otherSum = [&](int64_t i, int64_t h) { return i32.select(isFirst, sumOf(half + i, h), sumOf(i, h)); };
   ifThen(isShared, [&] {
-    for (int64_t unit = 0; unit < units; ++unit) {
-      int64_t first = unit / 2 * 4 + unit % 2;
-      LLVM::StoreOp::create(builder, loc, wordsOf({sums[first], sums[first + 2]}), offset(at, unit * unitBytes),
+    for (int64_t i = 0; i < half; ++i)
+      LLVM::StoreOp::create(builder, loc, wordsOf({otherSum(i, 0), otherSum(i, 1)}), offset(at, i * unitBytes),
                             kPairBytes);
-    }
   });
   emitClusterArrival();
   auto roles = scf::IfOp::create(builder, loc, isShared, /*withElse=*/true);
@@ -91,16 +95,14 @@ void WeightTiles::emitPairedResults(ArrayRef<Value> sums) {
     builder.setInsertionPointToStart(&roles.getThenRegion().front());
     emitClusterWait();
     auto type = VectorType::get({2}, sumType());
+    Value fromAt = inBlock(i32.sub(i32.constant(1), rank), at);
     SmallVector<Pair> pairs;
-    for (int64_t i = 0; i < units / 2; ++i) {
-      Value unit = i32.add(i32.mul(rank, units / 2), i), sum;
-      for (int64_t other = 0; other < cluster; ++other) {
-        Value from = inBlock(other, offset(at, i32.mul(unit, unitBytes)));
-        Value part = LLVM::LoadOp::create(builder, loc, type, from, kPairBytes);
-        sum = sum ? addSums(sum, part) : part;
-      }
-      auto half = [&](int64_t h) { return LLVM::ExtractElementOp::create(builder, loc, sum, i32.constant(h)); };
-      pairs.push_back({{half(0), half(1)}, unit, /*columnBlock=*/0});
+    for (int64_t i = 0; i < half; ++i) {
+      Value other = LLVM::LoadOp::create(builder, loc, type, offset(fromAt, i * unitBytes), kPairBytes);
+      auto whole = [&](int64_t h) {
+        return addSums(ownSum(i, h), LLVM::ExtractElementOp::create(builder, loc, other, i32.constant(h)));
+      };
+      pairs.push_back({{whole(0), whole(1)}, i32.add(i32.mul(rank, half), i), /*columnBlock=*/0});
     }
     emitInGroups(pairs);
     builder.setInsertionPointToStart(&roles.getElseRegion().front());

@@ -6,7 +6,7 @@
 //
 //   sums that follow   old / new scale, new scale          sums apart   the scale
 //   then words of the decoder: the bias, and a multiplier: the scale where it is folded into weights, and where sums
-//   follow 1, or 0 for a scale of 0, which they pass over
+//   follow scales that may be 0 (rescale = block), 1, or 0 for such a scale, which they pass over
 //
 // In a buffer: [scale of the block][word][column].
 //
@@ -23,12 +23,11 @@ using namespace mlir;
 using namespace qlow;
 
 static constexpr int64_t kBlockK = Layout::kFragmentK, kScaleWarps = 2, kWordBytes = 4;
-/// Scales and zero points that a thread reads together at most: its registers are few.
+/// Scales and zero points that a thread reads together at most, as loads bring them one by one: its registers are few.
 static constexpr int64_t kReadTogether = 16;
 
-/// Ratios of scales of few bits, and sums in units of any of them, are far from the ends of f32.
-static bool canFollow(const Format *scale) {
-  return scale && scale->kind == DecodeKind::Minifloat && scale->layout.exponentBits <= 5;
+bool WeightTiles::canFollow(const MultiplyRow &row, const Format *scale) {
+  return row.isFloat && scale && scale->kind == DecodeKind::Minifloat && scale->layout.exponentBits <= 5;
 }
 
 WeightTiles::Scaling WeightTiles::scalingOf(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes) {
@@ -36,7 +35,7 @@ WeightTiles::Scaling WeightTiles::scalingOf(RecipeAttr recipe, const MultiplyRow
     return Scaling::End;
   if (recipe.getRescale() == "fold")
     return Scaling::Fold;
-  return row.isFloat && canFollow(codes.scale) ? Scaling::Follow : Scaling::Apart;
+  return canFollow(row, codes.scale) ? Scaling::Follow : Scaling::Apart;
 }
 
 int64_t WeightTiles::wordsOfScale(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes) {
@@ -46,23 +45,29 @@ int64_t WeightTiles::wordsOfScale(RecipeAttr recipe, const MultiplyRow &row, con
          FragmentDecoder::wordsOfBias(*codes.format, row.lhs, codes.zero, multiplierOf(recipe, scaling, codes));
 }
 
-/// What multiplies weights: scales, or, where sums follow, 1 and 0.
+/// What multiplies weights: scales, or, where sums follow those that may be 0, 1 and 0.
 FragmentDecoder::Multiplier WeightTiles::multiplierOf(RecipeAttr recipe, Scaling scaling, const WeightCodes &codes) {
   using enum FragmentDecoder::Multiplier;
-  if (scaling == Scaling::End || scaling == Scaling::Apart)
+  if (scaling == Scaling::End || scaling == Scaling::Apart || recipe.getRescale() == "follow")
     return None;
   if (scaling == Scaling::Follow || !FragmentDecoder::roundsScales(*codes.scale))
     return Exact;
   return recipe.getRhs().back().getBy() == FragmentDecoder::kFusedHop ? Fused : Rounded;
 }
 
-/// Teams' slices of K are whole numbers of the blocks whose scales are read together, as many as make no slice longer.
+/// Teams' slices of K are whole numbers of the blocks whose scales are read together. These are as many as one load
+/// brings of a column: it takes a sector of 32 bytes from memory, that of the next blocks is the same one, and no cache
+/// keeps it.
 void WeightTiles::divideK() {
-  int64_t blocks = llvm::divideCeil(k, kBlockK);
-  blocksOfSlice = llvm::divideCeil(blocks, slices());
+  blocksOfSlice = llvm::divideCeil(llvm::divideCeil(k, kBlockK), slices());
   int64_t columnsOfThread = tileColumns * teams / (kScaleWarps * kWarp);
-  blocksRead = std::max<int64_t>(kReadTogether / (scaleNumber(1, 0) * columnsOfThread * (type.getZero() ? 2 : 1)), 1);
-  while (blocksRead > 1 && blocksOfSlice % blocksRead)
+  int64_t ofBlock = scaleNumber(1, 0) * columnsOfThread * (type.getZero() ? 2 : 1);
+  auto canRead = [&](int64_t blocks) {
+    return blocksOfSlice % blocks == 0 && (blocks * ofBlock <= kReadTogether ||
+                                           (lieTogether(Kind::Scales, blocks) && lieTogether(Kind::Zeros, blocks)));
+  };
+  blocksRead = kMostLoadBits / 8; // of which each has a byte
+  while (blocksRead > 1 && !canRead(blocksRead))
     blocksRead /= 2;
 }
 
@@ -91,7 +96,6 @@ void WeightTiles::emitScaleWarps() {
       }
       return loaded;
     };
-    // Those of the next turn are on their way while this turn's become records.
     Value begin = blockOf(i32.constant(0));
     if (!areAllBusy())
       begin = i32.min(begin, i32.constant((llvm::divideCeil(k, kBlockK) - 1) / blocksRead * blocksRead));
@@ -100,17 +104,19 @@ void WeightTiles::emitScaleWarps() {
     OpBuilder::InsertionGuard guard(builder);
     builder.setInsertionPointToStart(loop.getBody());
     Value turn = loop.getInductionVar(), next = i32.add(turn, blocksRead);
-    SmallVector<Value> values(loop.getRegionIterArgs()),
-        coming = load(blockOf(i32.select(i32.less(next, turns), next, turn)));
-    SmallVector<ColumnScales> read;
-    ArrayRef<Value> loaded = ArrayRef(values).drop_front(numKnown);
-    for (int64_t i = 0; i < perThread; ++i)
-      read.push_back(decodeScales(loaded, like));
+    SmallVector<Value> values(loop.getRegionIterArgs()), coming;
     Value to = i32.mul(first, kWordBytes);
     for (int64_t i = 0; i < blocksRead; ++i) {
+      SmallVector<ColumnScales> read;
+      ArrayRef<Value> loaded = ArrayRef(values).drop_front(numKnown);
+      for (int64_t column = 0; column < perThread; ++column)
+        read.push_back(decodeScales(loaded, like, i));
+      // Those of the next turn take the same registers, and are on their way while the last block's wait for a buffer.
+      if (i + 1 == blocksRead)
+        coming = load(blockOf(i32.select(i32.less(next, turns), next, turn)));
       Value isThere = i ? i32.less(i32.add(turn, i), turns) : Value();
       RingPlace at{values[0], values[1]}, after = this->after(at);
-      emitRecords(read, i, at, to, MutableArrayRef<Value>(values).slice(2, numKnown - 2), isThere);
+      emitRecords(read, at, to, MutableArrayRef<Value>(values).slice(2, numKnown - 2), isThere);
       values[0] = isThere ? i32.select(isThere, after.stage, at.stage) : after.stage;
       values[1] = isThere ? i32.select(isThere, after.phase, at.phase) : after.phase;
     }
@@ -126,28 +132,27 @@ WeightTiles::ColumnScales WeightTiles::loadScales(Value column, Value block) {
           loadParameters(Kind::Zeros, column, block, blocksRead, kBlockK)};
 }
 
-/// Takes as many values as `like` has off the front of what was loaded.
-WeightTiles::ColumnScales WeightTiles::decodeScales(ArrayRef<Value> &loaded, const ColumnScales &like) {
-  ColumnScales read{decodeParameters(Kind::Scales, loaded.take_front(like.scales.size()), blocksRead), {}};
+/// Those of block number `block`; takes as many values as `like` has off the front of what was loaded.
+WeightTiles::ColumnScales WeightTiles::decodeScales(ArrayRef<Value> &loaded, const ColumnScales &like, int64_t block) {
+  ColumnScales read{decodeParameters(Kind::Scales, loaded.take_front(like.scales.size()), blocksRead, block, 1), {}};
   loaded = loaded.drop_front(like.scales.size());
-  read.zeros = decodeParameters(Kind::Zeros, loaded.take_front(like.zeros.size()), blocksRead);
+  read.zeros = decodeParameters(Kind::Zeros, loaded.take_front(like.zeros.size()), blocksRead, block, 1);
   loaded = loaded.drop_front(like.zeros.size());
   if (read.scales.empty())
-    read.scales.resize(blocksRead * scaleNumber(1, 0));
+    read.scales.resize(scaleNumber(1, 0));
   return read;
 }
 
-/// Fills the records of block number `block` of those read; `to` is the byte of the thread's first column. Nothing is
-/// stored where the block is not there.
-void WeightTiles::emitRecords(ArrayRef<ColumnScales> read, int64_t block, RingPlace at, Value to,
-                              MutableArrayRef<Value> known, Value isThere) {
+/// Fills a block's records of what was read; `to` is the byte of the thread's first column. Nothing is stored where the
+/// block is not there.
+void WeightTiles::emitRecords(ArrayRef<ColumnScales> read, RingPlace at, Value to, MutableArrayRef<Value> known,
+                              Value isThere) {
   SmallVector<SmallVector<Value>> lines(scaleNumber(1, 0) * scaleWords); // of neighbouring columns
   for (auto [i, column] : llvm::enumerate(read))
     for (int64_t number = 0; number < scaleNumber(1, 0); ++number) {
-      Value none, zero = column.zeros.empty() ? Value() : column.zeros[scaleNumber(block, 0) + number];
+      Value none, zero = column.zeros.empty() ? Value() : column.zeros[number];
       Value isOdd = i32.equal(i32.rem(i32.add(i32.div(to, kWordBytes), i), 2), i32.constant(1));
-      SmallVector<Value> record =
-          emitRecord(column.scales[scaleNumber(block, 0) + number], zero, isOdd, known.empty() ? none : known[i]);
+      SmallVector<Value> record = emitRecord(column.scales[number], zero, isOdd, known.empty() ? none : known[i]);
       for (auto [word, value] : llvm::enumerate(record))
         lines[number * scaleWords + word].push_back(value);
     }
@@ -169,12 +174,15 @@ SmallVector<Value> WeightTiles::emitRecord(Value scale, Value zero, Value isOdd,
   SmallVector<Value> words;
   Value multiplier;
   if (scaling == Scaling::Follow) {
-    Value isZero = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OEQ, scale, f32(0));
-    Value next = arith::SelectOp::create(builder, loc, isZero, known, scale);
+    Value next = scale;
+    if (recipe.getRescale() != "follow") {
+      Value isZero = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OEQ, scale, f32(0));
+      next = arith::SelectOp::create(builder, loc, isZero, known, scale);
+      multiplier = arith::SelectOp::create(builder, loc, isZero, i32.constant(0), decoder.emitOne());
+    }
     Value inverse = NVVM::RcpApproxFtzF32Op::create(builder, loc, builder.getF32Type(), next);
     words = {arith::MulFOp::create(builder, loc, known, inverse), next};
     known = next;
-    multiplier = arith::SelectOp::create(builder, loc, isZero, i32.constant(0), decoder.emitOne());
   } else if (scaling == Scaling::Fold) {
     multiplier = decoder.emitMultiplier(scale);
   } else if (scaling == Scaling::Apart) {

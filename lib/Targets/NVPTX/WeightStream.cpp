@@ -177,8 +177,8 @@ WeightStream::ColumnParameters WeightStream::loadColumns(const std::array<Value,
 WeightStream::ColumnParameters WeightStream::decodeColumns(const ColumnParameters &loaded, int64_t blocks) {
   ColumnParameters parameters;
   for (int64_t h = 0; h < 2; ++h) {
-    parameters.scales[h] = decodeParameters(Kind::Scales, loaded.scales[h], blocks);
-    parameters.zeros[h] = decodeParameters(Kind::Zeros, loaded.zeros[h], blocks);
+    parameters.scales[h] = decodeParameters(Kind::Scales, loaded.scales[h], blocks, 0, blocks);
+    parameters.zeros[h] = decodeParameters(Kind::Zeros, loaded.zeros[h], blocks, 0, blocks);
   }
   return parameters;
 }

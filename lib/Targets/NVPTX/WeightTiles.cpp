@@ -100,7 +100,7 @@ int64_t WeightTiles::sharedBytes(RecipeAttr recipe, const MultiplyRow &row, cons
   int64_t teams = block[2] / kBlockK, stages = recipe.getLhs().front().getStages();
   int64_t ring = teams * stages * stageBytesOf(recipe, row, codes);
   if (sharesColumns(recipe)) // while others still multiply
-    ring += block[0] * kColumns * 4;
+    ring += block[0] / 2 * kColumns * 4;
   else if (teams * recipe.getSplitK() > 1)
     ring = std::max(ring, teams * block[0] * block[1] * 4);
   return ring + teams * stages * kBarriersBytes + kSwizzleBytes + tableBytes(row, codes);
@@ -248,7 +248,9 @@ void WeightTiles::prepareThread(gpu::LaunchOp launch) {
     isShared = i32.equal(group, i32.constant(groups - 1));
   // A last block that K ends in is one too.
   Value blocksOfK = i32.constant(llvm::divideCeil(k, kBlockK)), begin = i32.min(blockOf(i32.constant(0)), blocksOfK);
-  turns = i32.min(i32.constant(blocksOfSlice), i32.sub(blocksOfK, begin));
+  turns = i32.constant(blocksOfSlice);
+  if (llvm::divideCeil(k, kBlockK) % slices())
+    turns = i32.min(turns, i32.sub(blocksOfK, begin));
 
   Value memory = dynamicShared();
   Value address = LLVM::PtrToIntOp::create(builder, loc, builder.getI32Type(), memory);
