@@ -206,10 +206,13 @@ func.func @fused(%x: tensor<512x4096xf16>) -> tensor<512x4096xf16> {
   return %y : tensor<512x4096xf16>
 }
 
-// Tiles of 256 columns would leave 20 of 132 multiprocessors idle: two blocks share 7 times 64.
+// Tiles of 256 columns would leave 20 of 132 multiprocessors idle: two blocks share 7 times 64. One sends its sums.
 // CHECK-LABEL: func @paired
 // TILES: nvvm.cluster.arrive
+// TILES: nvvm.cluster.wait
 // TILES: nvvm.mapa
+// TILES: st.async.weak.shared::cluster
+// TILES-NOT: nvvm.cluster.wait
 func.func @paired(%x: tensor<64x8192xf16>) -> tensor<64x28672xf16> {
   %c = arith.constant dense<3> : tensor<28672x4096xi8>
   %s = arith.constant dense<0.03> : tensor<28672x64xf16>

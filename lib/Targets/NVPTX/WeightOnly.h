@@ -270,6 +270,8 @@ private:
   mlir::Value isOwnTurn(mlir::Value turn);
   RingPlace emitTurnsOfOther(RingPlace place, mlir::Value count);
   Sums emitOwnTurns(RingPlace &place);
+  void emitPairSetup(), emitSending(llvm::ArrayRef<mlir::Value> sums);
+  mlir::Value sharedSums(int64_t unit), sumsBarrier();
   void emitPairedResults(llvm::ArrayRef<mlir::Value> sums);
   int64_t firstHalf() const { return llvm::divideCeil(blocksOfSlice, 2); }
 
@@ -326,8 +328,10 @@ private:
   void emitClusterArrival();
   void emitClusterWait();
   /// A pointer to the same byte of another block of the cluster.
-  mlir::Value inBlock(mlir::Value other, mlir::Value pointer);
-  /// Sums of a token and of the thread's two columns of a block.
+  mlir::Value inBlock(int64_t other, mlir::Value pointer);
+  /// A unit are a thread's sums of a token and of its two columns of a block, of which it has these numbers.
+  static constexpr int64_t kTokensOfUnit = 4, kPairBytes = 8;
+  static int64_t numberOf(int64_t unit, int64_t column) { return unit / 2 * 4 + unit % 2 + 2 * column; }
   struct Pair {
     std::array<mlir::Value, 2> sums;
     mlir::Value unit; ///< i32, says the token

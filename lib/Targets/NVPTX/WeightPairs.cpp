@@ -8,8 +8,9 @@
 //   first block   0  1  2  3'                3': the first half of K
 //   second block           3" 4  5  6        3": the second; it holds them as 4 5 6 3
 //
-// Buffers turn for all warpgroups: the last one lets those pass by that it has no codes in. Its sums are added in the
-// end, through shared memory beside the ring: each block has the results of half of the tokens.
+// Buffers turn for all warpgroups: the last one lets those pass by that it has no codes in. In the first block it is
+// done half-way, and sends its sums to the second's shared memory, beside the ring, where a barrier counts their bytes:
+// in the end nobody waits for the other block.
 //
 //===----------------------------------------------------------------------===//
 
@@ -17,6 +18,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace mlir;
@@ -67,49 +69,74 @@ WeightTiles::Sums WeightTiles::emitOwnTurns(RingPlace &place) {
   place = emitTurnsOfOther(place, begin);
   turns = i32.sub(end, begin);
   Sums sums = emitLoop(place);
+  if (k)
+    ifThen(i32.both(isShared, isFirst), [&] { emitSending(sums); });
   turns = all;
   place = emitTurnsOfOther(place, i32.sub(all, end));
   return sums;
 }
 
-/// Each block has the results of half of the units, of the shared columns; in shared memory behind the ring lie its
-/// sums of the other half: [unit][thread of the warpgroup] pairs.
-void WeightTiles::emitPairedResults(ArrayRef<Value> sums) {
-  constexpr int64_t kPairBytes = 8;
-  int64_t half = tokens / 8, unitBytes = Layout::kThreads * kPairBytes;
-  Value at = offset(shared, i32.add(i32.mul(i32.rem(inTeam, Layout::kThreads), kPairBytes), stages * stageBytes));
-  Value isFirst = i32.equal(rank, i32.constant(0));
-  auto sumOf = [&](int64_t unit, int64_t h) { return sums[unit / 2 * 4 + unit % 2 + 2 * h]; };
-  // Of unit `i` of the block's half, and of the other's.
-  auto ownSum = [&](int64_t i, int64_t h) { return i32.select(isFirst, sumOf(i, h), sumOf(half + i, h)); };
-  auto otherSum = [&](int64_t i, int64_t h) { return i32.select(isFirst, sumOf(half + i, h), sumOf(i, h)); };
-  ifThen(isShared, [&] {
-    for (int64_t i = 0; i < half; ++i)
-      LLVM::StoreOp::create(builder, loc, wordsOf({otherSum(i, 0), otherSum(i, 1)}), offset(at, i * unitBytes),
-                            kPairBytes);
+/// Of the columns of both in the second block, this thread's sums of a unit: [unit][thread of the warpgroup] pairs.
+Value WeightTiles::sharedSums(int64_t unit) {
+  Value ofThread = i32.mul(i32.rem(inTeam, Layout::kThreads), kPairBytes);
+  return offset(offset(shared, stages * stageBytes + unit * Layout::kThreads * kPairBytes), ofThread);
+}
+
+/// Behind those of the ring's buffers.
+Value WeightTiles::sumsBarrier() { return barrierOf(i32.constant(stages), /*isFree=*/false); }
+
+/// The barrier that is told of the first block's sums: all of them, once.
+void WeightTiles::emitPairSetup() {
+  ifThen(i32.equal(thread, i32.constant(0)), [&] {
+    Value bytes = i32.constant(tokens / kTokensOfUnit * Layout::kThreads * kPairBytes);
+    NVVM::MBarrierInitOp::create(builder, loc, sumsBarrier(), i32.constant(1), Value());
+    NVVM::FenceMbarrierInitOp::create(builder, loc);
+    NVVM::MBarrierArriveExpectTxOp::create(builder, loc, Type(), sumsBarrier(), bytes, NVVM::MemScopeKind::CTA,
+                                           /*relaxed=*/false, Value());
   });
   emitClusterArrival();
-  auto roles = scf::IfOp::create(builder, loc, isShared, /*withElse=*/true);
-  {
-    OpBuilder::InsertionGuard guard(builder);
-    builder.setInsertionPointToStart(&roles.getThenRegion().front());
-    emitClusterWait();
-    auto type = VectorType::get({2}, sumType());
-    Value fromAt = inBlock(i32.sub(i32.constant(1), rank), at);
-    SmallVector<Pair> pairs;
-    for (int64_t i = 0; i < half; ++i) {
-      Value other = LLVM::LoadOp::create(builder, loc, type, offset(fromAt, i * unitBytes), kPairBytes);
-      auto whole = [&](int64_t h) {
-        return addSums(ownSum(i, h), LLVM::ExtractElementOp::create(builder, loc, other, i32.constant(h)));
-      };
-      pairs.push_back({{whole(0), whole(1)}, i32.add(i32.mul(rank, half), i), /*columnBlock=*/0});
-    }
-    emitInGroups(pairs);
-    builder.setInsertionPointToStart(&roles.getElseRegion().front());
-    emitResults(sums);
-    emitClusterWait();
+}
+
+/// No operation of the dialects stores to another block's memory and tells a barrier there.
+void WeightTiles::emitSending(ArrayRef<Value> sums) {
+  emitClusterWait(); // the other has its barrier
+  auto there = [&](Value pointer) -> Value {
+    return LLVM::PtrToIntOp::create(builder, loc, builder.getI32Type(), inBlock(1, pointer));
+  };
+  auto bitsOf = [&](Value sum) -> Value {
+    return sum.getType().isF32() ? LLVM::BitcastOp::create(builder, loc, builder.getI32Type(), sum) : sum;
+  };
+  Value barrier = there(sumsBarrier());
+  for (int64_t unit = 0; unit < tokens / kTokensOfUnit; ++unit) {
+    Value operands[] = {there(sharedSums(unit)), bitsOf(sums[numberOf(unit, 0)]), bitsOf(sums[numberOf(unit, 1)]),
+                        barrier};
+    LLVM::InlineAsmOp::create(builder, loc, TypeRange(), operands,
+                              "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v2.b32 [$0], {$1, $2}, [$3];",
+                              "r,r,r,r", /*has_side_effects=*/true, /*is_align_stack=*/false,
+                              LLVM::tailcallkind::TailCallKind::None, nullptr, nullptr);
   }
-  // What the other reads stays until it has.
-  emitClusterArrival();
-  emitClusterWait();
+}
+
+/// The second block has the results of the columns of both.
+void WeightTiles::emitPairedResults(ArrayRef<Value> sums) {
+  auto roles = scf::IfOp::create(builder, loc, isShared, /*withElse=*/true);
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(&roles.getElseRegion().front());
+  emitResults(sums);
+  builder.setInsertionPointToStart(&roles.getThenRegion().front());
+  ifThen(i32.notEqual(rank, i32.constant(0)), [&] {
+    if (k == 0)
+      return emitResults(sums);
+    wait({i32.constant(stages), i32.constant(0)}, /*isFree=*/false);
+    Sums whole(sums);
+    auto type = VectorType::get({2}, sumType());
+    for (int64_t unit = 0; unit < tokens / kTokensOfUnit; ++unit) {
+      Value other = LLVM::LoadOp::create(builder, loc, type, sharedSums(unit), kPairBytes);
+      for (int64_t h = 0; h < 2; ++h) {
+        Value &sum = whole[numberOf(unit, h)];
+        sum = addSums(LLVM::ExtractElementOp::create(builder, loc, other, i32.constant(h)), sum);
+      }
+    }
+    emitResults(whole);
+  });
 }

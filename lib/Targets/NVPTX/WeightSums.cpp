@@ -55,9 +55,9 @@ void WeightTiles::emitPairs(ArrayRef<Pair> pairs) {
 void WeightTiles::emitResults(ArrayRef<Value> sums) {
   SmallVector<Pair> pairs;
   for (int64_t block = 0; block < columnBlocks; ++block)
-    for (int64_t unit = 0; unit < tokens / 4; ++unit) {
-      int64_t first = block * tokens / 2 + unit / 2 * 4 + unit % 2;
-      pairs.push_back({{sums[first], sums[first + 2]}, i32.constant(unit), block});
+    for (int64_t unit = 0; unit < tokens / kTokensOfUnit; ++unit) {
+      ArrayRef<Value> ofBlock = sums.slice(block * tokens / 2, tokens / 2);
+      pairs.push_back({{ofBlock[numberOf(unit, 0)], ofBlock[numberOf(unit, 1)]}, i32.constant(unit), block});
     }
   emitInGroups(pairs);
 }
@@ -70,16 +70,15 @@ void WeightTiles::emitInGroups(ArrayRef<Pair> pairs) {
 void WeightTiles::emitClusterArrival() { NVVM::ClusterArriveOp::create(builder, loc, builder.getUnitAttr()); }
 void WeightTiles::emitClusterWait() { NVVM::ClusterWaitOp::create(builder, loc, builder.getUnitAttr()); }
 
-Value WeightTiles::inBlock(Value other, Value pointer) {
+Value WeightTiles::inBlock(int64_t other, Value pointer) {
   auto remote =
       LLVM::LLVMPointerType::get(builder.getContext(), static_cast<unsigned>(NVVM::NVVMMemorySpace::SharedCluster));
-  return NVVM::MapaOp::create(builder, loc, remote, pointer, other).getResult();
+  return NVVM::MapaOp::create(builder, loc, remote, pointer, i32.constant(other)).getResult();
 }
 
 /// In shared memory: [team][unit][thread of the team] pairs. Teams of all blocks of the cluster take units in turn.
 void WeightTiles::emitReduction(ArrayRef<Value> sums) {
-  int64_t units = tokens / 4, parts = teams * cluster, perPart = llvm::divideCeil(units, parts);
-  constexpr int64_t kPairBytes = 8;
+  int64_t units = tokens / kTokensOfUnit, parts = teams * cluster, perPart = llvm::divideCeil(units, parts);
   Value pairsAt = offset(shared, i32.mul(inTeam, kPairBytes));
   auto placeOf = [&](Value teamNumber, Value unit) {
     return i32.mul(i32.add(i32.mul(teamNumber, units), unit), teamThreads * kPairBytes);
@@ -93,11 +92,9 @@ void WeightTiles::emitReduction(ArrayRef<Value> sums) {
                             NVVM::BarrierReductionAttr(), Value());
   };
   consumersBarrier(); // nobody copies or multiplies any more
-  for (int64_t unit = 0; unit < units; ++unit) {
-    int64_t first = unit / 2 * 4 + unit % 2;
-    LLVM::StoreOp::create(builder, loc, wordsOf({sums[first], sums[first + 2]}),
+  for (int64_t unit = 0; unit < units; ++unit)
+    LLVM::StoreOp::create(builder, loc, wordsOf({sums[numberOf(unit, 0)], sums[numberOf(unit, 1)]}),
                           offset(pairsAt, placeOf(team, i32.constant(unit))), kPairBytes);
-  }
   if (cluster > 1)
     clusterBarrier();
   else
@@ -105,7 +102,7 @@ void WeightTiles::emitReduction(ArrayRef<Value> sums) {
   auto pair = VectorType::get({2}, sumType());
   SmallVector<Value> blocks;
   for (int64_t other = 0; other < cluster; ++other)
-    blocks.push_back(cluster == 1 ? pairsAt : inBlock(i32.constant(other), pairsAt));
+    blocks.push_back(cluster == 1 ? pairsAt : inBlock(other, pairsAt));
   SmallVector<Pair> pairs;
   auto flush = [&] {
     emitPairs(pairs);

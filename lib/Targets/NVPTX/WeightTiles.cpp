@@ -99,8 +99,8 @@ int64_t WeightTiles::sharedBytes(RecipeAttr recipe, const MultiplyRow &row, cons
   ArrayRef<int64_t> block = recipe.getTile("cta");
   int64_t teams = block[2] / kBlockK, stages = recipe.getLhs().front().getStages();
   int64_t ring = teams * stages * stageBytesOf(recipe, row, codes);
-  if (sharesColumns(recipe)) // while others still multiply
-    ring += block[0] / 2 * kColumns * 4;
+  if (sharesColumns(recipe)) // while others still multiply; and a barrier
+    ring += block[0] * kColumns * 4 + kBarriersBytes;
   else if (teams * recipe.getSplitK() > 1)
     ring = std::max(ring, teams * block[0] * block[1] * 4);
   return ring + teams * stages * kBarriersBytes + kSwizzleBytes + tableBytes(row, codes);
@@ -177,7 +177,7 @@ WeightTiles::WeightTiles(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recip
   stageBytes = stageBytesOf(recipe, row, codes);
   allBytes = sharedBytes(recipe, row, codes);
   tableAt = allBytes - kSwizzleBytes - tableBytes(row, codes);
-  ringBytes = tableAt - teams * stages * kBarriersBytes;
+  ringBytes = tableAt - (teams * stages + (isPair ? 1 : 0)) * kBarriersBytes;
   teamThreads = groups * kGroupThreads;
   consumers = teams * teamThreads;
   threads = consumers + kGroupThreads;
@@ -317,6 +317,8 @@ void WeightTiles::emitRingSetup() {
   emitUnusedTokens();
   if (hasTable(row))
     decoder.emitTable(offset(shared, tableAt), thread, threads, lane, /*sharesLookups=*/false, isTableSpread(row));
+  if (isPair)
+    emitPairSetup();
   gpu::BarrierOp::create(builder, loc);
 }
 
