@@ -153,9 +153,10 @@ static FailureOr<Attribute> checkKept(MatmulOp op, const MatmulProblem &problem,
           return isNamed(it) && it.recipe && it.recipe.getRescale() == "follow";
         }))
       return op.emitOpError()
-             << "has a recipe with sums in units of scales, which must be constants, finite and not 0, "
-             << "and f16 or as few bits beside float sums: expected another than rescale = follow, "
-             << "found " << recipe;
+             << "has a recipe with rescale = follow, where '" << recipe.getUnit() << "' on " << target.machine().name
+             << " can not keep sums in units of scales: expected float sums "
+             << "and constant scales along K of at most 5 bits of exponent, finite and none of them 0, "
+             << "found " << op.getRhs().getType() << " and " << recipe;
     // A way to decode that only some scales allow is among the row's candidates where they do.
     StringRef decodes = recipe.getRhs().back().getBy();
     if (storesFragments(recipe) && recipe.getRescale() == "fold" && llvm::none_of(all, [&](const Candidate &it) {

@@ -47,9 +47,9 @@ def Qlow_RecipeAttr : AttrDef<Qlow_Dialect, "Recipe"> {
   let mnemonic = "recipe";
   let summary = "How one matmul is computed for one range of M";
   let description = [{
-    `rescale` says where block scales are applied: `fold` (into a decoded operand), `block` (to the accumulator after
-    each block), `follow` (the same where no scale is 0: the accumulator is in units of the block's scale, which it may
-    be divided by) or `end` (once, in the epilogue).
+    `rescale` says where block scales are applied: `fold` (into a decoded operand), `block` (to the accumulator, as each
+    block begins or ends), `follow` (the same, where scales are known and none is 0: the accumulator is in units of the
+    block's, multiplied by old / new as it begins) or `end` (once, in the epilogue).
 
     ```mlir
     #qlow.recipe<vpdpbusd_1x16x4_i32_u8_s8, tiles = [<thread, [96, 64, 4096]>, <reg, [6, 64, 4]>],

@@ -232,7 +232,6 @@ SmallVector<Value> WeightOnly::loadParameters(Kind kind, Value column, Value blo
   return result;
 }
 
-/// Null of scales that are quantized themselves.
 const Format *WeightOnly::formatOf(Kind kind) const {
   if (kind == Kind::Zeros)
     return type.getZero();

@@ -55,6 +55,8 @@ protected:
   /// loaded: what all can be had from later. `validK` of each block's k are there. Empty where there are none.
   llvm::SmallVector<mlir::Value> loadParameters(Kind kind, mlir::Value column, mlir::Value block, int64_t blocks,
                                                 int64_t validK);
+  /// Of such a parameter; null of scales that are quantized themselves, and of zero points where there are none.
+  const Format *formatOf(Kind kind) const;
   /// Whether one load brings those of a column in so many blocks; true where there are none.
   bool lieTogether(Kind kind, int64_t blocks);
   /// What it brings at most.
@@ -100,7 +102,6 @@ protected:
   mlir::Value linearBatch;              ///< i64
 
 private:
-  const Format *formatOf(Kind kind) const;
   mlir::Value partOf(Kind kind);
   mlir::Value loadTogether(Kind kind, mlir::Value column, mlir::Value group, int64_t count);
   llvm::SmallVector<mlir::Value> codesOf(mlir::Value loaded, const Format &format, int64_t first, int64_t count);
@@ -213,7 +214,7 @@ public:
   /// Whether the last warpgroup's columns are also those of the other block's.
   static bool sharesColumns(RecipeAttr recipe);
   /// Whether sums can be in units of such scales (null: these are codes themselves): ratios of scales of few bits, and
-  /// sums in units of any of them, are far from the ends of f32.
+  /// sums of f16 tokens in units of any of them, are far from the ends of f32. Those of bf16 may overflow from 2^80 on.
   static bool canFollow(const MultiplyRow &row, const Format *scale);
   /// Whether the decoder's table is used, and a spread one.
   static bool hasTable(const MultiplyRow &row), isTableSpread(const MultiplyRow &row);

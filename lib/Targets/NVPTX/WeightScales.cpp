@@ -23,8 +23,9 @@ using namespace mlir;
 using namespace qlow;
 
 static constexpr int64_t kBlockK = Layout::kFragmentK, kScaleWarps = 2, kWordBytes = 4;
-/// Scales and zero points that a thread reads together at most, as loads bring them one by one: its registers are few.
-static constexpr int64_t kReadTogether = 16;
+/// Scales and zero points that a thread reads at a time at most, as loads bring them one by one, and words of loads
+/// that bring several and of one block's from them: its registers are few.
+static constexpr int64_t kReadTogether = 16, kWordsTogether = 32;
 
 bool WeightTiles::canFollow(const MultiplyRow &row, const Format *scale) {
   return row.isFloat && scale && scale->kind == DecodeKind::Minifloat && scale->layout.exponentBits <= 5;
@@ -62,9 +63,16 @@ void WeightTiles::divideK() {
   blocksOfSlice = llvm::divideCeil(llvm::divideCeil(k, kBlockK), slices());
   int64_t columnsOfThread = tileColumns * teams / (kScaleWarps * kWarp);
   int64_t ofBlock = scaleNumber(1, 0) * columnsOfThread * (type.getZero() ? 2 : 1);
+  auto wordsOf = [&](Kind kind, int64_t blocks) {
+    const Format *format = formatOf(kind);
+    return format ? llvm::divideCeil(blocks * scaleNumber(1, 0) * format->bits, 32) * columnsOfThread : 0;
+  };
+  auto lie = [&](int64_t blocks) {
+    return lieTogether(Kind::Scales, blocks) && lieTogether(Kind::Zeros, blocks) &&
+           wordsOf(Kind::Scales, blocks) + wordsOf(Kind::Zeros, blocks) + ofBlock <= kWordsTogether;
+  };
   auto canRead = [&](int64_t blocks) {
-    return blocksOfSlice % blocks == 0 && (blocks * ofBlock <= kReadTogether ||
-                                           (lieTogether(Kind::Scales, blocks) && lieTogether(Kind::Zeros, blocks)));
+    return blocksOfSlice % blocks == 0 && (blocks * ofBlock <= kReadTogether || lie(blocks));
   };
   blocksRead = kMostLoadBits / 8; // of which each has a byte
   while (blocksRead > 1 && !canRead(blocksRead))
