@@ -3,6 +3,7 @@
 #
 # RUN: python3 %s --samples 20 --spread --seconds 30 --out %t
 # RUN: python3 %s --folds --targets sm_90 --samples 20 --seconds 30 --out %t
+# RUN: python3 %s --tiles --targets %S/Inputs/sm_90_small_cache.json --samples 20 --seconds 30 --out %t
 #
 # Every tiling:       --tiles --targets sm_90: recipes are drawn, too
 # Scales into codes:  --folds --targets sm_90: such recipes alone, scales of all formats and sizes that they take

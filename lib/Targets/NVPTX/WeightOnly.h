@@ -238,6 +238,7 @@ private:
 
   // WeightTiles.cpp
   void prepareThread(mlir::gpu::LaunchOp launch);
+  int64_t tilesTogether(int64_t tilesN) const;
   void prepareTile(mlir::Value number);
   void emitRingSetup();
   void emitUnusedTokens();

@@ -28,7 +28,10 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "llvm/Support/FormatVariadic.h"
+
+#include <cmath>
 
 using namespace mlir;
 using namespace qlow;
@@ -52,6 +55,8 @@ static constexpr int64_t kMostTeams = 2;
 /// More tokens than the first: products take longer than unpacking without a table, and need its room for buffers. More
 /// than the second: those of a spread table do.
 static constexpr int64_t kMostTokensOfTable = 128, kMostTokensOfSpreadTable = 64;
+/// The part of the second-level cache that tokens may take which wait for the next weights.
+static constexpr int64_t kPartOfCache = 3;
 /// Nanoseconds that a wait may sleep before it looks again.
 static constexpr int64_t kPatience = 10'000'000;
 
@@ -264,20 +269,38 @@ void WeightTiles::prepareThread(gpu::LaunchOp launch) {
   barriersAt = offset(shared, i32.add(i32.mul(team, stages * kBarriersBytes), ringBytes));
 }
 
-/// Tiles of the same weights run side by side.
+/// Tiles of tokens that meet the same weights side by side, before others do: as many as stay in the second-level cache
+/// until the next weights come. Where that are fewer, s of them bring tokens s N / cores times from memory, tiles of N,
+/// and weights M / s times, tiles of M: least in all at the root of cores times what is read of weights for a tile by
+/// what is read of tokens.
+int64_t WeightTiles::tilesTogether(int64_t tilesN) const {
+  int64_t held = machine.levelBytes("l2") / kPartOfCache / (tokens * (k + 1) * tokenSize);
+  double least = std::sqrt(static_cast<double>(machine.cores * codeBytes) / static_cast<double>(tokenBytes));
+  return std::clamp<int64_t>(std::max<int64_t>(held, std::lround(least)), 1, INT32_MAX / std::max<int64_t>(tilesN, 1));
+}
+
 void WeightTiles::prepareTile(Value number) {
   int64_t tilesN = llvm::divideCeil(n, panelsOfTile() * kColumns);
   Value tiles = i32.ceilDiv(m32, tokens);
   batch.clear();
   tileNumber = number;
   number = takeBatch(number, i32.mul(tiles, tilesN));
-  token0 = i32.mul(i32.rem(number, tiles), tokens);
+  Value first = i32.constant(0), side = tiles;
+  int64_t together = tilesTogether(tilesN);
+  std::optional<int64_t> known = getConstantIntValue(OpFoldResult(tiles));
+  if (isPersistent() && !(known && *known <= together)) {
+    Value ofGroup = i32.constant(together * tilesN);
+    first = i32.mul(i32.div(number, ofGroup), together);
+    side = i32.min(i32.constant(together), i32.sub(tiles, first));
+    number = i32.rem(number, ofGroup);
+  }
+  token0 = i32.mul(i32.add(first, i32.rem(number, side)), tokens);
   tokensInside = i32.min(i32.constant(tokens), i32.sub(m32, token0));
-  panel0 = i32.mul(i32.div(number, tiles), panelsOfTile());
-  Value first = columnOf(columnInTile);
+  panel0 = i32.mul(i32.div(number, side), panelsOfTile());
+  Value firstColumn = columnOf(columnInTile);
   columns.clear();
   for (int64_t block = 0; block < columnBlocks; ++block)
-    columns.push_back({i32.add(first, block * kColumns), i32.add(first, block * kColumns + 1)});
+    columns.push_back({i32.add(firstColumn, block * kColumns), i32.add(firstColumn, block * kColumns + 1)});
 }
 
 void WeightTiles::forEachTile(function_ref<RingPlace(RingPlace)> body) {

@@ -122,7 +122,7 @@ class Run:
         with open(path, "w") as file:
             file.write("".join(sample.text for sample in samples))
         for target in targets:
-            out = os.path.join(self.options.out, target, f"{name}.o")
+            out = os.path.join(self.options.out, os.path.basename(target), f"{name}.o")
             if target == "reference":
                 self.run(lambda: Reference(path), target, [sample for sample in samples if sample.for_reference])
                 continue
@@ -182,8 +182,8 @@ class Run:
 
 
 def is_device(target):
-    """Whether objects for this target are for a GPU, or the emulator."""
-    return target.startswith("sm_")
+    """Whether objects for this target, a name or a file of one, are for a GPU, or the emulator."""
+    return os.path.basename(target).startswith("sm_")
 
 
 def runnable(options):
@@ -198,7 +198,7 @@ def runnable(options):
         if target == "reference" or is_device(target):
             result.append(target)
             continue
-        out = compile_module(source, target, os.path.join(options.out, target, "probe.o"), "probe")
+        out = compile_module(source, target, os.path.join(options.out, os.path.basename(target), "probe.o"), "probe")
         link(out)
         if Library(out, "probe").runs_here():
             result.append(target)
