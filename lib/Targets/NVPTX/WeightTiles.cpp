@@ -288,7 +288,7 @@ void WeightTiles::prepareTile(Value number) {
   Value first = i32.constant(0), side = tiles;
   int64_t together = tilesTogether(tilesN);
   std::optional<int64_t> known = getConstantIntValue(OpFoldResult(tiles));
-  if (isPersistent() && !(known && *known <= together)) {
+  if (isPersistent() && (!known || *known > together)) {
     Value ofGroup = i32.constant(together * tilesN);
     first = i32.mul(i32.div(number, ofGroup), together);
     side = i32.min(i32.constant(together), i32.sub(tiles, first));
