@@ -331,7 +331,8 @@ private:
   void emitClusterWait();
   /// A pointer to the same byte of another block of the cluster.
   mlir::Value inBlock(int64_t other, mlir::Value pointer);
-  /// A unit are a thread's sums of a token and of its two columns of a block, of which it has these numbers.
+  /// A unit is a thread's two sums of a token and of its columns of a block: it has one for every fourth token. Bytes
+  /// of both, and their numbers among the block's sums.
   static constexpr int64_t kTokensOfUnit = 4, kPairBytes = 8;
   static int64_t numberOf(int64_t unit, int64_t column) { return unit / 2 * 4 + unit % 2 + 2 * column; }
   struct Pair {
