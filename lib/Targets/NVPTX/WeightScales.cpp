@@ -57,25 +57,24 @@ FragmentDecoder::Multiplier WeightTiles::multiplierOf(RecipeAttr recipe, Scaling
 }
 
 /// Teams' slices of K are whole numbers of the blocks whose scales are read together. These are as many as one load
-/// brings of a column: it takes a sector of 32 bytes from memory, that of the next blocks is the same one, and no cache
-/// keeps it.
+/// brings of a column: it takes a sector of 32 bytes from the second-level cache, the next blocks' is the same one, and
+/// no cache that is nearer keeps it.
 void WeightTiles::divideK() {
   blocksOfSlice = llvm::divideCeil(llvm::divideCeil(k, kBlockK), slices());
   int64_t columnsOfThread = tileColumns * teams / (kScaleWarps * kWarp);
   int64_t ofBlock = scaleNumber(1, 0) * columnsOfThread * (type.getZero() ? 2 : 1);
-  auto wordsOf = [&](Kind kind, int64_t blocks) {
+  auto wordsLoaded = [&](Kind kind, int64_t blocks) {
     const Format *format = formatOf(kind);
     return format ? llvm::divideCeil(blocks * scaleNumber(1, 0) * format->bits, 32) * columnsOfThread : 0;
   };
-  auto lie = [&](int64_t blocks) {
-    return lieTogether(Kind::Scales, blocks) && lieTogether(Kind::Zeros, blocks) &&
-           wordsOf(Kind::Scales, blocks) + wordsOf(Kind::Zeros, blocks) + ofBlock <= kWordsTogether;
-  };
-  auto canRead = [&](int64_t blocks) {
-    return blocksOfSlice % blocks == 0 && (blocks * ofBlock <= kReadTogether || lie(blocks));
+  auto haveRegisters = [&](int64_t blocks) {
+    bool areLoads = lieTogether(Kind::Scales, blocks) && lieTogether(Kind::Zeros, blocks);
+    return blocks * ofBlock <= kReadTogether ||
+           (areLoads &&
+            wordsLoaded(Kind::Scales, blocks) + wordsLoaded(Kind::Zeros, blocks) + ofBlock <= kWordsTogether);
   };
   blocksRead = kMostLoadBits / 8; // of which each has a byte
-  while (blocksRead > 1 && !canRead(blocksRead))
+  while (blocksRead > 1 && (blocksOfSlice % blocksRead || !haveRegisters(blocksRead)))
     blocksRead /= 2;
 }
 

@@ -55,7 +55,8 @@ static constexpr int64_t kMostTeams = 2;
 /// More tokens than the first: products take longer than unpacking without a table, and need its room for buffers. More
 /// than the second: those of a spread table do.
 static constexpr int64_t kMostTokensOfTable = 128, kMostTokensOfSpreadTable = 64;
-/// The part of the second-level cache that tokens may take which wait for the next weights.
+/// Tokens that wait for the next weights may take a third of the second-level cache: weights and results pass through
+/// it, and each half of an H100's keeps what its own multiprocessors read.
 static constexpr int64_t kPartOfCache = 3;
 /// Nanoseconds that a wait may sleep before it looks again.
 static constexpr int64_t kPatience = 10'000'000;
@@ -270,9 +271,9 @@ void WeightTiles::prepareThread(gpu::LaunchOp launch) {
 }
 
 /// Tiles of tokens that meet the same weights side by side, before others do: as many as stay in the second-level cache
-/// until the next weights come. Where that are fewer, s of them bring tokens s N / cores times from memory, tiles of N,
-/// and weights M / s times, tiles of M: least in all at the root of cores times what is read of weights for a tile by
-/// what is read of tokens.
+/// until the next weights come. Fewer than s do not help: where none stay, s side by side read all tokens
+/// s tiles(N) / cores times and all weights tiles(M) / s times, least in all where s^2 is cores times what a tile reads
+/// of weights by what it reads of tokens.
 int64_t WeightTiles::tilesTogether(int64_t tilesN) const {
   int64_t held = machine.levelBytes("l2") / kPartOfCache / (tokens * (k + 1) * tokenSize);
   double least = std::sqrt(static_cast<double>(machine.cores * codeBytes) / static_cast<double>(tokenBytes));
