@@ -55,8 +55,8 @@ static constexpr int64_t kMostTeams = 2;
 /// More tokens than the first: products take longer than unpacking without a table, and need its room for buffers. More
 /// than the second: those of a spread table do.
 static constexpr int64_t kMostTokensOfTable = 128, kMostTokensOfSpreadTable = 64;
-/// Tokens that wait for the next weights may take a third of the second-level cache: weights and results pass through
-/// it, and each half of an H100's keeps what its own multiprocessors read.
+/// Tokens that wait for the next weights may take a third of the second-level cache, through which weights and results
+/// pass, too. Other parts were not tried.
 static constexpr int64_t kPartOfCache = 3;
 /// Nanoseconds that a wait may sleep before it looks again.
 static constexpr int64_t kPatience = 10'000'000;
