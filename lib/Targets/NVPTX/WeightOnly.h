@@ -293,7 +293,10 @@ private:
   /// The words of a scale that a warpgroup's thread needs for its two columns of a block.
   std::array<llvm::SmallVector<mlir::Value>, 2> readRecords(mlir::Value stage, int64_t columnBlock, int64_t number,
                                                             int64_t first, int64_t count);
-  std::array<FragmentDecoder::Bias, 2> readBiases(mlir::Value stage, int64_t columnBlock, int64_t number);
+  /// What codes of a scale meet, in words: the first column's, then the second's; and what the decoder makes of it.
+  llvm::SmallVector<mlir::Value> readBiases(mlir::Value stage, int64_t columnBlock, int64_t number);
+  std::array<FragmentDecoder::Bias, 2> biasesOf(llvm::ArrayRef<mlir::Value> words);
+  int64_t wordsOfBiases() const { return 2 * (scaleWords - floatsOfScale()); }
   std::array<mlir::Value, 2> readFloats(mlir::Value stage, int64_t columnBlock, int64_t number, int64_t word);
   int64_t floatsOfScale() const { return scaling == Scaling::Follow ? 2 : scaling == Scaling::Apart ? 1 : 0; }
 
@@ -304,8 +307,9 @@ private:
   void finish(RingPlace place, llvm::MutableArrayRef<mlir::Value> sums);
   llvm::SmallVector<mlir::Value> emitAhead(mlir::Value isLastBlock, RingPlace next, bool hasRatios,
                                            llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value)> read);
-  /// One block of the layout: `weights`, the first unit's unpacked words, become the next block's.
-  void emitBlock(mlir::Value turn, RingPlace place, RingPlace next, llvm::MutableArrayRef<mlir::Value> weights,
+  /// One block of the layout: `unpacked`, the first unit's weights and the biases of its scale, become the next
+  /// block's.
+  void emitBlock(mlir::Value turn, RingPlace place, RingPlace next, llvm::MutableArrayRef<mlir::Value> unpacked,
                  llvm::MutableArrayRef<mlir::Value> sums);
   /// Products that are started together: `together` steps from `first` on of a block of columns.
   struct Unit {
@@ -315,11 +319,13 @@ private:
   bool beginsScale(const Unit &unit) const { return unit.first % stepsPerScale() == 0; }
   bool endsScale(const Unit &unit) const { return (unit.first + together) % stepsPerScale() == 0; }
   llvm::SmallVector<mlir::Value> readWords(mlir::Value stage, const Unit &unit);
-  llvm::SmallVector<mlir::Value> emitWeights(llvm::ArrayRef<mlir::Value> words, mlir::Value stage, const Unit &unit);
+  int64_t wordsAhead() const { return 4 * together + wordsOfBiases(); }
+  llvm::SmallVector<mlir::Value> emitWeights(llvm::ArrayRef<mlir::Value> words, mlir::Value stage, const Unit &unit,
+                                             llvm::SmallVector<mlir::Value> &biases);
   llvm::SmallVector<mlir::Value> emitProducts(llvm::ArrayRef<mlir::Value> weights, mlir::Value descriptor,
                                               int64_t first, llvm::ArrayRef<mlir::Value> sums);
   llvm::SmallVector<mlir::Value> emitOrdered(llvm::StringRef instruction, llvm::ArrayRef<mlir::Value> values);
-  mlir::Value emitDescriptor(mlir::Value stage);
+  mlir::Value emitFirstDescriptor();
   void followScale(llvm::MutableArrayRef<mlir::Value> sums, llvm::ArrayRef<mlir::Value> ratios);
   void joinScaled(llvm::MutableArrayRef<mlir::Value> sums, llvm::ArrayRef<mlir::Value> apart, mlir::Value stage,
                   const Unit &unit);
@@ -357,6 +363,7 @@ private:
   mlir::Value rank, team, group, inTeam, slice, turns, copyingWarp; ///< i32
   mlir::Value tileNumber, token0, tokensInside, panel0, codesFrom;  ///< of the tile
   mlir::Value teamAt, tokensAt, codesAt;                            ///< in the ring
+  mlir::Value firstDescriptor;                                      ///< i64, of the first buffer's tokens
   mlir::Value evictFirst;                                           ///< policy of the codes' copies
   mlir::Value isShared;     ///< i1, of a pair: the warpgroup's columns are those of both
   mlir::Value columnInTile; ///< i32, the thread's first

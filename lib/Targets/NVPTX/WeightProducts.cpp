@@ -35,6 +35,7 @@ static constexpr StringLiteral kWaitAll = "wgmma.wait_group.sync.aligned 0;",
 void WeightTiles::emitConsumers() {
   if (std::optional<int64_t> registers = registersToMultiply(); registers && k)
     NVVM::SetMaxRegisterOp::create(builder, loc, *registers, NVVM::SetMaxRegisterAction::increase);
+  firstDescriptor = emitFirstDescriptor();
   emitWaitForLast();
   forEachTile([&](RingPlace place) {
     Sums sums = isPair ? emitOwnTurns(place) : emitLoop(place);
@@ -66,7 +67,7 @@ SmallVector<Value> WeightTiles::emitOrdered(StringRef instruction, ArrayRef<Valu
   SmallVector<Type> types(ValueRange(values).getTypes());
   std::string outputs, inputs;
   for (auto [i, type] : llvm::enumerate(types)) {
-    outputs += (i ? "," : "") + std::string(type.isF32() ? "=f" : "=r");
+    outputs += (i ? "," : "") + std::string(type.isF32() ? "=f" : type.isInteger(64) ? "=l" : "=r");
     inputs += "," + std::to_string(i);
   }
   Type result = types.size() == 1 ? types.front() : LLVM::LLVMStructType::getLiteral(builder.getContext(), types);
@@ -82,12 +83,14 @@ SmallVector<Value> WeightTiles::emitOrdered(StringRef instruction, ArrayRef<Valu
   return results;
 }
 
-/// Where matrices of this swizzle lie (PTX ISA 8.0, 9.7.15.5.1): address and distance of eight lines, in 16 bytes.
-Value WeightTiles::emitDescriptor(Value stage) {
-  Value address =
-      arith::AndIOp::create(builder, loc, i32.add(tokensAt, i32.mul(stage, stageBytes)), i32.constant(0x3FFFF));
-  return arith::OrIOp::create(builder, loc, i64.cast(i32.div(address, 16)),
-                              i64.constant(int64_t(1) << 62 | (kSwizzleBytes / 16) << 32 | 1 << 16));
+/// Where the matrices of the first buffer lie, of this swizzle (PTX ISA 8.0, 9.7.15.5.1): address and distance of eight
+/// lines, in 16 bytes. Others lie further on. LLVM is not to know the bits of it: it would make an "or" in two halves
+/// of each addition.
+Value WeightTiles::emitFirstDescriptor() {
+  Value address = arith::AndIOp::create(builder, loc, tokensAt, i32.constant(0x3FFFF));
+  Value descriptor = arith::OrIOp::create(builder, loc, i64.cast(i32.div(address, 16)),
+                                          i64.constant(int64_t(1) << 62 | (kSwizzleBytes / 16) << 32 | 1 << 16));
+  return emitOrdered(/*instruction=*/"", descriptor).front();
 }
 
 /// Starts the products of steps from `first` on on unpacked weights, four words a step; adds to `sums`, or where it is
@@ -137,17 +140,18 @@ SmallVector<Value> WeightTiles::readWords(Value stage, const Unit &unit) {
   return words;
 }
 
-/// Unpacked words of a unit, four registers a step.
-SmallVector<Value> WeightTiles::emitWeights(ArrayRef<Value> words, Value stage, const Unit &unit) {
+/// Unpacked words of a unit, four registers a step. `biases` are those of the columns' scale, which are read anew where
+/// another one begins.
+SmallVector<Value> WeightTiles::emitWeights(ArrayRef<Value> words, Value stage, const Unit &unit,
+                                            SmallVector<Value> &biases) {
   SmallVector<Value> weights;
-  std::array<FragmentDecoder::Bias, 2> biases;
-  int64_t perStep = decoder.wordsPerStep(), known = -1;
+  int64_t perStep = decoder.wordsPerStep(), known = beginsScale(unit) ? -1 : scaleNumber(0, unit.first);
   for (int64_t i = 0; i < together; ++i) {
     int64_t number = scaleNumber(0, unit.first + i);
     if (number != known)
       biases = readBiases(stage, unit.columns, number);
     known = number;
-    llvm::append_range(weights, decoder.emit(ValueRange(words).slice(i * perStep, perStep), biases));
+    llvm::append_range(weights, decoder.emit(ValueRange(words).slice(i * perStep, perStep), biasesOf(biases)));
   }
   return weights;
 }
@@ -186,20 +190,22 @@ SmallVector<Value> WeightTiles::emitIfTurns(function_ref<SmallVector<Value>(bool
 }
 
 /// The sums over all k of a tile, with all scales but the end's; `place` is left behind its blocks. The loop carries
-/// the place in the ring, unpacked weights and sums.
+/// the place in the ring, the first unit's unpacked weights and biases, and sums.
 WeightTiles::Sums WeightTiles::emitLoop(RingPlace &place) {
   Sums sums(columnBlocks * tokens / 2, zeroSum(sumType()));
   if (k == 0)
     return sums;
   Value zero = i32.constant(0);
-  SmallVector<Value> weights = emitIfTurns([&](bool isThere) {
+  SmallVector<Value> unpacked = emitIfTurns([&](bool isThere) {
     if (!isThere)
-      return SmallVector<Value>(4 * together, zero);
+      return SmallVector<Value>(wordsAhead(), zero);
     wait(place, /*isFree=*/false);
-    return emitWeights(readWords(place.stage, {0, 0}), place.stage, {0, 0});
+    SmallVector<Value> biases, words = emitWeights(readWords(place.stage, {0, 0}), place.stage, {0, 0}, biases);
+    llvm::append_range(words, biases);
+    return words;
   });
   SmallVector<Value> carried{place.stage, place.phase};
-  llvm::append_range(carried, weights);
+  llvm::append_range(carried, unpacked);
   llvm::append_range(carried, sums);
   auto loop = scf::ForOp::create(builder, loc, zero, turns, i32.constant(1), carried);
   {
@@ -208,7 +214,7 @@ WeightTiles::Sums WeightTiles::emitLoop(RingPlace &place) {
     SmallVector<Value> values(loop.getRegionIterArgs());
     MutableArrayRef<Value> all(values);
     RingPlace at{values[0], values[1]}, next = after(at);
-    emitBlock(loop.getInductionVar(), at, next, all.slice(2, weights.size()), all.take_back(sums.size()));
+    emitBlock(loop.getInductionVar(), at, next, all.slice(2, unpacked.size()), all.take_back(sums.size()));
     values[0] = next.stage, values[1] = next.phase;
     scf::YieldOp::create(builder, loc, values);
   }
@@ -235,11 +241,12 @@ void WeightTiles::finish(RingPlace place, MutableArrayRef<Value> sums) {
   ifThen(any, [&] { arrive(last, /*isFree=*/true); });
 }
 
-/// What `read` gives of the next block, weights and ratios of scales. Behind the last block there is none: sums stay.
+/// What `read` gives of the next block: weights, biases and ratios of scales. Behind the last block there is none: sums
+/// stay.
 /// A branch of its own keeps ptxas from unpacking where all products must be done, so that matrix units would wait.
 SmallVector<Value> WeightTiles::emitAhead(Value isLastBlock, RingPlace next, bool hasRatios,
                                           function_ref<SmallVector<Value>(Value)> read) {
-  SmallVector<Value> none(4 * together, LLVM::UndefOp::create(builder, loc, builder.getI32Type()));
+  SmallVector<Value> none(wordsAhead(), LLVM::UndefOp::create(builder, loc, builder.getI32Type()));
   if (hasRatios)
     none.append(2, f32(1));
   auto branch = scf::IfOp::create(builder, loc, ValueRange(none).getTypes(), isLastBlock, /*addThenBlock=*/true,
@@ -253,13 +260,16 @@ SmallVector<Value> WeightTiles::emitAhead(Value isLastBlock, RingPlace next, boo
   return SmallVector<Value>(branch.getResults());
 }
 
-void WeightTiles::emitBlock(Value turn, RingPlace place, RingPlace next, MutableArrayRef<Value> weights,
+void WeightTiles::emitBlock(Value turn, RingPlace place, RingPlace next, MutableArrayRef<Value> unpacked,
                             MutableArrayRef<Value> sums) {
   auto sumsOf = [&](const Unit &unit) { return sums.slice(unit.columns * tokens / 2, tokens / 2); };
   Value isLastBlock = i32.equal(i32.add(turn, 1), turns);
-  Value descriptor = emitDescriptor(place.stage);
+  Value descriptor = i64.add(firstDescriptor, i64.cast(i32.mul(place.stage, stageBytes / 16)));
   SmallVector<Unit> units = unitsOfBlock();
-  SmallVector<Sums> apartOf(columnBlocks); // of one scale, by block of columns
+  SmallVector<Sums> apartOf(columnBlocks), biases(columnBlocks); // of one scale, by block of columns
+  int64_t numWeights = 4 * together;
+  MutableArrayRef<Value> weights = unpacked.take_front(numWeights);
+  biases.front().assign(unpacked.begin() + numWeights, unpacked.end());
   for (auto [number, unit] : llvm::enumerate(units)) {
     bool isLast = number + 1 == units.size(), isApart = scaling == Scaling::Apart;
     const Unit &coming = units[(number + 1) % units.size()];
@@ -285,20 +295,24 @@ void WeightTiles::emitBlock(Value turn, RingPlace place, RingPlace next, Mutable
         llvm::copy(ArrayRef(words).drop_front(numWords), sumsOf(coming).begin());
       if (number == 0)
         ifThen(i32.notEqual(turn, i32.constant(0)), [&] { arrive(stageBefore(place.stage), /*isFree=*/true); });
-      SmallVector<Value> values = emitWeights(ArrayRef(words).take_front(numWords), stage, coming);
+      SmallVector<Value> known = biases[coming.columns];
+      SmallVector<Value> values = emitWeights(ArrayRef(words).take_front(numWords), stage, coming, known);
+      llvm::append_range(values, known);
       if (follows)
         llvm::append_range(values, readFloats(stage, coming.columns, scaleNumber(0, coming.first), /*word=*/0));
       return values;
     };
     SmallVector<Value> ahead = isLast ? emitAhead(isLastBlock, next, follows, read) : read(place.stage);
-    llvm::copy(ArrayRef(ahead).take_front(weights.size()), weights.begin());
+    llvm::copy(ArrayRef(ahead).take_front(numWeights), weights.begin());
+    biases[coming.columns].assign(ahead.begin() + numWeights, ahead.begin() + wordsAhead());
     if (follows && !areDone) {
       MutableArrayRef<Value> done = isLast ? sums : sumsOf(coming);
       llvm::copy(emitOrdered(kWaitAll, done), done.begin());
     }
     if (follows)
-      followScale(sumsOf(coming), ArrayRef(ahead).drop_front(weights.size()));
+      followScale(sumsOf(coming), ArrayRef(ahead).drop_front(wordsAhead()));
     if (isApart && endsScale(unit))
       joinScaled(sumsOf(unit), apart, place.stage, unit);
   }
+  llvm::copy(biases.front(), unpacked.begin() + numWeights);
 }

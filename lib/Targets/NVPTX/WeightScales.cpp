@@ -225,12 +225,18 @@ std::array<SmallVector<Value>, 2> WeightTiles::readRecords(Value stage, int64_t 
   return words;
 }
 
-std::array<FragmentDecoder::Bias, 2> WeightTiles::readBiases(Value stage, int64_t columnBlock, int64_t number) {
+SmallVector<Value> WeightTiles::readBiases(Value stage, int64_t columnBlock, int64_t number) {
   int64_t floats = floatsOfScale();
-  if (scaleWords == floats)
-    return {decoder.emitBias(Value()), decoder.emitBias(Value())};
   std::array<SmallVector<Value>, 2> words = readRecords(stage, columnBlock, number, floats, scaleWords - floats);
-  return {decoder.biasOf(words[0]), decoder.biasOf(words[1])};
+  llvm::append_range(words[0], words[1]);
+  return words[0];
+}
+
+std::array<FragmentDecoder::Bias, 2> WeightTiles::biasesOf(ArrayRef<Value> words) {
+  if (words.empty())
+    return {decoder.emitBias(Value()), decoder.emitBias(Value())};
+  size_t ofColumn = words.size() / 2;
+  return {decoder.biasOf(words.take_front(ofColumn)), decoder.biasOf(words.drop_front(ofColumn))};
 }
 
 std::array<Value, 2> WeightTiles::readFloats(Value stage, int64_t columnBlock, int64_t number, int64_t word) {
