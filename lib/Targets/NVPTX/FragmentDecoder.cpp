@@ -389,7 +389,7 @@ SmallVector<Value> FragmentDecoder::emitNumbers(ValueRange words, const std::arr
   case Way::Lookup:
     word = withoutZeros(words.front(), biases);
     // Permutes and loads from the table are done by different units, which share the work.
-    return pairsAt && (!sharesLookups || numWords++ % 2 == 0) ? emitLookups(word) : emitPermutes(word);
+    return pairsAt && (!permuted || ++numWords % permuted != 0) ? emitLookups(word) : emitPermutes(word);
   case Way::NibbleToByte:
     for (int64_t r = 0; r < 4; ++r)
       registers.push_back(emitBytes(words[r / 2], r % 2, biases[r % 2]));

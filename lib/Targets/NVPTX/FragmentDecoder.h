@@ -48,8 +48,8 @@ public:
                   OperandElement element);
 
   /// Writes the table, where the way has one; the block's threads (`thread` of `threads`, i32) wait for each other
-  /// before they use it. Every second word may do without it: threads compute while others look up.
-  void emitTable(mlir::Value sharedMemory, mlir::Value thread, int64_t threads, mlir::Value lane, bool sharesLookups,
+  /// before they use it. One of `permuted` words does without it, 0: none: threads compute while others look up.
+  void emitTable(mlir::Value sharedMemory, mlir::Value thread, int64_t threads, mlir::Value lane, int64_t permuted,
                  bool isSpread = false);
 
   float factor() const { return unit; }
@@ -106,7 +106,7 @@ private:
   bool hasSmallBiases = false;      ///< zero points less the least integer are from 0 to 63
   std::array<uint16_t, 16> table{}; ///< of Lookup
   mlir::Value pairsAt, laneByte;    ///< of Lookup: where the table lies, and the lane's byte in an entry
-  bool sharesLookups = false;       ///< every second word is not looked up there
+  int64_t permuted = 0;             ///< one of so many words is not looked up there
   bool isSpread = false;            ///< the table
   int64_t numWords = 0;             ///< unpacked so far
 };

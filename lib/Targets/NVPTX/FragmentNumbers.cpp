@@ -162,11 +162,11 @@ int64_t FragmentDecoder::tableBytes(const Format &format, OperandElement element
   return wayOf(format, element) == Way::Lookup ? kPairs * entryDistance(isSpread) : 0;
 }
 
-void FragmentDecoder::emitTable(Value sharedMemory, Value thread, int64_t threads, Value lane, bool sharesLookups,
+void FragmentDecoder::emitTable(Value sharedMemory, Value thread, int64_t threads, Value lane, int64_t permuted,
                                 bool isSpread) {
   if (way != Way::Lookup)
     return;
-  this->sharesLookups = sharesLookups;
+  this->permuted = permuted;
   this->isSpread = isSpread;
   auto at = [&](Value byte) {
     return LLVM::GEPOp::create(builder, loc, sharedMemory.getType(), builder.getI8Type(), sharedMemory,

@@ -132,7 +132,7 @@ protected:
                     int64_t validK,
                     llvm::function_ref<llvm::SmallVector<mlir::Value>(int64_t product, int64_t step)> tokensOf,
                     llvm::MutableArrayRef<mlir::Value> sums);
-  void emitTable(bool sharesLookups);
+  void emitTable();
 
   int64_t tokens, warps, blocksTogether; ///< of the block of threads; of the layout, a warp at a time
   int64_t tableAt;                       ///< in shared memory
@@ -296,6 +296,7 @@ private:
   /// What codes of a scale meet, in words: the first column's, then the second's; and what the decoder makes of it.
   llvm::SmallVector<mlir::Value> readBiases(mlir::Value stage, int64_t columnBlock, int64_t number);
   std::array<FragmentDecoder::Bias, 2> biasesOf(llvm::ArrayRef<mlir::Value> words);
+  /// Of both columns.
   int64_t wordsOfBiases() const { return 2 * (scaleWords - floatsOfScale()); }
   std::array<mlir::Value, 2> readFloats(mlir::Value stage, int64_t columnBlock, int64_t number, int64_t word);
   int64_t floatsOfScale() const { return scaling == Scaling::Follow ? 2 : scaling == Scaling::Apart ? 1 : 0; }
@@ -319,9 +320,10 @@ private:
   bool beginsScale(const Unit &unit) const { return unit.first % stepsPerScale() == 0; }
   bool endsScale(const Unit &unit) const { return (unit.first + together) % stepsPerScale() == 0; }
   llvm::SmallVector<mlir::Value> readWords(mlir::Value stage, const Unit &unit);
+  /// Words that are carried to the next block: its first unit's unpacked weights, and the biases of their scale.
   int64_t wordsAhead() const { return 4 * together + wordsOfBiases(); }
   llvm::SmallVector<mlir::Value> emitWeights(llvm::ArrayRef<mlir::Value> words, mlir::Value stage, const Unit &unit,
-                                             llvm::SmallVector<mlir::Value> &biases);
+                                             llvm::ArrayRef<mlir::Value> known);
   llvm::SmallVector<mlir::Value> emitProducts(llvm::ArrayRef<mlir::Value> weights, mlir::Value descriptor,
                                               int64_t first, llvm::ArrayRef<mlir::Value> sums);
   llvm::SmallVector<mlir::Value> emitOrdered(llvm::StringRef instruction, llvm::ArrayRef<mlir::Value> values);

@@ -35,7 +35,8 @@ static constexpr StringLiteral kWaitAll = "wgmma.wait_group.sync.aligned 0;",
 void WeightTiles::emitConsumers() {
   if (std::optional<int64_t> registers = registersToMultiply(); registers && k)
     NVVM::SetMaxRegisterOp::create(builder, loc, *registers, NVVM::SetMaxRegisterAction::increase);
-  firstDescriptor = emitFirstDescriptor();
+  if (k)
+    firstDescriptor = emitFirstDescriptor();
   emitWaitForLast();
   forEachTile([&](RingPlace place) {
     Sums sums = isPair ? emitOwnTurns(place) : emitLoop(place);
@@ -83,9 +84,10 @@ SmallVector<Value> WeightTiles::emitOrdered(StringRef instruction, ArrayRef<Valu
   return results;
 }
 
-/// Where the matrices of the first buffer lie, of this swizzle (PTX ISA 8.0, 9.7.15.5.1): address and distance of eight
-/// lines, in 16 bytes. Others lie further on. LLVM is not to know the bits of it: it would make an "or" in two halves
-/// of each addition.
+/// The descriptor of the first buffer's tokens, in this swizzle (PTX ISA 8.0, 9.7.15.5.1): address and distance of
+/// eight lines, in units of 16 bytes. A stage, and a step in it, lie further on by so many units: addresses of shared
+/// memory are less than 2^18, so that the field's 14 bits hold them all. An empty instruction hides the constant bits
+/// from LLVM, which would otherwise do each addition in halves and join them.
 Value WeightTiles::emitFirstDescriptor() {
   Value address = arith::AndIOp::create(builder, loc, tokensAt, i32.constant(0x3FFFF));
   Value descriptor = arith::OrIOp::create(builder, loc, i64.cast(i32.div(address, 16)),
@@ -140,19 +142,23 @@ SmallVector<Value> WeightTiles::readWords(Value stage, const Unit &unit) {
   return words;
 }
 
-/// Unpacked words of a unit, four registers a step. `biases` are those of the columns' scale, which are read anew where
-/// another one begins.
+/// Unpacked weights of a unit, four registers a step, and behind them the biases of its last scale. `known` are those
+/// of the scale that the unit before ended in, which may be its own.
 SmallVector<Value> WeightTiles::emitWeights(ArrayRef<Value> words, Value stage, const Unit &unit,
-                                            SmallVector<Value> &biases) {
-  SmallVector<Value> weights;
-  int64_t perStep = decoder.wordsPerStep(), known = beginsScale(unit) ? -1 : scaleNumber(0, unit.first);
+                                            ArrayRef<Value> known) {
+  SmallVector<Value> weights, biasWords(known);
+  std::array<FragmentDecoder::Bias, 2> biases;
+  int64_t perStep = decoder.wordsPerStep(), number = -1;
   for (int64_t i = 0; i < together; ++i) {
-    int64_t number = scaleNumber(0, unit.first + i);
-    if (number != known)
-      biases = readBiases(stage, unit.columns, number);
-    known = number;
-    llvm::append_range(weights, decoder.emit(ValueRange(words).slice(i * perStep, perStep), biasesOf(biases)));
+    if (int64_t scale = scaleNumber(0, unit.first + i); scale != number) {
+      if (i || beginsScale(unit))
+        biasWords = readBiases(stage, unit.columns, scale);
+      biases = biasesOf(biasWords);
+      number = scale;
+    }
+    llvm::append_range(weights, decoder.emit(ValueRange(words).slice(i * perStep, perStep), biases));
   }
+  llvm::append_range(weights, biasWords);
   return weights;
 }
 
@@ -200,9 +206,7 @@ WeightTiles::Sums WeightTiles::emitLoop(RingPlace &place) {
     if (!isThere)
       return SmallVector<Value>(wordsAhead(), zero);
     wait(place, /*isFree=*/false);
-    SmallVector<Value> biases, words = emitWeights(readWords(place.stage, {0, 0}), place.stage, {0, 0}, biases);
-    llvm::append_range(words, biases);
-    return words;
+    return emitWeights(readWords(place.stage, {0, 0}), place.stage, {0, 0}, /*known=*/{});
   });
   SmallVector<Value> carried{place.stage, place.phase};
   llvm::append_range(carried, unpacked);
@@ -241,9 +245,9 @@ void WeightTiles::finish(RingPlace place, MutableArrayRef<Value> sums) {
   ifThen(any, [&] { arrive(last, /*isFree=*/true); });
 }
 
-/// What `read` gives of the next block: weights, biases and ratios of scales. Behind the last block there is none: sums
-/// stay.
-/// A branch of its own keeps ptxas from unpacking where all products must be done, so that matrix units would wait.
+/// What `read` gives of the next block: weights, biases and ratios of scales. Behind the last block there is none, and
+/// sums stay. A branch of its own keeps ptxas from unpacking where all products must be done, so that matrix units
+/// would wait.
 SmallVector<Value> WeightTiles::emitAhead(Value isLastBlock, RingPlace next, bool hasRatios,
                                           function_ref<SmallVector<Value>(Value)> read) {
   SmallVector<Value> none(wordsAhead(), LLVM::UndefOp::create(builder, loc, builder.getI32Type()));
@@ -266,7 +270,9 @@ void WeightTiles::emitBlock(Value turn, RingPlace place, RingPlace next, Mutable
   Value isLastBlock = i32.equal(i32.add(turn, 1), turns);
   Value descriptor = i64.add(firstDescriptor, i64.cast(i32.mul(place.stage, stageBytes / 16)));
   SmallVector<Unit> units = unitsOfBlock();
-  SmallVector<Sums> apartOf(columnBlocks), biases(columnBlocks); // of one scale, by block of columns
+  // Of one scale, by block of columns.
+  SmallVector<Sums> apartOf(columnBlocks);
+  SmallVector<SmallVector<Value>> biases(columnBlocks);
   int64_t numWeights = 4 * together;
   MutableArrayRef<Value> weights = unpacked.take_front(numWeights);
   biases.front().assign(unpacked.begin() + numWeights, unpacked.end());
@@ -295,9 +301,8 @@ void WeightTiles::emitBlock(Value turn, RingPlace place, RingPlace next, Mutable
         llvm::copy(ArrayRef(words).drop_front(numWords), sumsOf(coming).begin());
       if (number == 0)
         ifThen(i32.notEqual(turn, i32.constant(0)), [&] { arrive(stageBefore(place.stage), /*isFree=*/true); });
-      SmallVector<Value> known = biases[coming.columns];
-      SmallVector<Value> values = emitWeights(ArrayRef(words).take_front(numWords), stage, coming, known);
-      llvm::append_range(values, known);
+      SmallVector<Value> values =
+          emitWeights(ArrayRef(words).take_front(numWords), stage, coming, biases[coming.columns]);
       if (follows)
         llvm::append_range(values, readFloats(stage, coming.columns, scaleNumber(0, coming.first), /*word=*/0));
       return values;

@@ -129,7 +129,7 @@ void WeightRing::emit() {
   ColumnParameters first = loadTurn(i32.constant(0));
   SmallVector<Value> carried = valuesOf(first);
   int64_t numParameters = carried.size();
-  decoder.emitTable(offset(shared, tableAt), thread, warps * kWarp, lane, /*sharesLookups=*/false, sizes.isTableSpread);
+  decoder.emitTable(offset(shared, tableAt), thread, warps * kWarp, lane, /*permuted=*/0, sizes.isTableSpread);
   if (areWeights)
     emitWaitForLast();
   emitToken(token);

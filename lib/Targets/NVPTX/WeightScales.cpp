@@ -228,8 +228,9 @@ std::array<SmallVector<Value>, 2> WeightTiles::readRecords(Value stage, int64_t 
 SmallVector<Value> WeightTiles::readBiases(Value stage, int64_t columnBlock, int64_t number) {
   int64_t floats = floatsOfScale();
   std::array<SmallVector<Value>, 2> words = readRecords(stage, columnBlock, number, floats, scaleWords - floats);
-  llvm::append_range(words[0], words[1]);
-  return words[0];
+  SmallVector<Value> both(words[0]);
+  llvm::append_range(both, words[1]);
+  return both;
 }
 
 std::array<FragmentDecoder::Bias, 2> WeightTiles::biasesOf(ArrayRef<Value> words) {

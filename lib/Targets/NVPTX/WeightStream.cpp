@@ -83,7 +83,7 @@ void WeightStream::emit() {
   // All that a warp does in one turn: its codes are on their way while the table is made.
   bool isOneTurn = turned && turned == perTurn;
   if (!isOneTurn)
-    emitTable(/*sharesLookups=*/true);
+    emitTable();
   if (isOneTurn)
     emitBlocks(i32.mul(warp, blocksTogether), blocksTogether, kBlockK, sums);
   else if (turned)
@@ -107,10 +107,10 @@ void WeightStream::emit() {
   emitReduction(sums);
 }
 
-void WeightStream::emitTable(bool sharesLookups) {
+void WeightStream::emitTable() {
   if (!std::exchange(needsTable, false))
     return;
-  decoder.emitTable(offset(dynamicShared(), tableAt), thread, warps * kWarp, lane, sharesLookups);
+  decoder.emitTable(offset(dynamicShared(), tableAt), thread, warps * kWarp, lane, /*permuted=*/2);
   gpu::BarrierOp::create(builder, loc);
 }
 
@@ -136,7 +136,7 @@ void WeightStream::emitBlocks(Value block, int64_t blocks, int64_t validK, Mutab
                                           Layout::kPieceBytes, /*isVolatile=*/false, /*isNonTemporal=*/true,
                                           isInvariant));
   ColumnParameters parameters = decodeColumns(loadColumns(columns, block, blocks, validK), blocks);
-  emitTable(/*sharesLookups=*/true);
+  emitTable();
   SmallVector<Value> tokensOfBlock;
   for (Value at : tokensAt)
     tokensOfBlock.push_back(offset(at, i64.mul(i64.cast(block), kBlockK * tokenSize)));
