@@ -273,6 +273,13 @@ const Format *alignedFormat(const Format &format) {
   return images[size_t(row - codeFormatTable)];
 }
 
+const Format *unpackedFormat(const Format &format) {
+  const Format *bytes = findCodeFormat("i8");
+  std::optional<IntegerImage> image = format.integerImage(), all = bytes->integerImage();
+  bool fits = image && image->step == 1 && all->min <= image->min && image->max <= all->max;
+  return fits && format.bits < 8 ? bytes : nullptr;
+}
+
 //===----------------------------------------------------------------------===//
 // Search
 //===----------------------------------------------------------------------===//

@@ -59,6 +59,11 @@ bool qlow::storesFragments(RecipeAttr recipe) {
   return first.getTo() == "memory" && first.getBy() == kFragmentsHop;
 }
 
+bool qlow::unpacksLeft(RecipeAttr recipe) {
+  HopAttr first = recipe.getLhs().front();
+  return first.getTo() == "memory" && first.getBy() == kUnpackedHop;
+}
+
 bool qlow::isTakenApart(const Format &format, OperandElement element) {
   const MinifloatLayout &layout = format.layout;
   return element == OperandElement::F16 && format.kind == DecodeKind::Minifloat && format.bits == 4 &&

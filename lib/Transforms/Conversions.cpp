@@ -237,6 +237,20 @@ void qlow::lowerDequantize(RewriterBase &rewriter, DequantizeOp op) {
   rewriter.replaceOp(op, castTo(rewriter, loc, result, x));
 }
 
+Value qlow::emitUnpackedCodes(OpBuilder &builder, Location loc, Value quantized) {
+  auto tensor = cast<RankedTensorType>(quantized.getType());
+  QType type = getQuantizedElement(tensor);
+  SmallVector<Value> parts = emitParts(builder, loc, quantized);
+  ElementReader reader(type, parts, makeHoistingLoad(builder));
+  Value codes = emitElementwise(builder, loc, emitSizes(builder, loc, quantized), builder.getI8Type(), {},
+                                [&](OpBuilder &builder, Location loc, ValueRange, ValueRange indices) {
+                                  Value code = reader.emitCode(builder, loc, indices);
+                                  Value number = emitInteger(builder, loc, *type.getFormat(), code);
+                                  return builder.createOrFold<arith::TruncIOp>(loc, builder.getI8Type(), number);
+                                });
+  return castTo(builder, loc, RankedTensorType::get(tensor.getShape(), builder.getI8Type()), codes);
+}
+
 //===----------------------------------------------------------------------===//
 // Requantize
 //===----------------------------------------------------------------------===//

@@ -16,6 +16,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/IRMapping.h"
+#include "mlir/IR/Matchers.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "mlir/Interfaces/ViewLikeInterface.h"
 #include "mlir/Transforms/RegionUtils.h"
@@ -60,9 +61,35 @@ static void makeSequential(scf::ParallelOp loop) {
   loop.erase();
 }
 
-/// Replaces the loop by a launch with a thread for each iteration, the last dimension's side by side, in blocks of so
-/// many threads.
-static void launchParallel(scf::ParallelOp loop, int64_t threads) {
+/// Neighbours along the last dimension that a thread works on, so that it stores as many bytes of narrow elements at
+/// once: 4096 x 4096 codes of 4 bits become bytes in a fifth of the time, on an H100.
+static constexpr int64_t kStoredBytes = 8;
+static int64_t countTogether(scf::ParallelOp loop) {
+  APInt lower, upper, step;
+  bool isKnown = matchPattern(loop.getLowerBound().back(), m_ConstantInt(&lower)) &&
+                 matchPattern(loop.getUpperBound().back(), m_ConstantInt(&upper)) &&
+                 matchPattern(loop.getStep().back(), m_ConstantInt(&step));
+  if (!isKnown || !lower.isZero() || !step.isOne())
+    return 1;
+  int64_t widest = 1;
+  for (Operation &op : loop.getBody()->without_terminator()) {
+    if (op.getNumRegions())
+      return 1;
+    auto store = dyn_cast<memref::StoreOp>(op);
+    if (!store)
+      continue;
+    if (store.getIndices().empty() || store.getIndices().back() != loop.getInductionVars().back())
+      return 1;
+    widest = std::max<int64_t>(widest, llvm::divideCeil(store.getMemRefType().getElementTypeBitWidth(), 8));
+  }
+  int64_t together = widest <= 2 ? kStoredBytes / widest : 1;
+  return upper.getSExtValue() % together == 0 ? together : 1;
+}
+
+/// Replaces the loop by a launch with a thread for each iteration, or some neighbours, the last dimension's side by
+/// side.
+static void launchParallel(scf::ParallelOp loop, const LaunchFacts &facts) {
+  int64_t threads = facts.block, together = countTogether(loop);
   SmallVector<scf::ParallelOp> inner;
   loop.getBody()->walk([&](scf::ParallelOp nested) { inner.push_back(nested); });
   llvm::for_each(inner, makeSequential);
@@ -74,7 +101,9 @@ static void launchParallel(scf::ParallelOp loop, int64_t threads) {
     Value extent = builder.createOrFold<arith::SubIOp>(loc, upper, lower);
     // An empty range may end before it begins.
     extent = builder.createOrFold<arith::MaxSIOp>(loc, extent, constantIndex(builder, loc, 0));
-    counts.push_back(builder.createOrFold<arith::CeilDivUIOp>(loc, extent, step));
+    bool isLast = counts.size() + 1 == loop.getNumLoops();
+    Value each = isLast && together > 1 ? constantIndex(builder, loc, together) : step;
+    counts.push_back(builder.createOrFold<arith::CeilDivUIOp>(loc, extent, each));
     total = builder.createOrFold<arith::MulIOp>(loc, total, counts.back());
   }
   Value blocks = builder.createOrFold<arith::CeilDivUIOp>(loc, total, constantIndex(builder, loc, threads));
@@ -84,17 +113,38 @@ static void launchParallel(scf::ParallelOp loop, int64_t threads) {
   Value isThere = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ult, number, total);
   auto branch = scf::IfOp::create(builder, loc, isThere, /*withElseRegion=*/false);
   builder.setInsertionPointToStart(branch.thenBlock());
+  SmallVector<Value> places(counts.size());
   for (int64_t dim = static_cast<int64_t>(counts.size()) - 1; dim >= 0; --dim) {
     Value at = dim ? arith::RemUIOp::create(builder, loc, number, counts[dim]).getResult() : number;
     if (dim)
       number = arith::DivUIOp::create(builder, loc, number, counts[dim]);
-    at = builder.createOrFold<arith::MulIOp>(loc, at, loop.getStep()[dim]);
+    bool isShared = dim + 1 == static_cast<int64_t>(counts.size()) && together > 1;
+    at = builder.createOrFold<arith::MulIOp>(loc, at,
+                                             isShared ? constantIndex(builder, loc, together) : loop.getStep()[dim]);
     at = builder.createOrFold<arith::AddIOp>(loc, at, loop.getLowerBound()[dim]);
-    loop.getInductionVars()[dim].replaceAllUsesWith(at);
+    places[dim] = at;
   }
-  Block *body = loop.getBody();
-  body->getTerminator()->erase();
-  branch.thenBlock()->getOperations().splice(std::prev(branch.thenBlock()->end()), body->getOperations());
+  // LLVM joins a thread's accesses where it knows the alignment, and reads what is missing between or behind them, too:
+  // only buffers where nothing is missing may be known to be aligned.
+  IRMapping aligned;
+  llvm::SmallPtrSet<Value, 4> elsewhere;
+  auto isOwn = [&](ValueRange indices) { return !indices.empty() && indices.back() == loop.getInductionVars().back(); };
+  forEachAccess(loop, [&](Value buffer, ValueRange indices, bool) {
+    if (together == 1 || !isOwn(indices))
+      elsewhere.insert(buffer);
+  });
+  forEachAccess(loop, [&](Value buffer, ValueRange, bool) {
+    if (!elsewhere.contains(buffer))
+      assumeAlignment(builder, loc, buffer, facts.loadBytes, aligned);
+  });
+  SmallVector<IRMapping> mappings(together, aligned);
+  for (auto [i, mapping] : llvm::enumerate(mappings)) {
+    mapping.map(loop.getInductionVars(), places);
+    Value last = builder.createOrFold<arith::AddIOp>(loc, places.back(), constantIndex(builder, loc, i));
+    mapping.map(loop.getInductionVars().back(), last);
+  }
+  cloneTogether(builder, llvm::map_to_vector(loop.getBody()->without_terminator(), [](Operation &op) { return &op; }),
+                mappings);
   loop.erase();
 }
 
@@ -216,10 +266,10 @@ LogicalResult Launcher::launchBlock(Block &block) {
     next = current->getNextNode();
     Operation &op = *current;
     if (auto copy = dyn_cast<memref::CopyOp>(op)) {
-      launchParallel(copyAsLoop(copy), facts.block);
+      launchParallel(copyAsLoop(copy), facts);
       ++numLaunches;
     } else if (auto loop = dyn_cast<scf::ParallelOp>(op); loop && loop.getInitVals().empty()) {
-      launchParallel(loop, facts.block);
+      launchParallel(loop, facts);
       ++numLaunches;
     } else if (isa<gpu::LaunchOp, MatmulKernelOp>(op)) {
       continue;

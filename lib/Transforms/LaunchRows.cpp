@@ -55,7 +55,6 @@ private:
   SmallVector<Value> delinearize(Value number, ValueRange sizes);
   int64_t longestRow();
   IRMapping mapRow(const RowLoop &each);
-  void assumeAlignment();
 
   /// An element of the row's own: a buffer, and what follows the row's numbers. Nothing for other places.
   using Scalar = std::pair<Value, SmallVector<int64_t>>;
@@ -135,13 +134,6 @@ IRMapping RowLaunch::mapRow(const RowLoop &each) {
   IRMapping mapping = aligned;
   mapping.map(each.numbers().take_front(group.rank), row); // of a split row the last is mapped by element
   return mapping;
-}
-
-/// Clones the ops once for each mapping, each op's clones side by side.
-static void cloneTogether(OpBuilder &builder, ArrayRef<Operation *> ops, MutableArrayRef<IRMapping> mappings) {
-  for (Operation *op : ops)
-    for (IRMapping &mapping : mappings)
-      builder.clone(*op, mapping);
 }
 
 int64_t RowLaunch::countTogether(scf::ParallelOp loop, Value size) {
@@ -496,15 +488,6 @@ void RowLaunch::emitReduction(const RowLoop &each) {
       forget(accumulator.store.getMemRef());
 }
 
-/// Says of dense buffers what the C interface and the workspace promise of them.
-void RowLaunch::assumeAlignment() {
-  for (const RowLoop &each : group.loops)
-    forEachAccess(each.loop, [&](Value buffer, ValueRange, bool) {
-      if (!aligned.contains(buffer) && cast<MemRefType>(buffer.getType()).getLayout().isIdentity())
-        aligned.map(buffer, memref::AssumeAlignmentOp::create(builder, loc, buffer, facts.loadBytes).getResult());
-    });
-}
-
 void RowLaunch::emit() {
   int64_t longest = longestRow();
   rowThreads = longest <= kSubgroupRow ? facts.subgroup : facts.block;
@@ -527,7 +510,10 @@ void RowLaunch::emit() {
   gpu::TerminatorOp::create(builder, loc);
   builder.setInsertionPointToStart(&launch.getBody().front());
 
-  assumeAlignment();
+  for (const RowLoop &each : group.loops)
+    forEachAccess(each.loop, [&](Value buffer, ValueRange, bool) {
+      assumeAlignment(builder, loc, buffer, facts.loadBytes, aligned);
+    });
   inBlock = launch.getThreadIds().x;
   thread = rowsInBlock > 1 ? rem(inBlock, constant(rowThreads)) : inBlock;
   Value number = launch.getBlockIds().x;

@@ -131,6 +131,17 @@ static bool isSameSize(Value a, Value b) {
          (matchPattern(a, m_ConstantInt(&first)) && matchPattern(b, m_ConstantInt(&second)) && first == second);
 }
 
+void qlow::assumeAlignment(OpBuilder &builder, Location loc, Value buffer, int64_t bytes, IRMapping &aligned) {
+  if (!aligned.contains(buffer) && cast<MemRefType>(buffer.getType()).getLayout().isIdentity())
+    aligned.map(buffer, memref::AssumeAlignmentOp::create(builder, loc, buffer, bytes).getResult());
+}
+
+void qlow::cloneTogether(OpBuilder &builder, ArrayRef<Operation *> ops, MutableArrayRef<IRMapping> mappings) {
+  for (Operation *op : ops)
+    for (IRMapping &mapping : mappings)
+      builder.clone(*op, mapping);
+}
+
 Value qlow::rootOf(Value buffer) {
   while (auto view = buffer.getDefiningOp<ViewLikeOpInterface>())
     buffer = view.getViewSource();

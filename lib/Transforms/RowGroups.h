@@ -9,6 +9,7 @@
 
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/IRMapping.h"
 
 namespace qlow {
 
@@ -54,6 +55,15 @@ struct RowGroup {
 /// there is another kind of effect.
 bool forEachAccess(mlir::scf::ParallelOp loop,
                    llvm::function_ref<void(mlir::Value buffer, mlir::ValueRange indices, bool writes)> visit);
+
+/// Says of a dense buffer what the C interface and the workspace promise of it, so many bytes, and maps it to one of
+/// which it is known.
+void assumeAlignment(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value buffer, int64_t bytes,
+                     mlir::IRMapping &aligned);
+
+/// Clones the ops once for each mapping, each op's clones side by side.
+void cloneTogether(mlir::OpBuilder &builder, llvm::ArrayRef<mlir::Operation *> ops,
+                   llvm::MutableArrayRef<mlir::IRMapping> mappings);
 
 /// The buffer that a view of a view is of.
 mlir::Value rootOf(mlir::Value buffer);

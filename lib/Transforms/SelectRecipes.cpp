@@ -229,10 +229,11 @@ LogicalResult SelectRecipes::choose(ArrayRef<Choice *> uses, const Machine &mach
 // The machine whose code later devices run
 //===----------------------------------------------------------------------===//
 
-/// Whether both read a right side that lies in memory in one way.
+/// Whether both read sides that lie in memory in one way.
 static bool readAlike(const Candidate &a, const Candidate &b) {
   auto inMemory = [](const Candidate &it) { return it.recipe.getRhs().front().getTo() == "memory"; };
-  return inMemory(a) == inMemory(b) && (!inMemory(a) || storedAs(a) == storedAs(b));
+  return unpacksLeft(a.recipe) == unpacksLeft(b.recipe) && inMemory(a) == inMemory(b) &&
+         (!inMemory(a) || storedAs(a) == storedAs(b));
 }
 
 /// Gives the op recipes of a second machine that read its right side as it is stored; none where that machine can not.

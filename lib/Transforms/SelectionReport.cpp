@@ -20,10 +20,12 @@ std::string qlow::emulationOf(const Candidate &candidate, const MatmulProblem &p
        {std::tuple("left", &problem.lhs, row.lhs), std::tuple("right", &problem.rhs, row.rhs)}) {
     if (multipliesAsStored(row, element, *facts))
       continue;
-    bool isInRegisters = facts == &problem.rhs && storesFragments(candidate.recipe);
-    ways.push_back(isInRegisters ? llvm::formatv("{0} side unpacked to {1} in registers", side, elementName(element))
-                                 : llvm::formatv("{0} side decoded to {1}", side,
-                                                 row.isFloat ? elementName(element) : "small integers"));
+    std::string to = row.isFloat ? elementName(element).str() : "small integers", where;
+    if (facts == &problem.rhs && storesFragments(candidate.recipe))
+      to = elementName(element).str(), where = " in registers";
+    else if (facts == &problem.lhs && unpacksLeft(candidate.recipe))
+      to = unpackedFormat(*facts->format)->name, where = " in memory";
+    ways.push_back(llvm::formatv("{0} side {1} to {2}{3}", side, where.empty() ? "decoded" : "unpacked", to, where));
   }
   if (!row.expansion.empty())
     ways.push_back("by " + row.expansion.str());
@@ -115,11 +117,15 @@ DictionaryAttr qlow::describe(MatmulOp op, const MatmulProblem &problem, const C
         llvm::any_of(all, [&](const Candidate &other) { return &other < &candidate && other.row == candidate.row; });
     if (candidate.row == last.row ? candidate.recipe || candidate.declined.empty() : isNamed)
       continue;
-    std::string reason = candidate.declined;
-    if (reason.empty())
-      reason = llvm::formatv("{0:F2} times the cost", wholeKey(candidate) / std::max(wholeKey(last), 1e-9));
+    const Candidate *cheapest = nullptr;
     for (const Candidate &other : all)
-      if (candidate.declined.empty() && other.row == candidate.row && !other.recipe)
+      if (other.row == candidate.row && other.declined.empty() && (!cheapest || wholeKey(other) < wholeKey(*cheapest)))
+        cheapest = &other;
+    std::string reason = candidate.declined;
+    if (cheapest)
+      reason = llvm::formatv("{0:F2} times the cost", wholeKey(*cheapest) / std::max(wholeKey(last), 1e-9));
+    for (const Candidate &other : all)
+      if (cheapest && !unpacksLeft(cheapest->recipe) && other.row == candidate.row && !other.recipe)
         reason += "; " + other.declined;
     declined.push_back(builder.getStringAttr(candidate.row->id.str() + ": " + reason));
   }

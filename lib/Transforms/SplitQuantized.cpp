@@ -90,6 +90,34 @@ static void packRhs(IRRewriter &rewriter, MatmulOp op, LayoutAttr layout, SmallV
   rhs.front() = pack.getResult(0);
 }
 
+/// Whether the recipes of a matmul want its left side unpacked in memory.
+static FailureOr<bool> unpacksLeft(MatmulOp op, const Target &target) {
+  SmallVector<RecipeAttr> recipes(op.getRecipes()->getRecipes());
+  if (RecipesAttr others = op.getPortableRecipesAttr())
+    llvm::append_range(recipes, others.getRecipes());
+  bool unpacks = unpacksLeft(recipes.front());
+  for (RecipeAttr recipe : recipes)
+    if (unpacksLeft(recipe) != unpacks)
+      return op.emitOpError() << "has recipes that unpack the left side in memory and others that read it as it lies: "
+                              << "expected one way for all M";
+  QType codes = getQuantizedElement(op.getLhs().getType());
+  if (unpacks && !(target.family().runsOnDevice() && codes && unpackedFormat(*codes.getFormat())))
+    return op.emitOpError()
+           << "has a recipe that unpacks the left side in memory, which needs a device and integers of "
+           << "less than 8 bits, found " << op.getLhs().getType() << " on " << target.machine().name << " and "
+           << recipes.front();
+  return unpacks;
+}
+
+/// Recipes of what reads the unpacked left side.
+static RecipesAttr behindUnpacking(RecipesAttr recipes) {
+  auto behind = llvm::map_to_vector(recipes.getRecipes(), [](RecipeAttr it) {
+    return RecipeAttr::get(it.getContext(), it.getUnit(), it.getTiles(), it.getLhs().drop_front(), it.getRhs(),
+                           it.getRescale(), it.getSwap(), it.getSplitK());
+  });
+  return RecipesAttr::get(recipes.getContext(), recipes.getBounds(), behind);
+}
+
 /// %y = qlow.matmul %a, %b epilogue R : quantized
 ///   ->  %c = qlow.matmul_kernel lhs(parts of a) rhs(parts of b) outs(empty) epilogue R;  %y = compose %c, parts of y
 static LogicalResult lowerMatmul(IRRewriter &rewriter, MatmulOp op, const Target &target) {
@@ -106,14 +134,28 @@ static LogicalResult lowerMatmul(IRRewriter &rewriter, MatmulOp op, const Target
     return failure();
   if (*layout)
     packRhs(rewriter, op, *layout, rhs);
+  FailureOr<bool> unpacks = unpacksLeft(op, target);
+  if (failed(unpacks))
+    return failure();
+  RecipesAttr recipes = *op.getRecipes(), portableRecipes = op.getPortableRecipesAttr();
+  auto lhsType = cast<RankedTensorType>(op.getLhs().getType());
+  if (*unpacks) {
+    QType codes = getQuantizedElement(lhsType);
+    lhs.front() = emitUnpackedCodes(rewriter, loc, op.getLhs());
+    lhsType = lhsType.clone(QType::get(op.getContext(), unpackedFormat(*codes.getFormat()), codes.getScale(),
+                                       codes.getZero(), codes.getOffset(), codes.getBlock()));
+    recipes = behindUnpacking(recipes);
+    if (portableRecipes)
+      portableRecipes = behindUnpacking(portableRecipes);
+  }
   auto type = cast<RankedTensorType>(op.getType());
   bool isQuantized = isa<QType>(type.getElementType());
   Type element = isQuantized ? rewriter.getI8Type() : type.getElementType();
   Value out = tensor::EmptyOp::create(rewriter, loc, emitMatmulSizes(rewriter, op), element);
-  auto kernel = MatmulKernelOp::create(
-      rewriter, loc, out.getType(), lhs, rhs, op.getExtras(), out, /*scratch=*/Value(), op.getLhs().getType(),
-      op.getRhs().getType(), op.getTransposeLhs(), op.getTransposeRhs(), *layout,
-      op.getExtraMaps().value_or(rewriter.getArrayAttr({})), *op.getRecipes(), op.getPortableRecipesAttr());
+  auto kernel =
+      MatmulKernelOp::create(rewriter, loc, out.getType(), lhs, rhs, op.getExtras(), out, /*scratch=*/Value(), lhsType,
+                             op.getRhs().getType(), op.getTransposeLhs(), op.getTransposeRhs(), *layout,
+                             op.getExtraMaps().value_or(rewriter.getArrayAttr({})), recipes, portableRecipes);
   kernel.getEpilogue().takeBody(op.getEpilogue());
   kernel->setDiscardableAttrs(op->getDiscardableAttrDictionary());
   Value result = kernel.getResult(0);

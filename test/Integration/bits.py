@@ -4,6 +4,7 @@
 #
 # RUN: python3 %s --targets sm_80,sm_89 --samples 20 --spread --seconds 60 --out %t
 # RUN: python3 %s --targets sm_80,sm_90 --rows --samples 48 --batch 6 --seconds 60 --out %t
+# RUN: python3 %s --targets %S/Inputs/sm_90_slow_alu.json --samples 20 --spread --seconds 30 --out %t
 #
 # On a GPU: --compile-only here, then the same with --reuse --gpu there.
 

@@ -24,6 +24,47 @@ func.func @parallel(%x: memref<?x?xf32>, %m: index, %n: index) {
 
 // -----
 
+// Of narrow elements a thread has as many neighbours as it stores at once, where they divide the row. Only what it reads
+// there may be known to be aligned.
+// CHECK-LABEL: func @narrow
+// CHECK: gpu.launch
+// CHECK: memref.assume_alignment %arg1
+// CHECK-NOT: memref.assume_alignment
+// CHECK-COUNT-8: memref.load
+// CHECK-COUNT-8: memref.store
+// CHECK-NOT: memref.store
+// CHECK: gpu.launch
+// CHECK-COUNT-4: memref.store
+// CHECK-NOT: memref.store
+// CHECK: gpu.launch
+// CHECK-COUNT-1: memref.store
+// CHECK-NOT: memref.store
+// CHECK: return
+func.func @narrow(%x: memref<3x8xi8>, %y: memref<3x16xi8>, %z: memref<3x16xf16>, %odd: memref<3x15xi8>) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c2 = arith.constant 2 : index
+  %c3 = arith.constant 3 : index
+  %c15 = arith.constant 15 : index
+  %c16 = arith.constant 16 : index
+  %half = arith.constant 0.5 : f16
+  %one = arith.constant 1 : i8
+  scf.parallel (%i, %j) = (%c0, %c0) to (%c3, %c16) step (%c1, %c1) {
+    %k = arith.divui %j, %c2 : index
+    %a = memref.load %x[%i, %k] : memref<3x8xi8>
+    memref.store %a, %y[%i, %j] : memref<3x16xi8>
+  }
+  scf.parallel (%i, %j) = (%c0, %c0) to (%c3, %c16) step (%c1, %c1) {
+    memref.store %half, %z[%i, %j] : memref<3x16xf16>
+  }
+  scf.parallel (%i, %j) = (%c0, %c0) to (%c3, %c15) step (%c1, %c1) {
+    memref.store %one, %odd[%i, %j] : memref<3x15xi8>
+  }
+  return
+}
+
+// -----
+
 // A copy is such a nest; a loop on sizes stays on the host, around its launches.
 // CHECK-LABEL: func @copies
 // CHECK: scf.for

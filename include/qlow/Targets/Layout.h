@@ -132,6 +132,11 @@ LayoutAttr fragmentLayout(mlir::MLIRContext *context, const Format &format, Oper
 bool isTakenApart(const Format &format, OperandElement element);
 bool storesFragments(RecipeAttr recipe);
 
+/// The word of the hop into memory that unpacks a left side of codes ahead of a matmul, on a device, and whether a recipe
+/// has it.
+inline constexpr llvm::StringLiteral kUnpackedHop = "decode";
+bool unpacksLeft(RecipeAttr recipe);
+
 /// Bytes of a packed right-hand side of these sizes, [batch..., K, N], or [batch..., N, K] if transposed; none where
 /// they are more than 2^63 - 1.
 std::optional<int64_t> packedBytes(LayoutAttr layout, llvm::ArrayRef<int64_t> shape, bool transposed);

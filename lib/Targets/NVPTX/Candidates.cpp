@@ -445,7 +445,8 @@ static bool unpacksWeight(const MultiplyRow &row, const MatmulProblem &problem) 
   return row.lhsInRegisters || isOfFloats || isOfBytes;
 }
 
-std::vector<Candidate> qlow::nvptxCandidates(MLIRContext *context, const MatmulProblem &problem, const Target &target) {
+std::vector<Candidate> qlow::candidatesAsStored(MLIRContext *context, const MatmulProblem &problem,
+                                                const Target &target) {
   std::vector<Candidate> result;
   auto declineRow = [&](const MultiplyRow *row, const std::string &reason) {
     Candidate candidate{};

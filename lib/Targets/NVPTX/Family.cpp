@@ -57,7 +57,8 @@ public:
   /// times codes: a stream, then tiles of as many tokens.
   ArrayRef<int64_t> rangeBounds(const MatmulProblem &problem) const override {
     static constexpr int64_t kBounds[] = {16, 32, 64, 128, 256}, kWeightOnly[] = {1, 8, 16, 32, 64, 128, 512};
-    bool hasBytes = problem.lhs.format && codeElement(*problem.lhs.format) == OperandElement::S8 && !problem.exactSum;
+    bool hasBytes = problem.lhs.format && !problem.exactSum &&
+                    (codeElement(*problem.lhs.format) == OperandElement::S8 || unpackedFormat(*problem.lhs.format));
     bool isWeightOnly = hasHalves(problem) || hasBytes;
     return isWeightOnly ? ArrayRef<int64_t>(kWeightOnly) : ArrayRef<int64_t>(kBounds);
   }

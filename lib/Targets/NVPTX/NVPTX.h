@@ -12,6 +12,9 @@ const MultiplyRow *findNvptxRow(llvm::StringRef id);
 
 /// All rows as candidates; see Family::candidates.
 std::vector<Candidate> nvptxCandidates(mlir::MLIRContext *context, const MatmulProblem &problem, const Target &target);
+/// The same where kernels read the left side as the model stores it.
+std::vector<Candidate> candidatesAsStored(mlir::MLIRContext *context, const MatmulProblem &problem,
+                                          const Target &target);
 
 /// Those of products of tokens and stored codes, unpacked in registers; a single one with the reason where there are
 /// none.

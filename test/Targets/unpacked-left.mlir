@@ -1,0 +1,88 @@
+// Left sides of fewer than 8 bits on a device: a kernel of their own unpacks them, where that is cheaper than to decode
+// them in every block of threads, and no instruction takes them as they lie.
+// RUN: split-file %s %t
+// RUN: qlow-opt %t/codes.mlir --qlow-pipeline="target=sm_90 stop-after=qlow-split-quantized" | FileCheck %s
+// RUN: qlow-opt %t/codes.mlir --qlow-pipeline="target=sm_80 stop-after=qlow-select-recipes" | FileCheck %s --check-prefix=NATIVE
+// RUN: qlowc %t/codes.mlir -target=sm_90 --no-ptxas --explain -o %t.o | FileCheck %s --check-prefix=REPORT
+// RUN: not qlow-opt %t/bytes.mlir -qlow-split-quantized=target=sm_90 2>&1 | FileCheck %s --check-prefix=BYTES
+// RUN: not qlow-opt %t/processor.mlir -qlow-split-quantized=target=x86-64-v3 2>&1 | FileCheck %s --check-prefix=PROCESSOR
+// RUN: not qlow-opt %t/both.mlir -qlow-split-quantized=target=sm_90 2>&1 | FileCheck %s --check-prefix=BOTH
+
+// Kernels have the bytes, and recipes that no longer say where they come from.
+// CHECK-LABEL: func.func @integers
+// CHECK: %[[WHOLE:.+]] = linalg.generic
+// CHECK: tensor.extract %arg0
+// CHECK: linalg.yield %{{.+}} : i8
+// CHECK-NEXT: } -> tensor<512x4096xi8>
+// CHECK: qlow.matmul_kernel {{.*}} lhs(%[[WHOLE]], %arg1 : {{.*}}) as tensor<512x4096x![[I8:.+]]> rhs(
+// CHECK: recipes <[#[[RECIPE:[a-z0-9]+]]]>
+
+// Numbers of two bits and signs become bytes, too, and zero points stay.
+// CHECK-LABEL: func.func @ternary
+// CHECK: qlow.matmul_kernel {{.*}} as tensor<512x4096x![[I8]]>
+// CHECK-LABEL: func.func @zero_points
+// CHECK: qlow.matmul_kernel {{.*}} lhs({{.*}}) as tensor<512x4096x![[ZERO:.+]]> rhs(
+
+// A chip that multiplies codes of 4 bits takes them as they lie.
+// NATIVE-DAG: #[[NATIVE:.+]] = #qlow.recipe<mma_16x8x64_i32_u4_s4, {{.*}} lhs = [<to = cta, by = cp_async
+// NATIVE-LABEL: func.func @integers
+// NATIVE: recipes <[#[[NATIVE]]]>
+
+// REPORT: qlow.matmul 512 x 4096 x 4096
+// REPORT: emulated: left side unpacked to i8 in memory, right side unpacked to s8 in registers
+
+// BYTES: error: 'qlow.matmul' op has a recipe that unpacks the left side in memory, which needs a device and integers of less than 8 bits, found 'tensor<512x4096x!qlow.q<i8 : f32>>' on sm_90 and #qlow.recipe
+// PROCESSOR: error: 'qlow.matmul' op has a recipe that unpacks the left side in memory, which needs a device and integers of less than 8 bits, found 'tensor<512x4096x!qlow.q<u4 : f32>>' on x86-64-v3 and #qlow.recipe
+// BOTH: error: 'qlow.matmul' op has recipes that unpack the left side in memory and others that read it as it lies: expected one way for all M
+
+//--- codes.mlir
+!u4 = !qlow.q<u4 : f32>
+!z4 = !qlow.q<u4 : f32, zero = u4>
+!i4 = !qlow.q<i4 : f32>
+!t = !qlow.q<ternary : f32>
+func.func @integers(%a: tensor<512x2048xi8>, %s: tensor<f32>) -> tensor<512x4096xi32> {
+  %w = arith.constant dense<3> : tensor<4096x2048xi8>
+  %qa = qlow.compose %a, %s : (tensor<512x2048xi8>, tensor<f32>) -> tensor<512x4096x!u4>
+  %qw = qlow.compose %w, %s : (tensor<4096x2048xi8>, tensor<f32>) -> tensor<4096x4096x!i4>
+  %y = qlow.matmul transpose_rhs %qa, %qw : tensor<512x4096x!u4>, tensor<4096x4096x!i4> -> tensor<512x4096xi32>
+  return %y : tensor<512x4096xi32>
+}
+func.func @ternary(%a: tensor<512x4096x!t>, %s: tensor<f32>) -> tensor<512x4096xi32> {
+  %w = arith.constant dense<4> : tensor<4096x2048xi8>
+  %qw = qlow.compose %w, %s : (tensor<4096x2048xi8>, tensor<f32>) -> tensor<4096x4096x!i4>
+  %y = qlow.matmul transpose_rhs %a, %qw : tensor<512x4096x!t>, tensor<4096x4096x!i4> -> tensor<512x4096xi32>
+  return %y : tensor<512x4096xi32>
+}
+func.func @zero_points(%a: tensor<512x4096x!z4>, %s: tensor<f32>) -> tensor<512x4096xi32> {
+  %w = arith.constant dense<5> : tensor<4096x2048xi8>
+  %qw = qlow.compose %w, %s : (tensor<4096x2048xi8>, tensor<f32>) -> tensor<4096x4096x!i4>
+  %y = qlow.matmul transpose_rhs %a, %qw : tensor<512x4096x!z4>, tensor<4096x4096x!i4> -> tensor<512x4096xi32>
+  return %y : tensor<512x4096xi32>
+}
+
+//--- bytes.mlir
+#unpacks = #qlow.recipe<mma_16x8x32_i32_s8_s8, tiles = [<cta, [128, 128, 64]>, <warp, [64, 32, 32]>], lhs = [<to = memory, by = decode>, <to = cta, by = cp_async, stages = 4>, <to = reg, by = ldmatrix>], rhs = [<to = cta, by = cp_async, stages = 4>, <to = reg, by = ldmatrix>], rescale = end>
+!i8 = !qlow.q<i8 : f32>
+func.func @bytes(%a: tensor<512x4096x!i8>, %w: tensor<4096x4096x!i8>) -> tensor<512x4096xi32> {
+  %y = qlow.matmul transpose_rhs %a, %w recipes <[#unpacks]> : tensor<512x4096x!i8>, tensor<4096x4096x!i8> -> tensor<512x4096xi32>
+  return %y : tensor<512x4096xi32>
+}
+
+//--- processor.mlir
+#unpacks = #qlow.recipe<vpmaddwd_1x8x2_i32_s16_s8, tiles = [<thread, [128, 32, 4096]>, <reg, [2, 32, 2]>], lhs = [<to = memory, by = decode>, <to = reg, by = broadcast32>], rhs = [<to = l2, by = pack>, <to = reg, by = load>], rescale = end>
+!u4 = !qlow.q<u4 : f32>
+!i8 = !qlow.q<i8 : f32>
+func.func @processor(%a: tensor<512x4096x!u4>, %w: tensor<4096x4096x!i8>) -> tensor<512x4096xi32> {
+  %y = qlow.matmul transpose_rhs %a, %w recipes <[#unpacks]> : tensor<512x4096x!u4>, tensor<4096x4096x!i8> -> tensor<512x4096xi32>
+  return %y : tensor<512x4096xi32>
+}
+
+//--- both.mlir
+#unpacks = #qlow.recipe<mma_16x8x32_i32_s8_s8, tiles = [<cta, [128, 128, 64]>, <warp, [64, 32, 32]>], lhs = [<to = memory, by = decode>, <to = cta, by = cp_async, stages = 4>, <to = reg, by = ldmatrix>], rhs = [<to = cta, by = cp_async, stages = 4>, <to = reg, by = ldmatrix>], rescale = end>
+#decodes = #qlow.recipe<mma_16x8x32_i32_s8_s8, tiles = [<cta, [128, 128, 64]>, <warp, [64, 32, 32]>], lhs = [<to = cta, by = decode, stages = 4>, <to = reg, by = ldmatrix>], rhs = [<to = cta, by = cp_async, stages = 4>, <to = reg, by = ldmatrix>], rescale = end>
+!u4 = !qlow.q<u4 : f32>
+!i8 = !qlow.q<i8 : f32>
+func.func @both(%a: tensor<?x4096x!u4>, %w: tensor<4096x4096x!i8>) -> tensor<?x4096xi32> {
+  %y = qlow.matmul transpose_rhs %a, %w recipes <[m to 16 : #unpacks, #decodes]> : tensor<?x4096x!u4>, tensor<4096x4096x!i8> -> tensor<?x4096xi32>
+  return %y : tensor<?x4096xi32>
+}
