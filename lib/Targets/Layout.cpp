@@ -59,6 +59,15 @@ bool qlow::storesFragments(RecipeAttr recipe) {
   return first.getTo() == "memory" && first.getBy() == kFragmentsHop;
 }
 
+Type qlow::unpackedElement(QType type, bool exactSum) {
+  const Format &format = *type.getFormat();
+  if (const Format *integers = unpackedFormat(format))
+    return QType::get(type.getContext(), integers, type.getScale(), type.getZero(), type.getOffset(), type.getBlock());
+  bool arePowers = getScaleFormat(type.getScale()) && scaleElementOf(type) == OperandElement::E8M0;
+  bool fits = format.kind == DecodeKind::Minifloat && format.bits < 8 && arePowers && !type.getOffset();
+  return fits && !exactSum ? Type(BFloat16Type::get(type.getContext())) : Type();
+}
+
 bool qlow::unpacksLeft(RecipeAttr recipe) {
   HopAttr first = recipe.getLhs().front();
   return first.getTo() == "memory" && first.getBy() == kUnpackedHop;

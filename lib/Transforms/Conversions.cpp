@@ -237,18 +237,22 @@ void qlow::lowerDequantize(RewriterBase &rewriter, DequantizeOp op) {
   rewriter.replaceOp(op, castTo(rewriter, loc, result, x));
 }
 
-Value qlow::emitUnpackedCodes(OpBuilder &builder, Location loc, Value quantized) {
+Value qlow::emitUnpacked(OpBuilder &builder, Location loc, Value quantized, Type element) {
   auto tensor = cast<RankedTensorType>(quantized.getType());
   QType type = getQuantizedElement(tensor);
-  SmallVector<Value> parts = emitParts(builder, loc, quantized);
-  ElementReader reader(type, parts, makeHoistingLoad(builder));
-  Value codes = emitElementwise(builder, loc, emitSizes(builder, loc, quantized), builder.getI8Type(), {},
-                                [&](OpBuilder &builder, Location loc, ValueRange, ValueRange indices) {
-                                  Value code = reader.emitCode(builder, loc, indices);
-                                  Value number = emitInteger(builder, loc, *type.getFormat(), code);
-                                  return builder.createOrFold<arith::TruncIOp>(loc, builder.getI8Type(), number);
-                                });
-  return castTo(builder, loc, RankedTensorType::get(tensor.getShape(), builder.getI8Type()), codes);
+  ElementReader reader(type, emitParts(builder, loc, quantized), makeHoistingLoad(builder));
+  bool areCodes = isa<QType>(element);
+  Type stored = areCodes ? builder.getI8Type() : element;
+  Value x = emitElementwise(builder, loc, emitSizes(builder, loc, quantized), stored, {},
+                            [&](OpBuilder &builder, Location loc, ValueRange, ValueRange indices) -> Value {
+                              if (!areCodes)
+                                return builder.createOrFold<arith::TruncFOp>(loc, stored,
+                                                                             reader.emitValue(builder, loc, indices));
+                              Value code = reader.emitCode(builder, loc, indices);
+                              Value number = emitInteger(builder, loc, *type.getFormat(), code);
+                              return builder.createOrFold<arith::TruncIOp>(loc, stored, number);
+                            });
+  return castTo(builder, loc, RankedTensorType::get(tensor.getShape(), stored), x);
 }
 
 //===----------------------------------------------------------------------===//

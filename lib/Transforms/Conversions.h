@@ -37,8 +37,8 @@ LoadPart makeHoistingLoad(mlir::OpBuilder &outer);
 mlir::Value emitRequantized(mlir::OpBuilder &builder, mlir::Location loc, const Format &format, Rounding rounding,
                             mlir::Value acc, mlir::Value multiplier, mlir::Value shift, mlir::Value zero);
 
-/// The codes of a quantized tensor of integers, one by one: a tensor of i8.
-mlir::Value emitUnpackedCodes(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value quantized);
+/// The codes of a quantized tensor as the codes of `element`, integers of i8, one by one, or its numbers as floats.
+mlir::Value emitUnpacked(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value quantized, mlir::Type element);
 /// The stored codes of a quantized tensor of `type` from its codes one by one, a tensor of integers.
 mlir::Value emitPackedCodes(mlir::OpBuilder &builder, mlir::Location loc, mlir::RankedTensorType type,
                             mlir::Value codes);

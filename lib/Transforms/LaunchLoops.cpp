@@ -61,49 +61,61 @@ static void makeSequential(scf::ParallelOp loop) {
   loop.erase();
 }
 
-/// Neighbours along the last dimension that a thread works on, so that it stores as many bytes of narrow elements at
-/// once: 4096 x 4096 codes of 4 bits become bytes in a fifth of the time, on an H100.
-static constexpr int64_t kStoredBytes = 8;
-static int64_t countTogether(scf::ParallelOp loop) {
-  APInt lower, upper, step;
-  bool isKnown = matchPattern(loop.getLowerBound().back(), m_ConstantInt(&lower)) &&
-                 matchPattern(loop.getUpperBound().back(), m_ConstantInt(&upper)) &&
-                 matchPattern(loop.getStep().back(), m_ConstantInt(&step));
-  if (!isKnown || !lower.isZero() || !step.isOne())
-    return 1;
-  int64_t widest = 1;
+/// What a thread stores at once, threads that are worth having where there is work for as many, and operations that are
+/// enough for one.
+static constexpr int64_t kStoredBytes = 8, kLeastThreads = 1 << 15, kMostOperations = 512;
+
+/// Neighbours along the last dimension that a thread works on, so that it stores narrow elements together: 4096 x 4096
+/// codes of 4 bits become bytes in a tenth of the time, on an H100.
+static int64_t neighboursOfThread(scf::ParallelOp loop) {
+  int64_t total = 1, row = 0;
+  for (auto [lower, upper, step] : llvm::zip(loop.getLowerBound(), loop.getUpperBound(), loop.getStep())) {
+    APInt size;
+    bool isPlain = matchPattern(lower, m_Zero()) && matchPattern(step, m_One());
+    bool isKnown = isPlain && matchPattern(upper, m_ConstantInt(&size));
+    row = isKnown ? size.getSExtValue() : 0;
+    total = isKnown && row < kLeastThreads * kStoredBytes ? total * row : kLeastThreads * kStoredBytes;
+    total = std::min(total, kLeastThreads * kStoredBytes);
+  }
+  int64_t widest = 1, operations = 0;
   for (Operation &op : loop.getBody()->without_terminator()) {
+    ++operations;
     if (op.getNumRegions())
       return 1;
     auto store = dyn_cast<memref::StoreOp>(op);
     if (!store)
       continue;
-    if (store.getIndices().empty() || store.getIndices().back() != loop.getInductionVars().back())
+    Type element = store.getMemRefType().getElementType();
+    bool isOwn = !store.getIndices().empty() && store.getIndices().back() == loop.getInductionVars().back();
+    if (!isOwn || !element.isIntOrFloat())
       return 1;
-    widest = std::max<int64_t>(widest, llvm::divideCeil(store.getMemRefType().getElementTypeBitWidth(), 8));
+    widest = std::max<int64_t>(widest, llvm::divideCeil(element.getIntOrFloatBitWidth(), 8));
   }
-  int64_t together = widest <= 2 ? kStoredBytes / widest : 1;
-  return upper.getSExtValue() % together == 0 ? together : 1;
+  int64_t together = row && widest <= 2 ? kStoredBytes / widest : 1;
+  while (together > 1 &&
+         (row % together || total < together * kLeastThreads || operations * together > kMostOperations))
+    together /= 2;
+  return together;
 }
 
 /// Replaces the loop by a launch with a thread for each iteration, or some neighbours, the last dimension's side by
 /// side.
 static void launchParallel(scf::ParallelOp loop, const LaunchFacts &facts) {
-  int64_t threads = facts.block, together = countTogether(loop);
+  int64_t threads = facts.block, together = neighboursOfThread(loop);
   SmallVector<scf::ParallelOp> inner;
   loop.getBody()->walk([&](scf::ParallelOp nested) { inner.push_back(nested); });
   llvm::for_each(inner, makeSequential);
   Location loc = loop.getLoc();
   OpBuilder builder(loop);
   Value one = constantIndex(builder, loc, 1), total = one;
-  SmallVector<Value> counts;
-  for (auto [lower, upper, step] : llvm::zip(loop.getLowerBound(), loop.getUpperBound(), loop.getStep())) {
+  SmallVector<Value> counts, steps(loop.getStep());
+  if (together > 1)
+    steps.back() = constantIndex(builder, loc, together);
+  for (auto [lower, upper, step] : llvm::zip(loop.getLowerBound(), loop.getUpperBound(), steps)) {
     Value extent = builder.createOrFold<arith::SubIOp>(loc, upper, lower);
     // An empty range may end before it begins.
     extent = builder.createOrFold<arith::MaxSIOp>(loc, extent, constantIndex(builder, loc, 0));
-    bool isLast = counts.size() + 1 == loop.getNumLoops();
-    Value each = isLast && together > 1 ? constantIndex(builder, loc, together) : step;
-    counts.push_back(builder.createOrFold<arith::CeilDivUIOp>(loc, extent, each));
+    counts.push_back(builder.createOrFold<arith::CeilDivUIOp>(loc, extent, step));
     total = builder.createOrFold<arith::MulIOp>(loc, total, counts.back());
   }
   Value blocks = builder.createOrFold<arith::CeilDivUIOp>(loc, total, constantIndex(builder, loc, threads));
@@ -118,9 +130,7 @@ static void launchParallel(scf::ParallelOp loop, const LaunchFacts &facts) {
     Value at = dim ? arith::RemUIOp::create(builder, loc, number, counts[dim]).getResult() : number;
     if (dim)
       number = arith::DivUIOp::create(builder, loc, number, counts[dim]);
-    bool isShared = dim + 1 == static_cast<int64_t>(counts.size()) && together > 1;
-    at = builder.createOrFold<arith::MulIOp>(loc, at,
-                                             isShared ? constantIndex(builder, loc, together) : loop.getStep()[dim]);
+    at = builder.createOrFold<arith::MulIOp>(loc, at, steps[dim]);
     at = builder.createOrFold<arith::AddIOp>(loc, at, loop.getLowerBound()[dim]);
     places[dim] = at;
   }
@@ -128,15 +138,16 @@ static void launchParallel(scf::ParallelOp loop, const LaunchFacts &facts) {
   // only buffers where nothing is missing may be known to be aligned.
   IRMapping aligned;
   llvm::SmallPtrSet<Value, 4> elsewhere;
-  auto isOwn = [&](ValueRange indices) { return !indices.empty() && indices.back() == loop.getInductionVars().back(); };
-  forEachAccess(loop, [&](Value buffer, ValueRange indices, bool) {
-    if (together == 1 || !isOwn(indices))
-      elsewhere.insert(buffer);
-  });
-  forEachAccess(loop, [&](Value buffer, ValueRange, bool) {
-    if (!elsewhere.contains(buffer))
-      assumeAlignment(builder, loc, buffer, facts.loadBytes, aligned);
-  });
+  if (together > 1) {
+    forEachAccess(loop, [&](Value buffer, ValueRange indices, bool) {
+      if (indices.empty() || indices.back() != loop.getInductionVars().back())
+        elsewhere.insert(rootOf(buffer));
+    });
+    forEachAccess(loop, [&](Value buffer, ValueRange, bool) {
+      if (!elsewhere.contains(rootOf(buffer)))
+        assumeAlignment(builder, loop, buffer, facts.loadBytes, aligned);
+    });
+  }
   SmallVector<IRMapping> mappings(together, aligned);
   for (auto [i, mapping] : llvm::enumerate(mappings)) {
     mapping.map(loop.getInductionVars(), places);

@@ -512,7 +512,7 @@ void RowLaunch::emit() {
 
   for (const RowLoop &each : group.loops)
     forEachAccess(each.loop, [&](Value buffer, ValueRange, bool) {
-      assumeAlignment(builder, loc, buffer, facts.loadBytes, aligned);
+      assumeAlignment(builder, each.loop, buffer, facts.loadBytes, aligned);
     });
   inBlock = launch.getThreadIds().x;
   thread = rowsInBlock > 1 ? rem(inBlock, constant(rowThreads)) : inBlock;

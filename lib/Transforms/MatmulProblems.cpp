@@ -127,6 +127,8 @@ MatmulProblem qlow::problemOf(MatmulOp op, bool fastSums, const Family &family) 
   problem.lhs = factsOf(op.getLhs(), problem.exactSum, !op.getTransposeLhs());
   problem.rhs = factsOf(op.getRhs(), problem.exactSum, op.getTransposeRhs());
   problem.lhs.isTransposed = op.getTransposeLhs();
+  if (QType codes = getQuantizedElement(op.getLhs().getType()))
+    problem.lhs.unpacked = unpackedElement(codes, problem.exactSum);
   problem.rhs.isTransposed = op.getTransposeRhs();
   if (family.asksForScales(problem))
     measureScales(op.getRhs(), problem.rhs);

@@ -131,9 +131,10 @@ static bool isSameSize(Value a, Value b) {
          (matchPattern(a, m_ConstantInt(&first)) && matchPattern(b, m_ConstantInt(&second)) && first == second);
 }
 
-void qlow::assumeAlignment(OpBuilder &builder, Location loc, Value buffer, int64_t bytes, IRMapping &aligned) {
-  if (!aligned.contains(buffer) && cast<MemRefType>(buffer.getType()).getLayout().isIdentity())
-    aligned.map(buffer, memref::AssumeAlignmentOp::create(builder, loc, buffer, bytes).getResult());
+void qlow::assumeAlignment(OpBuilder &builder, scf::ParallelOp loop, Value buffer, int64_t bytes, IRMapping &aligned) {
+  bool isDense = cast<MemRefType>(buffer.getType()).getLayout().isIdentity();
+  if (isDense && !isDefinedIn(buffer, loop) && !aligned.contains(buffer))
+    aligned.map(buffer, memref::AssumeAlignmentOp::create(builder, loop.getLoc(), buffer, bytes).getResult());
 }
 
 void qlow::cloneTogether(OpBuilder &builder, ArrayRef<Operation *> ops, MutableArrayRef<IRMapping> mappings) {

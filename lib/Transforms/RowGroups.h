@@ -1,6 +1,7 @@
 //===- RowGroups.h - loops that work row by row -----------------*- C++ -*-===//
 //
-// Finds neighbouring parallel loops that can run row after row: what LaunchRows makes one launch of.
+// Finds neighbouring parallel loops that can run row after row: what LaunchRows makes one launch of. And what that
+// shares with LaunchLoops.
 //
 //===----------------------------------------------------------------------===//
 
@@ -56,9 +57,9 @@ struct RowGroup {
 bool forEachAccess(mlir::scf::ParallelOp loop,
                    llvm::function_ref<void(mlir::Value buffer, mlir::ValueRange indices, bool writes)> visit);
 
-/// Says of a dense buffer what the C interface and the workspace promise of it, so many bytes, and maps it to one of
-/// which it is known.
-void assumeAlignment(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value buffer, int64_t bytes,
+/// Says of a dense buffer that the loop accesses what the C interface and the workspace promise of it, so many bytes,
+/// and maps it to one of which it is known. Not of views that the loop makes itself.
+void assumeAlignment(mlir::OpBuilder &builder, mlir::scf::ParallelOp loop, mlir::Value buffer, int64_t bytes,
                      mlir::IRMapping &aligned);
 
 /// Clones the ops once for each mapping, each op's clones side by side.

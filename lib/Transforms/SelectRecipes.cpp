@@ -157,6 +157,12 @@ static FailureOr<Attribute> checkKept(MatmulOp op, const MatmulProblem &problem,
              << " can not keep sums in units of scales: expected float sums "
              << "and constant scales along K of at most 5 bits of exponent, finite and none of them 0, "
              << "found " << op.getRhs().getType() << " and " << recipe;
+    if (unpacksLeft(recipe) &&
+        llvm::none_of(all, [&](const Candidate &it) { return isNamed(it) && it.recipe && unpacksLeft(it.recipe); }))
+      return op.emitOpError() << "has a recipe that unpacks the left side in memory, which nothing that is for '"
+                              << recipe.getUnit() << "' on " << target.machine().name
+                              << " does: expected codes of fewer than 8 bits that become what the row takes, found "
+                              << op.getLhs().getType() << " and " << recipe;
     // A way to decode that only some scales allow is among the row's candidates where they do.
     StringRef decodes = recipe.getRhs().back().getBy();
     if (storesFragments(recipe) && recipe.getRescale() == "fold" && llvm::none_of(all, [&](const Candidate &it) {

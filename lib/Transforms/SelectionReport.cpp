@@ -12,6 +12,11 @@
 using namespace mlir;
 using namespace qlow;
 
+static std::string nameOf(Type element) {
+  auto codes = dyn_cast<QType>(element);
+  return codes ? std::string(codes.getFormat()->name) : llvm::formatv("{0}", element).str();
+}
+
 /// What a side's elements are and what the row takes decide, however a recipe calls the hop between.
 std::string qlow::emulationOf(const Candidate &candidate, const MatmulProblem &problem) {
   const MultiplyRow &row = *candidate.row;
@@ -24,7 +29,7 @@ std::string qlow::emulationOf(const Candidate &candidate, const MatmulProblem &p
     if (facts == &problem.rhs && storesFragments(candidate.recipe))
       to = elementName(element).str(), where = " in registers";
     else if (facts == &problem.lhs && unpacksLeft(candidate.recipe))
-      to = unpackedFormat(*facts->format)->name, where = " in memory";
+      to = nameOf(facts->unpacked), where = " in memory";
     ways.push_back(llvm::formatv("{0} side {1} to {2}{3}", side, where.empty() ? "decoded" : "unpacked", to, where));
   }
   if (!row.expansion.empty())
@@ -122,10 +127,11 @@ DictionaryAttr qlow::describe(MatmulOp op, const MatmulProblem &problem, const C
       if (other.row == candidate.row && other.declined.empty() && (!cheapest || wholeKey(other) < wholeKey(*cheapest)))
         cheapest = &other;
     std::string reason = candidate.declined;
-    if (cheapest)
+    if (cheapest && candidate.row != last.row)
       reason = llvm::formatv("{0:F2} times the cost", wholeKey(*cheapest) / std::max(wholeKey(last), 1e-9));
     for (const Candidate &other : all)
-      if (cheapest && !unpacksLeft(cheapest->recipe) && other.row == candidate.row && !other.recipe)
+      if (candidate.row != last.row && cheapest && !unpacksLeft(cheapest->recipe) && other.row == candidate.row &&
+          !other.recipe)
         reason += "; " + other.declined;
     declined.push_back(builder.getStringAttr(candidate.row->id.str() + ": " + reason));
   }

@@ -90,8 +90,8 @@ static void packRhs(IRRewriter &rewriter, MatmulOp op, LayoutAttr layout, SmallV
   rhs.front() = pack.getResult(0);
 }
 
-/// Whether the recipes of a matmul want its left side unpacked in memory.
-static FailureOr<bool> unpacksLeft(MatmulOp op, const Target &target) {
+/// What the recipes of a matmul want its left side unpacked to in memory, null where it is read as it lies.
+static FailureOr<Type> unpackedLeft(MatmulOp op, const Target &target) {
   SmallVector<RecipeAttr> recipes(op.getRecipes()->getRecipes());
   if (RecipesAttr others = op.getPortableRecipesAttr())
     llvm::append_range(recipes, others.getRecipes());
@@ -100,13 +100,20 @@ static FailureOr<bool> unpacksLeft(MatmulOp op, const Target &target) {
     if (unpacksLeft(recipe) != unpacks)
       return op.emitOpError() << "has recipes that unpack the left side in memory and others that read it as it lies: "
                               << "expected one way for all M";
+  if (!unpacks)
+    return Type();
+  for (RecipeAttr recipe : recipes)
+    if (recipe.getLhs().size() == 1)
+      return op.emitOpError()
+             << "has a recipe that unpacks the left side in memory, and does not say how it comes from "
+             << "there: expected a hop behind it, found " << recipe;
   QType codes = getQuantizedElement(op.getLhs().getType());
-  if (unpacks && !(target.family().runsOnDevice() && codes && unpackedFormat(*codes.getFormat())))
-    return op.emitOpError()
-           << "has a recipe that unpacks the left side in memory, which needs a device and integers of "
-           << "less than 8 bits, found " << op.getLhs().getType() << " on " << target.machine().name << " and "
-           << recipes.front();
-  return unpacks;
+  Type element = codes && target.family().runsOnDevice() ? unpackedElement(codes, op.hasExactSum()) : Type();
+  if (!element)
+    return op.emitOpError() << "has a recipe that unpacks the left side in memory, which needs a device, and integers "
+                            << "or floats under powers of two of fewer than 8 bits, found " << op.getLhs().getType()
+                            << " on " << target.machine().name << " and " << recipes.front();
+  return element;
 }
 
 /// Recipes of what reads the unpacked left side.
@@ -134,16 +141,16 @@ static LogicalResult lowerMatmul(IRRewriter &rewriter, MatmulOp op, const Target
     return failure();
   if (*layout)
     packRhs(rewriter, op, *layout, rhs);
-  FailureOr<bool> unpacks = unpacksLeft(op, target);
-  if (failed(unpacks))
+  FailureOr<Type> unpacked = unpackedLeft(op, target);
+  if (failed(unpacked))
     return failure();
   RecipesAttr recipes = *op.getRecipes(), portableRecipes = op.getPortableRecipesAttr();
   auto lhsType = cast<RankedTensorType>(op.getLhs().getType());
-  if (*unpacks) {
-    QType codes = getQuantizedElement(lhsType);
-    lhs.front() = emitUnpackedCodes(rewriter, loc, op.getLhs());
-    lhsType = lhsType.clone(QType::get(op.getContext(), unpackedFormat(*codes.getFormat()), codes.getScale(),
-                                       codes.getZero(), codes.getOffset(), codes.getBlock()));
+  if (*unpacked) {
+    lhs.front() = emitUnpacked(rewriter, loc, op.getLhs(), *unpacked);
+    if (!isa<QType>(*unpacked))
+      lhs.truncate(1); // numbers have met their scales
+    lhsType = lhsType.clone(*unpacked);
     recipes = behindUnpacking(recipes);
     if (portableRecipes)
       portableRecipes = behindUnpacking(portableRecipes);

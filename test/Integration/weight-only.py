@@ -4,9 +4,11 @@
 # RUN: python3 %s --samples 20 --spread --seconds 30 --out %t
 # RUN: python3 %s --folds --targets sm_90 --samples 20 --seconds 30 --out %t
 # RUN: python3 %s --tiles --targets %S/Inputs/sm_90_small_cache.json --samples 20 --seconds 30 --out %t
+# RUN: python3 %s --small-left --targets %S/Inputs/sm_90_slow_alu.json --samples 20 --seconds 30 --out %t
 #
 # Every tiling:       --tiles --targets sm_90: recipes are drawn, too
 # Scales into codes:  --folds --targets sm_90: such recipes alone, scales of all formats and sizes that they take
+# Small left sides:   --small-left: floats of 4 and 6 bits under powers of two in place of floats of 16 bits
 # One failure again:  the command that a failure prints
 # On a GPU:           --compile-only --targets sm_90 here, then the same with --reuse --gpu there
 
@@ -39,6 +41,13 @@ def draw_bytes(f, shape, dims, is_odd):
     type_ = Type(FORMATS["i8"], f.r.choice(["f32", "f32", "f16", "bf16"]), block=block)
     if is_odd and f.r.random() < 0.5:
         type_.zero = FORMATS["i8"]
+    return Codes(f, "x", draw_tensor(f.r, f.numbers, type_, shape), False, dims, "argument")
+
+
+def draw_small(f, shape, dims):
+    """The left side: floats of fewer than 8 bits under powers of two, which bf16 holds."""
+    block = canonical_block(shape, [1] * (len(shape) - 1) + [f.r.choice([16, 32, 32, 128])], tuple(dims))
+    type_ = Type(FORMATS[f.r.choice(["f4E2M1FN", "f4E2M1FN", "f6E2M3FN", "f6E3M2FN"])], "f8E8M0FNU", block=block)
     return Codes(f, "x", draw_tensor(f.r, f.numbers, type_, shape), False, dims, "argument")
 
 
@@ -156,7 +165,7 @@ def draw_ring(r, format, element, is_block):
             f"rhs = [<to = memory, by = fragments>, <to = cta, by = cp_async, stages = {stages}>, {decode}], rescale = {'block' if is_block else 'end'}, swap = true>]>")
 
 
-def weight_only(f, format, with_tiles, folded=None):
+def weight_only(f, format, with_tiles, folded=None, is_small=False):
     r = f.r
     m, n, k = r.choice(TOKENS), r.choice(COLUMNS), r.choice(DEPTHS)
     k = max(k, 264) if folded else k
@@ -170,7 +179,7 @@ def weight_only(f, format, with_tiles, folded=None):
     weight = draw_weight(f, format, n, k, batch, swapped, folded)
     along = weight.type.block[-2 if swapped else -1] if weight.type.block else None
     aligned = FORMATS[IMAGES.get(format.name, format.name)]
-    is_bytes = not folded and aligned.bits == 4 and aligned.is_integer and r.random() < 0.5 and not (with_tiles and (k % 16 or along == 16))
+    is_bytes = not folded and not is_small and aligned.bits == 4 and aligned.is_integer and r.random() < 0.5 and not (with_tiles and (k % 16 or along == 16))
     if is_bytes and with_tiles:
         how, element, folds = "constant", "s8", False
         if weight.type.zero and weight.type.zero.name == "u8":
@@ -193,7 +202,10 @@ def weight_only(f, format, with_tiles, folded=None):
         scales = to_f32("f16", weight.scale)
         weight.scale = round_to("f16", scales * np.exp2(min(0, np.floor(np.log2(MOST_FUSED / max(np.abs(scales).max(), 1e-30))))))
     shape = (*batch, m, k)
-    lhs = draw_bytes(f, shape, dims, not with_tiles and r.random() < 0.1) if is_bytes else Floats(f, "x", element, shape, False, dims)
+    if is_small:
+        lhs, element = draw_small(f, shape, dims), "f32"
+    else:
+        lhs = draw_bytes(f, shape, dims, not with_tiles and r.random() < 0.1) if is_bytes else Floats(f, "x", element, shape, False, dims)
     rhs = Codes(f, "w", weight, swapped, {}, how)
     product = Product(f, lhs, rhs, result)
     product.draw_bias(0.3)
@@ -212,12 +224,14 @@ def main():
     add_run_options(parser, samples=200, out="build/weight-only")
     parser.add_argument("--tiles", action="store_true")
     parser.add_argument("--folds", action="store_true")
+    parser.add_argument("--small-left", action="store_true")
     options = parser.parse_args()
 
     def draw(index):
         names = NAMES + list(IMAGES)
         deck = rng_of(options.seed, "deck", index // len(names)).sample(names, len(names))
-        return weight_only(Function(f"s{index}", options.seed), FORMATS[deck[index % len(names)]], options.tiles)
+        return weight_only(Function(f"s{index}", options.seed), FORMATS[deck[index % len(names)]], options.tiles,
+                           is_small=options.small_left)
 
     # No powers of two into tables, and no scales into decoded twelfths.
     folds = [(name, scale) for name in dict.fromkeys(NAMES + list(IMAGES)) for scale in ("f16", "bf16", "f8E4M3FN", "f8E8M0FNU")

@@ -1,4 +1,4 @@
-// Left sides of fewer than 8 bits on a device: a kernel of their own unpacks them, where that is cheaper than to decode
+// Left sides of codes of fewer than 8 bits on a device: a kernel of their own unpacks them, where that is cheaper than to decode
 // them in every block of threads, and no instruction takes them as they lie.
 // RUN: split-file %s %t
 // RUN: qlow-opt %t/codes.mlir --qlow-pipeline="target=sm_90 stop-after=qlow-split-quantized" | FileCheck %s
@@ -6,6 +6,8 @@
 // RUN: qlowc %t/codes.mlir -target=sm_90 --no-ptxas --explain -o %t.o | FileCheck %s --check-prefix=REPORT
 // RUN: not qlow-opt %t/bytes.mlir -qlow-split-quantized=target=sm_90 2>&1 | FileCheck %s --check-prefix=BYTES
 // RUN: not qlow-opt %t/processor.mlir -qlow-split-quantized=target=x86-64-v3 2>&1 | FileCheck %s --check-prefix=PROCESSOR
+// RUN: not qlow-opt %t/bytes.mlir -qlow-select-recipes=target=sm_90 2>&1 | FileCheck %s --check-prefix=SELECTED
+// RUN: not qlow-opt %t/alone.mlir -qlow-split-quantized=target=sm_90 2>&1 | FileCheck %s --check-prefix=ALONE
 // RUN: not qlow-opt %t/both.mlir -qlow-split-quantized=target=sm_90 2>&1 | FileCheck %s --check-prefix=BOTH
 
 // Kernels have the bytes, and recipes that no longer say where they come from.
@@ -23,6 +25,12 @@
 // CHECK-LABEL: func.func @zero_points
 // CHECK: qlow.matmul_kernel {{.*}} lhs({{.*}}) as tensor<512x4096x![[ZERO:.+]]> rhs(
 
+// Small floats under powers of two become bf16, scales and all.
+// CHECK-LABEL: func.func @small_floats
+// CHECK: %[[FLOATS:.+]] = linalg.generic
+// CHECK: } -> tensor<512x4096xbf16>
+// CHECK: qlow.matmul_kernel {{.*}} lhs(%[[FLOATS]] : tensor<512x4096xbf16>) as tensor<512x4096xbf16> rhs(
+
 // A chip that multiplies codes of 4 bits takes them as they lie.
 // NATIVE-DAG: #[[NATIVE:.+]] = #qlow.recipe<mma_16x8x64_i32_u4_s4, {{.*}} lhs = [<to = cta, by = cp_async
 // NATIVE-LABEL: func.func @integers
@@ -31,8 +39,10 @@
 // REPORT: qlow.matmul 512 x 4096 x 4096
 // REPORT: emulated: left side unpacked to i8 in memory, right side unpacked to s8 in registers
 
-// BYTES: error: 'qlow.matmul' op has a recipe that unpacks the left side in memory, which needs a device and integers of less than 8 bits, found 'tensor<512x4096x!qlow.q<i8 : f32>>' on sm_90 and #qlow.recipe
-// PROCESSOR: error: 'qlow.matmul' op has a recipe that unpacks the left side in memory, which needs a device and integers of less than 8 bits, found 'tensor<512x4096x!qlow.q<u4 : f32>>' on x86-64-v3 and #qlow.recipe
+// BYTES: error: 'qlow.matmul' op has a recipe that unpacks the left side in memory, which needs a device, and integers or floats under powers of two of fewer than 8 bits, found 'tensor<512x4096x!qlow.q<i8 : f32>>' on sm_90 and #qlow.recipe
+// PROCESSOR: error: 'qlow.matmul' op has a recipe that unpacks the left side in memory, which needs a device, and integers or floats under powers of two of fewer than 8 bits, found 'tensor<512x4096x!qlow.q<u4 : f32>>' on x86-64-v3 and #qlow.recipe
+// SELECTED: error: 'qlow.matmul' op has a recipe that unpacks the left side in memory, which nothing that is for 'mma_16x8x32_i32_s8_s8' on sm_90 does: expected codes of fewer than 8 bits that become what the row takes, found 'tensor<512x4096x!qlow.q<i8 : f32>>'
+// ALONE: error: 'qlow.matmul' op has a recipe that unpacks the left side in memory, and does not say how it comes from there: expected a hop behind it, found #qlow.recipe
 // BOTH: error: 'qlow.matmul' op has recipes that unpack the left side in memory and others that read it as it lies: expected one way for all M
 
 //--- codes.mlir
@@ -59,6 +69,14 @@ func.func @zero_points(%a: tensor<512x4096x!z4>, %s: tensor<f32>) -> tensor<512x
   %y = qlow.matmul transpose_rhs %a, %qw : tensor<512x4096x!z4>, tensor<4096x4096x!i4> -> tensor<512x4096xi32>
   return %y : tensor<512x4096xi32>
 }
+!m = !qlow.q<f4E2M1FN : f8E8M0FNU, block = [1, 32]>
+func.func @small_floats(%a: tensor<512x4096x!m>) -> tensor<512x4096xf16> {
+  %w = arith.constant dense<6> : tensor<4096x2048xi8>
+  %s = arith.constant dense<1.0> : tensor<4096x128xf8E8M0FNU>
+  %qw = qlow.compose %w, %s : (tensor<4096x2048xi8>, tensor<4096x128xf8E8M0FNU>) -> tensor<4096x4096x!m>
+  %y = qlow.matmul transpose_rhs %a, %qw : tensor<512x4096x!m>, tensor<4096x4096x!m> -> tensor<512x4096xf16>
+  return %y : tensor<512x4096xf16>
+}
 
 //--- bytes.mlir
 #unpacks = #qlow.recipe<mma_16x8x32_i32_s8_s8, tiles = [<cta, [128, 128, 64]>, <warp, [64, 32, 32]>], lhs = [<to = memory, by = decode>, <to = cta, by = cp_async, stages = 4>, <to = reg, by = ldmatrix>], rhs = [<to = cta, by = cp_async, stages = 4>, <to = reg, by = ldmatrix>], rescale = end>
@@ -73,6 +91,15 @@ func.func @bytes(%a: tensor<512x4096x!i8>, %w: tensor<4096x4096x!i8>) -> tensor<
 !u4 = !qlow.q<u4 : f32>
 !i8 = !qlow.q<i8 : f32>
 func.func @processor(%a: tensor<512x4096x!u4>, %w: tensor<4096x4096x!i8>) -> tensor<512x4096xi32> {
+  %y = qlow.matmul transpose_rhs %a, %w recipes <[#unpacks]> : tensor<512x4096x!u4>, tensor<4096x4096x!i8> -> tensor<512x4096xi32>
+  return %y : tensor<512x4096xi32>
+}
+
+//--- alone.mlir
+#unpacks = #qlow.recipe<mma_16x8x32_i32_s8_s8, tiles = [<cta, [128, 128, 64]>, <warp, [64, 32, 32]>], lhs = [<to = memory, by = decode>], rhs = [<to = cta, by = cp_async, stages = 4>, <to = reg, by = ldmatrix>], rescale = end>
+!u4 = !qlow.q<u4 : f32>
+!i8 = !qlow.q<i8 : f32>
+func.func @alone(%a: tensor<512x4096x!u4>, %w: tensor<4096x4096x!i8>) -> tensor<512x4096xi32> {
   %y = qlow.matmul transpose_rhs %a, %w recipes <[#unpacks]> : tensor<512x4096x!u4>, tensor<4096x4096x!i8> -> tensor<512x4096xi32>
   return %y : tensor<512x4096xi32>
 }

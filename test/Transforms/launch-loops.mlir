@@ -40,25 +40,52 @@ func.func @parallel(%x: memref<?x?xf32>, %m: index, %n: index) {
 // CHECK-COUNT-1: memref.store
 // CHECK-NOT: memref.store
 // CHECK: return
-func.func @narrow(%x: memref<3x8xi8>, %y: memref<3x16xi8>, %z: memref<3x16xf16>, %odd: memref<3x15xi8>) {
+func.func @narrow(%x: memref<16384x8xi8>, %y: memref<16384x16xi8>, %z: memref<16384x16xf16>, %odd: memref<16384x15xi8>) {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   %c2 = arith.constant 2 : index
-  %c3 = arith.constant 3 : index
+  %c16384 = arith.constant 16384 : index
   %c15 = arith.constant 15 : index
   %c16 = arith.constant 16 : index
   %half = arith.constant 0.5 : f16
   %one = arith.constant 1 : i8
-  scf.parallel (%i, %j) = (%c0, %c0) to (%c3, %c16) step (%c1, %c1) {
+  scf.parallel (%i, %j) = (%c0, %c0) to (%c16384, %c16) step (%c1, %c1) {
     %k = arith.divui %j, %c2 : index
-    %a = memref.load %x[%i, %k] : memref<3x8xi8>
-    memref.store %a, %y[%i, %j] : memref<3x16xi8>
+    %a = memref.load %x[%i, %k] : memref<16384x8xi8>
+    memref.store %a, %y[%i, %j] : memref<16384x16xi8>
   }
-  scf.parallel (%i, %j) = (%c0, %c0) to (%c3, %c16) step (%c1, %c1) {
-    memref.store %half, %z[%i, %j] : memref<3x16xf16>
+  scf.parallel (%i, %j) = (%c0, %c0) to (%c16384, %c16) step (%c1, %c1) {
+    memref.store %half, %z[%i, %j] : memref<16384x16xf16>
   }
-  scf.parallel (%i, %j) = (%c0, %c0) to (%c3, %c15) step (%c1, %c1) {
-    memref.store %one, %odd[%i, %j] : memref<3x15xi8>
+  scf.parallel (%i, %j) = (%c0, %c0) to (%c16384, %c15) step (%c1, %c1) {
+    memref.store %one, %odd[%i, %j] : memref<16384x15xi8>
+  }
+  return
+}
+
+// -----
+
+// Nothing is said of a view that the loop makes itself, and few iterations stay one for each thread.
+// CHECK-LABEL: func @views
+// CHECK: gpu.launch
+// CHECK-COUNT-8: memref.collapse_shape %arg0
+// CHECK: gpu.launch
+// CHECK-COUNT-1: memref.store
+// CHECK-NOT: memref.store
+// CHECK: return
+func.func @views(%x: memref<16384x16xi8>, %y: memref<16384x16xi8>, %few: memref<16x16xi8>) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c16 = arith.constant 16 : index
+  %c16384 = arith.constant 16384 : index
+  %one = arith.constant 1 : i8
+  scf.parallel (%i, %j) = (%c0, %c0) to (%c16384, %c16) step (%c1, %c1) {
+    %v = memref.collapse_shape %x [[0, 1]] : memref<16384x16xi8> into memref<262144xi8>
+    %a = memref.load %v[%j] : memref<262144xi8>
+    memref.store %a, %y[%i, %j] : memref<16384x16xi8>
+  }
+  scf.parallel (%i, %j) = (%c0, %c0) to (%c16, %c16) step (%c1, %c1) {
+    memref.store %one, %few[%i, %j] : memref<16x16xi8>
   }
   return
 }

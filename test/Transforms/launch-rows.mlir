@@ -192,3 +192,27 @@ func.func @unknown(%x: memref<?x64xf32>, %s: memref<?xf32>, %y: memref<?x64xf32>
   }
   return
 }
+
+// -----
+
+// Nothing is said before them of views that a row's loop makes itself.
+// CHECK-LABEL: func @viewed
+// CHECK: gpu.launch
+// CHECK: memref.collapse_shape %arg0
+// CHECK: return
+func.func @viewed(%x: memref<3x1x512xf32>, %y: memref<3xf32>) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c3 = arith.constant 3 : index
+  %c512 = arith.constant 512 : index
+  scf.parallel (%i) = (%c0) to (%c3) step (%c1) {
+    scf.for %j = %c0 to %c512 step %c1 {
+      %v = memref.collapse_shape %x [[0], [1, 2]] : memref<3x1x512xf32> into memref<3x512xf32>
+      %a = memref.load %v[%i, %j] : memref<3x512xf32>
+      %sum = memref.load %y[%i] : memref<3xf32>
+      %more = arith.addf %a, %sum : f32
+      memref.store %more, %y[%i] : memref<3xf32>
+    }
+  }
+  return
+}

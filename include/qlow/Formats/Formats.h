@@ -106,8 +106,8 @@ const Format *findCodeFormat(std::string_view name);
 /// A format of 4 or 8 bits whose codes can stand in for those of `format`: itself, or the first that has all of its
 /// numbers, narrow ones before wide ones and integers before floats; null where there is none.
 const Format *alignedFormat(const Format &format);
-/// The integers of whole bytes that codes of `format` can be unpacked to, which stand for the same numbers: i8 for those
-/// of fewer bits; null for bytes, and where there are numbers that are no such integers.
+/// The integers of whole bytes that codes of `format` can be unpacked to, which stand for the same numbers: i8 for
+/// those of fewer bits; null for bytes, and where there are numbers that are no such integers.
 const Format *unpackedFormat(const Format &format);
 /// Formats of unquantized scales and offsets: f32, f16, bf16, f8E8M0FNU, f8E4M3FN; null for any other name.
 const Format *findScaleFormat(std::string_view name);

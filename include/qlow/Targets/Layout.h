@@ -132,8 +132,11 @@ LayoutAttr fragmentLayout(mlir::MLIRContext *context, const Format &format, Oper
 bool isTakenApart(const Format &format, OperandElement element);
 bool storesFragments(RecipeAttr recipe);
 
-/// The word of the hop into memory that unpacks a left side of codes ahead of a matmul, on a device, and whether a recipe
-/// has it.
+/// The element of the tensor that a left side may be unpacked to in memory ahead of a matmul, on a device, with the
+/// same numbers: codes of i8 for integers of fewer bits, bf16 for floats of fewer than 8 bits under powers of two where
+/// sums are of floats; null for others.
+mlir::Type unpackedElement(QType type, bool exactSum);
+/// The word of the hop into memory that does it, and whether a recipe has it.
 inline constexpr llvm::StringLiteral kUnpackedHop = "decode";
 bool unpacksLeft(RecipeAttr recipe);
 

@@ -183,6 +183,7 @@ struct OperandFacts {
   double leastScale = 0, mostScale = 0;
   bool hasScaleOfZero = false;     ///< among these
   int64_t linesScaledTogether = 0; ///< the same along M, or N
+  mlir::Type unpacked;             ///< see unpackedElement; of a left side alone
 };
 
 /// Whether the row multiplies a side's elements as the model stores them, where it takes `element` on that side: else
@@ -213,7 +214,8 @@ struct Candidate {
   ResourceVector packing{};
   double packingCycles = 0, packingKey = 0;
   bool packsOnce = false; ///< into memory, for all matmuls that read it there
-  /// Equal keys are equal stored layouts of the right side, in the same place.
+  /// Equal keys are equal stored layouts of the right side, in the same place, beside left sides that all are unpacked
+  /// in memory, or none.
   std::string layout;
   /// What else a report should say of the kernel: names and numbers.
   std::vector<std::pair<llvm::StringRef, double>> figures;

@@ -16,9 +16,16 @@
 using namespace mlir;
 using namespace qlow;
 
-/// Small floats times codes.
+/// Whether the left side is floats of 16 bits, or may become such.
 static bool hasHalves(const MatmulProblem &problem) {
-  return !problem.lhs.format && elementBytes(problem.lhs.element) == 2 && problem.rhs.format;
+  bool areHalves = !problem.lhs.format && elementBytes(problem.lhs.element) == 2;
+  return (areHalves || (problem.lhs.unpacked && !isa<QType>(problem.lhs.unpacked))) && problem.rhs.format;
+}
+
+/// The same of codes of i8.
+static bool hasBytes(const MatmulProblem &problem) {
+  bool areBytes = problem.lhs.format && codeElement(*problem.lhs.format) == OperandElement::S8;
+  return areBytes || isa_and_nonnull<QType>(problem.lhs.unpacked);
 }
 
 namespace {
@@ -57,9 +64,7 @@ public:
   /// times codes: a stream, then tiles of as many tokens.
   ArrayRef<int64_t> rangeBounds(const MatmulProblem &problem) const override {
     static constexpr int64_t kBounds[] = {16, 32, 64, 128, 256}, kWeightOnly[] = {1, 8, 16, 32, 64, 128, 512};
-    bool hasBytes = problem.lhs.format && !problem.exactSum &&
-                    (codeElement(*problem.lhs.format) == OperandElement::S8 || unpackedFormat(*problem.lhs.format));
-    bool isWeightOnly = hasHalves(problem) || hasBytes;
+    bool isWeightOnly = hasHalves(problem) || (hasBytes(problem) && !problem.exactSum);
     return isWeightOnly ? ArrayRef<int64_t>(kWeightOnly) : ArrayRef<int64_t>(kBounds);
   }
   /// Products of floats by weights, whose scales may meet codes where that is exact, or rounds and is no overflow.

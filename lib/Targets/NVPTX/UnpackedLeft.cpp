@@ -1,8 +1,8 @@
 //===- UnpackedLeft.cpp - left sides that a kernel of their own unpacks -----===//
 //
-// Neither tensor maps nor threads that copy 16 bytes bring integers of less than a byte, but where an instruction
+// Neither tensor maps nor threads that copy 16 bytes bring codes of less than a byte, but where an instruction
 // multiplies those: each block of threads would decode its rows of them again. A kernel ahead of the matmul makes bytes
-// of them instead, once, in memory. Which way is cheaper, selection decides.
+// of integers instead, or bf16 of small floats, once, in memory. Which way is cheaper, selection decides.
 //
 //===----------------------------------------------------------------------===//
 
@@ -14,22 +14,32 @@ using namespace mlir;
 using namespace qlow;
 
 /// Cycles in which the kernel that unpacks starts and ends.
-static constexpr double kStartCycles = 3000;
+static constexpr double kLaunchCycles = 3000;
 
 std::vector<Candidate> qlow::nvptxCandidates(MLIRContext *context, const MatmulProblem &problem, const Target &target) {
   std::vector<Candidate> result = candidatesAsStored(context, problem, target);
-  const Format *unpacked = problem.lhs.format ? unpackedFormat(*problem.lhs.format) : nullptr;
-  if (!unpacked)
+  if (!problem.lhs.unpacked)
+    return result;
+  // Tables are rounded beside bf16, which the law allows where the model has it, not where codes become such.
+  bool isRounded = problem.rhs.format && problem.rhs.format->kind == DecodeKind::Codebook;
+  if (isRounded && !isa<QType>(problem.lhs.unpacked))
     return result;
   MatmulProblem whole = problem;
-  whole.lhs.format = unpacked;
-  whole.lhs.bytes = 1;
-  whole.lhs.isWhole = problem.exactSum;
-  whole.lhs.min = unpacked->integerImage()->min;
-  whole.lhs.max = unpacked->integerImage()->max;
+  if (auto codes = dyn_cast<QType>(problem.lhs.unpacked)) {
+    IntegerImage image = *codes.getFormat()->integerImage();
+    whole.lhs.format = codes.getFormat();
+    whole.lhs.min = image.min, whole.lhs.max = image.max;
+  } else {
+    whole.lhs = {};
+    whole.lhs.isTransposed = problem.lhs.isTransposed;
+    whole.lhs.element = OperandElement::BF16;
+  }
+  whole.lhs.bytes = isa<QType>(problem.lhs.unpacked) ? 1 : 2;
+  whole.lhs.unpacked = {};
   const Machine &machine = target.machine();
-  double bytes = problem.batch * problem.m * problem.k * (problem.lhs.bytes + 1) / static_cast<double>(machine.cores);
-  double cycles = kStartCycles + bytes / machine.capacity[static_cast<unsigned>(Resource::Memory)];
+  double bytes = problem.batch * problem.m * problem.k * (problem.lhs.bytes + whole.lhs.bytes) /
+                 static_cast<double>(machine.cores);
+  double cycles = kLaunchCycles + bytes / machine.capacity[static_cast<unsigned>(Resource::Memory)];
   for (Candidate &candidate : candidatesAsStored(context, whole, target)) {
     if (!candidate.declined.empty())
       continue;
