@@ -1,8 +1,8 @@
 //===- UnpackedLeft.cpp - left sides that a kernel of their own unpacks -----===//
 //
-// Neither tensor maps nor threads that copy 16 bytes bring codes of less than a byte, but where an instruction
-// multiplies those: each block of threads would decode its rows of them again. A kernel ahead of the matmul makes bytes
-// of integers instead, or bf16 of small floats, once, in memory. Which way is cheaper, selection decides.
+// Codes of less than a byte can be copied to shared memory only where an instruction multiplies them as they are. Where
+// none does, each block of threads would decode its rows again. A kernel ahead of the matmul makes bytes of integers
+// instead, or bf16 of small floats, once, in memory. Which way is cheaper, selection decides.
 //
 //===----------------------------------------------------------------------===//
 
