@@ -73,7 +73,7 @@ static int64_t neighboursOfThread(scf::ParallelOp loop) {
     APInt size;
     bool isPlain = matchPattern(lower, m_Zero()) && matchPattern(step, m_One());
     bool isKnown = isPlain && matchPattern(upper, m_ConstantInt(&size));
-    row = isKnown ? size.getSExtValue() : 0;
+    row = isKnown ? std::max<int64_t>(size.getSExtValue(), 0) : 0;
     total = isKnown && row < kLeastThreads * kStoredBytes ? total * row : kLeastThreads * kStoredBytes;
     total = std::min(total, kLeastThreads * kStoredBytes);
   }
