@@ -127,12 +127,13 @@ DictionaryAttr qlow::describe(MatmulOp op, const MatmulProblem &problem, const C
       if (other.row == candidate.row && other.declined.empty() && (!cheapest || wholeKey(other) < wholeKey(*cheapest)))
         cheapest = &other;
     std::string reason = candidate.declined;
-    if (cheapest && candidate.row != last.row)
+    // Of the row that was chosen only a way that is closed is named.
+    if (cheapest && candidate.row != last.row) {
       reason = llvm::formatv("{0:F2} times the cost", wholeKey(*cheapest) / std::max(wholeKey(last), 1e-9));
-    for (const Candidate &other : all)
-      if (candidate.row != last.row && cheapest && !unpacksLeft(cheapest->recipe) && other.row == candidate.row &&
-          !other.recipe)
-        reason += "; " + other.declined;
+      for (const Candidate &other : all)
+        if (other.row == candidate.row && !other.recipe && !unpacksLeft(cheapest->recipe))
+          reason += "; " + other.declined;
+    }
     declined.push_back(builder.getStringAttr(candidate.row->id.str() + ": " + reason));
   }
   add("declined", builder.getArrayAttr(declined));

@@ -11,19 +11,22 @@
 // RUN: not qlow-opt %t/both.mlir -qlow-split-quantized=target=sm_90 2>&1 | FileCheck %s --check-prefix=BOTH
 
 // Kernels have the bytes, and recipes that no longer say where they come from.
+// CHECK-DAG: ![[I8:[a-z0-9]+]] = !qlow.q<i8 : f32>
+// CHECK-DAG: ![[ZERO:[a-z0-9]+]] = !qlow.q<i8 : f32, zero = u4>
+// CHECK-DAG: #[[RECIPE:[a-z0-9]+]] = #qlow.recipe<wgmma_64x256x32_i32_s8_s8_via_registers, {{.*}} lhs = [<to = cta, by = tma
 // CHECK-LABEL: func.func @integers
 // CHECK: %[[WHOLE:.+]] = linalg.generic
 // CHECK: tensor.extract %arg0
 // CHECK: linalg.yield %{{.+}} : i8
 // CHECK-NEXT: } -> tensor<512x4096xi8>
-// CHECK: qlow.matmul_kernel {{.*}} lhs(%[[WHOLE]], %arg1 : {{.*}}) as tensor<512x4096x![[I8:.+]]> rhs(
-// CHECK: recipes <[#[[RECIPE:[a-z0-9]+]]]>
+// CHECK: qlow.matmul_kernel {{.*}} lhs(%[[WHOLE]], %arg1 : {{.*}}) as tensor<512x4096x![[I8]]> rhs(
+// CHECK: recipes <[#[[RECIPE]]]>
 
 // Numbers of two bits and signs become bytes, too, and zero points stay.
 // CHECK-LABEL: func.func @ternary
 // CHECK: qlow.matmul_kernel {{.*}} as tensor<512x4096x![[I8]]>
 // CHECK-LABEL: func.func @zero_points
-// CHECK: qlow.matmul_kernel {{.*}} lhs({{.*}}) as tensor<512x4096x![[ZERO:.+]]> rhs(
+// CHECK: qlow.matmul_kernel {{.*}} lhs({{.*}}) as tensor<512x4096x![[ZERO]]> rhs(
 
 // Small floats under powers of two become bf16, scales and all.
 // CHECK-LABEL: func.func @small_floats

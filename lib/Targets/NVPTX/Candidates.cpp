@@ -80,9 +80,6 @@ static constexpr double kSlicedAt = 1.08;
 
 /// Operations that decode an element, addresses included (H100, u4 x i4 by products of s8, M = N = K = 4096).
 static constexpr double kDecodeOperations = 35;
-
-/// Cycles in which a kernel of sums starts and ends.
-static constexpr double kSumsCycles = 3000;
 /// Whether scales change along K: sums under one pair of them are short.
 static bool hasBlockScales(const MatmulProblem &problem) {
   return problem.lhs.scaledTogether || problem.rhs.scaledTogether;
@@ -348,7 +345,7 @@ static ResourceVector countUses(const MultiplyRow &row, const MatmulProblem &pro
   // Sums of the rows of signs are a kernel of their own, which reads them again and takes two microseconds to start.
   if (row.countsCommon) {
     add(Resource::Memory, lhs * problem.lhs.bytes / cores);
-    add(Resource::Alu, kSumsCycles * machine.capacity[static_cast<unsigned>(Resource::Alu)]);
+    add(Resource::Alu, kKernelAheadCycles * machine.capacity[static_cast<unsigned>(Resource::Alu)]);
   }
   if (!copiesLines(row, problem, problem.lhs))
     add(Resource::Alu, amount(tiling.m) * tiling.k * kTiles * waves * kDecodeOperations / 32);

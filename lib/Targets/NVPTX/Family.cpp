@@ -16,13 +16,13 @@
 using namespace mlir;
 using namespace qlow;
 
-/// Whether the left side is floats of 16 bits, or may become such.
+/// Floats of 16 bits, or what may become such, times codes.
 static bool hasHalves(const MatmulProblem &problem) {
   bool areHalves = !problem.lhs.format && elementBytes(problem.lhs.element) == 2;
   return (areHalves || (problem.lhs.unpacked && !isa<QType>(problem.lhs.unpacked))) && problem.rhs.format;
 }
 
-/// The same of codes of i8.
+/// Whether the left side has codes of i8, or what may become such.
 static bool hasBytes(const MatmulProblem &problem) {
   bool areBytes = problem.lhs.format && codeElement(*problem.lhs.format) == OperandElement::S8;
   return areBytes || isa_and_nonnull<QType>(problem.lhs.unpacked);

@@ -10,6 +10,9 @@ namespace qlow {
 llvm::ArrayRef<MultiplyRow> nvptxRows();
 const MultiplyRow *findNvptxRow(llvm::StringRef id);
 
+/// Cycles in which a kernel ahead of a product starts and ends.
+inline constexpr double kKernelAheadCycles = 3000;
+
 /// All rows as candidates; see Family::candidates.
 std::vector<Candidate> nvptxCandidates(mlir::MLIRContext *context, const MatmulProblem &problem, const Target &target);
 /// The same where kernels read the left side as the model stores it.

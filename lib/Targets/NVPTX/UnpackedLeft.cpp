@@ -13,9 +13,6 @@
 using namespace mlir;
 using namespace qlow;
 
-/// Cycles in which the kernel that unpacks starts and ends.
-static constexpr double kLaunchCycles = 3000;
-
 std::vector<Candidate> qlow::nvptxCandidates(MLIRContext *context, const MatmulProblem &problem, const Target &target) {
   std::vector<Candidate> result = candidatesAsStored(context, problem, target);
   if (!problem.lhs.unpacked)
@@ -28,18 +25,19 @@ std::vector<Candidate> qlow::nvptxCandidates(MLIRContext *context, const MatmulP
   if (auto codes = dyn_cast<QType>(problem.lhs.unpacked)) {
     IntegerImage image = *codes.getFormat()->integerImage();
     whole.lhs.format = codes.getFormat();
+    whole.lhs.unpacked = {};
+    whole.lhs.bytes = 1;
     whole.lhs.min = image.min, whole.lhs.max = image.max;
   } else {
     whole.lhs = {};
     whole.lhs.isTransposed = problem.lhs.isTransposed;
     whole.lhs.element = OperandElement::BF16;
+    whole.lhs.bytes = 2;
   }
-  whole.lhs.bytes = isa<QType>(problem.lhs.unpacked) ? 1 : 2;
-  whole.lhs.unpacked = {};
   const Machine &machine = target.machine();
   double bytes = problem.batch * problem.m * problem.k * (problem.lhs.bytes + whole.lhs.bytes) /
                  static_cast<double>(machine.cores);
-  double cycles = kLaunchCycles + bytes / machine.capacity[static_cast<unsigned>(Resource::Memory)];
+  double cycles = kKernelAheadCycles + bytes / machine.capacity[static_cast<unsigned>(Resource::Memory)];
   for (Candidate &candidate : candidatesAsStored(context, whole, target)) {
     if (!candidate.declined.empty())
       continue;
