@@ -144,10 +144,11 @@ def draw_tiles(r, format, element, follows, has_units, folds, fuses, scales):
     while teams * stages * (tokens * 256 + columns * (16 * format.bits + 24 * scales)) > 220_000 - table - is_pair * tokens * 256 and stages * teams > 2:
         stages, teams = (stages - 1, teams) if stages > 2 else (stages, 1)
     columns -= 32 * is_pair
+    shares_tokens = teams * cluster == 1 and r.random() < 0.5
     decode = f"<to = reg, by = decode_{'fused' if fuses else HOPS.get(format.name, 'minifloat')}>"
     row = f"{tokens}x32_i32" if is_bytes else f"{tokens}x16_f32"
     return (f" recipes <[#qlow.recipe<wgmma_64x{row}_{element}_{element}_via_registers, "
-            f"tiles = [<cta, [{tokens}, {columns}, {teams * 128}]>, <warpgroup, [{tokens}, {group}, 128]>], "
+            f"tiles = [{f'<cluster, [{tokens}, {2 * columns}, 128]>, ' if shares_tokens else ''}<cta, [{tokens}, {columns}, {teams * 128}]>, <warpgroup, [{tokens}, {group}, 128]>], "
             f"lhs = [<to = cta, by = tma, stages = {stages}, swizzle = 128>], "
             f"rhs = [<to = memory, by = fragments>, <to = cta, by = bulk, stages = {stages}>, {decode}], "
             f"rescale = {'fold' if folds else r.choice(['block', 'follow', 'follow']) if has_units else 'block' if scales else 'end'}, swap = true{f', split_k = {cluster}' if cluster > 1 else ''}>]>")

@@ -175,6 +175,22 @@ func.func @fuse_sums(%x: tensor<16x256xf16>) -> tensor<16x64xf16> {
 
 // -----
 
+// Blocks of a cluster have the same tokens and K, and no part of K each.
+#r = #qlow.recipe<wgmma_64x16x16_f32_f16_f16_via_registers,
+  tiles = [<cluster, [32, 256, 128]>, <cta, [16, 128, 128]>, <warpgroup, [16, 64, 128]>],
+  lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>],
+  rhs = [<to = memory, by = fragments>, <to = cta, by = bulk, stages = 4>, <to = reg, by = decode_nibble>], rescale = block, swap = true>
+func.func @more_tokens(%x: tensor<16x256xf16>) -> tensor<16x64xf16> {
+  %c = arith.constant dense<3> : tensor<64x128xi8>
+  %s = arith.constant dense<3.0> : tensor<64x2xf16>
+  %w = qlow.compose %c, %s : (tensor<64x128xi8>, tensor<64x2xf16>) -> tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>>
+  // expected-error@+1 {{expected a cluster tile of 2 times the columns of a cta tile of whole warpgroup tiles, with its tokens and its k, which are 128, and no split_k}}
+  %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<16x256xf16>, tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>> -> tensor<16x64xf16>
+  return %y : tensor<16x64xf16>
+}
+
+// -----
+
 // Two blocks share columns, one alone can not.
 #r = #qlow.recipe<wgmma_64x16x16_f32_f16_f16_via_registers, tiles = [<cta, [16, 224, 128]>, <warpgroup, [16, 64, 128]>],
   lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>],

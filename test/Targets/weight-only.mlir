@@ -221,6 +221,27 @@ func.func @paired(%x: tensor<64x8192xf16>) -> tensor<64x28672xf16> {
   return %y : tensor<64x28672xf16>
 }
 
+// Tokens that no cache keeps: one copy brings each panel of 128 bytes to both blocks of a cluster, whose warps tell both
+// when they are done. Neither block ends before the other.
+// CHECK-LABEL: func @shared
+// TILES: clusters
+// TILES: nvvm.mbarrier.init
+// TILES: nvvm.cluster.wait
+// TILES: nvvm.mbarrier.arrive {{.*}} : !llvm.ptr<3> -> i64
+// TILES: nvvm.bar.warp.sync
+// TILES: nvvm.mbarrier.arrive {{.*}} : !llvm.ptr<7>
+// TILES: nvvm.cp.async.bulk.tensor.shared.cluster.global {{.*}} multicast_mask
+// TILES: nvvm.cp.async.bulk.tensor.shared.cluster.global {{.*}} multicast_mask
+// TILES: nvvm.cluster.arrive
+// TILES: nvvm.cluster.wait
+func.func @shared(%x: tensor<2048x8192xf16>) -> tensor<2048x4096xf16> {
+  %c = arith.constant dense<3> : tensor<4096x4096xi8>
+  %s = arith.constant dense<0.03> : tensor<4096x64xf16>
+  %w = qlow.compose %c, %s : (tensor<4096x4096xi8>, tensor<4096x64xf16>) -> tensor<4096x8192x!i4>
+  %y = qlow.matmul transpose_rhs %x, %w : tensor<2048x8192xf16>, tensor<4096x8192x!i4> -> tensor<2048x4096xf16>
+  return %y : tensor<2048x4096xf16>
+}
+
 // Codes that are not 4 or 8 bits are stored as those of a format that has all of their numbers.
 // PACK-DAG: #qlow.layout<element = i8, panel = 64, columns = 64, group = 128, offset = -128, fragment = 1>
 // CHECK-LABEL: func @small

@@ -123,7 +123,8 @@ static LogicalResult verifyWeightOnly(MatmulKernelOp kernel, RecipeAttr recipe, 
   StringRef decodes = isFused ? FragmentDecoder::kFusedHop : FragmentDecoder::hop(*facts.format, row->lhs);
   RecipeAttr followed =
       weightOnlyRecipe(kernel.getContext(), *row, decodes, recipe.getTile("cta"),
-                       recipe.getTile(isWarp ? "warp" : "warpgroup"), stages, rescale, isWarp ? 1 : recipe.getSplitK());
+                       recipe.getTile(isWarp ? "warp" : "warpgroup"), stages, rescale, isWarp ? 1 : recipe.getSplitK(),
+                       isWarp || !WeightTiles::sharesTokens(recipe) ? 1 : WeightTiles::kSharers);
   if (recipe != followed)
     return kernel.emitOpError() << "has a recipe that its schedule does not follow as it stands: expected " << followed
                                 << ", found " << recipe;

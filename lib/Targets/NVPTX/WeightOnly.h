@@ -30,7 +30,7 @@ namespace qlow {
 /// `decodes`: the hop that makes numbers of codes.
 RecipeAttr weightOnlyRecipe(mlir::MLIRContext *context, const MultiplyRow &row, llvm::StringRef decodes,
                             llvm::ArrayRef<int64_t> block, llvm::ArrayRef<int64_t> part, int64_t stages,
-                            llvm::StringRef rescale, int64_t splitK);
+                            llvm::StringRef rescale, int64_t splitK, int64_t sharers);
 
 /// What schedules of one kernel share: its sizes, parts of the weight, and the way from sums to the result.
 class WeightOnly : protected KernelBuilder {
@@ -213,6 +213,13 @@ public:
   static int64_t sharedBytes(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes);
   /// Whether the last warpgroup's columns are also those of the other block's.
   static bool sharesColumns(RecipeAttr recipe);
+  /// Whether the blocks of a cluster multiply the same tokens, which each copies for both, by columns of its own; and
+  /// how many.
+  static bool sharesTokens(RecipeAttr recipe);
+  static constexpr int64_t kSharers = 2;
+  /// Tokens that wait for the next weights may take a third of the second-level cache, through which weights and
+  /// results pass, too. Other parts were not tried.
+  static constexpr int64_t kPartOfCache = 3;
   /// Whether sums can be in units of such scales (null: these are codes themselves): ratios of scales of few bits, and
   /// sums of f16 tokens in units of any of them, are far from the ends of f32. Those of bf16 may overflow from 2^80 on.
   static bool canFollow(const MultiplyRow &row, const Format *scale);
@@ -262,8 +269,9 @@ private:
   }
   /// Of K, of which each team has one.
   int64_t slices() const { return isPair ? 1 : teams * cluster; }
-  /// Blocks of 64 columns of a tile, of a pair's both.
-  int64_t panelsOfTile() const { return isPair ? 2 * groups - 1 : groups * columnBlocks; }
+  /// Blocks of 64 columns of a tile, of a cluster's both where these share tokens or columns.
+  int64_t panelsOfTile() const { return isPair ? 2 * groups - 1 : sharers * groups * columnBlocks; }
+  int64_t blocksOfCluster() const { return cluster * sharers; }
   bool isPersistent() const { return teams * cluster == 1; }
 
   // WeightPairs.cpp
@@ -338,7 +346,7 @@ private:
   void emitClusterArrival();
   void emitClusterWait();
   /// A pointer to the same byte of another block of the cluster.
-  mlir::Value inBlock(int64_t other, mlir::Value pointer);
+  mlir::Value inBlock(mlir::Value other, mlir::Value pointer);
   /// A unit is a thread's two sums of a token and of its columns of a block: it has one for every fourth token. Bytes
   /// of both, and their numbers among the block's sums.
   static constexpr int64_t kTokensOfUnit = 4, kPairBytes = 8;
@@ -354,6 +362,7 @@ private:
   Scaling scaling;
   bool isPair;                                                  ///< shares columns with the other block of its cluster
   int64_t tokens, groups, columnBlocks, teams, cluster, stages; ///< groups: warpgroups of a team
+  int64_t sharers;                                              ///< blocks of a cluster that have the same tokens
   int64_t sumsOfThread;
   int64_t steps, together;           ///< of a block of the layout, of a unit
   int64_t blocksOfSlice, blocksRead; ///< blocks of K of a team, and those whose scales are read at a time
@@ -361,14 +370,14 @@ private:
       tileColumns;
 
   TileMaps tokenMaps;
-  mlir::Value shared, barriersAt, tileStride, tileCount, firstTile; ///< i32 but for pointers
-  mlir::Value rank, team, group, inTeam, slice, turns, copyingWarp; ///< i32
-  mlir::Value tileNumber, token0, tokensInside, panel0, codesFrom;  ///< of the tile
-  mlir::Value teamAt, tokensAt, codesAt;                            ///< in the ring
-  mlir::Value firstDescriptor;                                      ///< i64, of the first buffer's tokens
-  mlir::Value evictFirst;                                           ///< policy of the codes' copies
-  mlir::Value isShared;     ///< i1, of a pair: the warpgroup's columns are those of both
-  mlir::Value columnInTile; ///< i32, the thread's first
+  mlir::Value shared, barriersAt, barriersOfOther, tileStride, tileCount, firstTile; ///< i32 but for pointers
+  mlir::Value rank, team, group, inTeam, slice, turns, copyingWarp;                  ///< i32
+  mlir::Value tileNumber, token0, tokensInside, panel0, codesFrom;                   ///< of the tile
+  mlir::Value teamAt, tokensAt, codesAt;                                             ///< in the ring
+  mlir::Value firstDescriptor; ///< i64, of the first buffer's tokens
+  mlir::Value evictFirst;      ///< policy of the codes' copies
+  mlir::Value isShared;        ///< i1, of a pair: the warpgroup's columns are those of both
+  mlir::Value columnInTile;    ///< i32, the thread's first
   llvm::SmallVector<std::array<mlir::Value, 2>> columns;
 };
 

@@ -80,6 +80,7 @@ struct Tiling {
   int64_t ofGroup = 0;                        ///< columns of a warpgroup
   int64_t warps = 0, together = 0;            ///< that share K; blocks of the layout that a warp asks for at once
   int64_t teams = 1, cluster = 1, stages = 0; ///< teams of a block, and blocks, that share K; buffers
+  int64_t sharers = 1;                        ///< blocks of a cluster that have the same tokens
   bool folds = false;                         ///< scales into weights
   bool fuses = false;                         ///< in one operation
   bool follows = false;                       ///< sums are in units of scales, none of which is 0
@@ -93,8 +94,9 @@ struct Tiling {
 static constexpr int64_t kBlockK = Layout::kFragmentK;
 /// Sums of a warpgroup, where there are four.
 static constexpr int64_t kMostSumsOfMany = 64 * 64;
-/// Tokens of a product that takes longer than its weights are unpacked in.
-static constexpr int64_t kLongProduct = 128;
+/// Tokens of a product that takes longer than its weights are unpacked in, and of one whose copies clusters may share;
+/// more than the third leave no power unused.
+static constexpr int64_t kLongProduct = 128, kSharedProduct = 256, kManyTokens = 512;
 /// Blocks of threads that copy ahead, on a core: one's copies run while another's sums are added up. Bits of a long
 /// turn: of one code of each of its blocks of the layout. Scales of a column in a turn, for which there are registers.
 static constexpr int64_t kRingsOfCore = 2, kBitsOfTurn = 16, kMostScalesOfTurn = 16;
@@ -127,9 +129,23 @@ static constexpr Tiling kTileTilings[] = {
     {.columns = 96, .ofGroup = 64, .teams = 1, .cluster = 2},
 };
 
+/// And the same by clusters that share tokens: for the longest products, where tokens do not stay in the second-level
+/// cache.
+static std::vector<Tiling> tileTilings(const MultiplyRow &row, const MatmulProblem &problem, const Machine &machine) {
+  std::vector<Tiling> tilings(std::begin(kTileTilings), std::end(kTileTilings));
+  double bytes = problem.m * problem.k * elementBytes(row.lhs);
+  if (row.n == kSharedProduct && bytes > static_cast<double>(machine.levelBytes("l2")) / WeightTiles::kPartOfCache)
+    for (Tiling tiling : kTileTilings)
+      if (tiling.teams * tiling.cluster == 1) {
+        tiling.sharers = WeightTiles::kSharers;
+        tilings.push_back(tiling);
+      }
+  return tilings;
+}
+
 RecipeAttr qlow::weightOnlyRecipe(MLIRContext *context, const MultiplyRow &row, StringRef decodes,
                                   ArrayRef<int64_t> block, ArrayRef<int64_t> part, int64_t stages, StringRef rescale,
-                                  int64_t splitK) {
+                                  int64_t splitK, int64_t sharers) {
   auto hop = [&](StringRef to, StringRef by, int64_t stages = 1, int64_t swizzle = 0) {
     return HopAttr::get(context, to.str(), by.str(), stages, swizzle);
   };
@@ -142,8 +158,11 @@ RecipeAttr qlow::weightOnlyRecipe(MLIRContext *context, const MultiplyRow &row, 
                    : stages ? hop("cta", "cp_async", stages)
                             : hop("reg", "load128");
   HopAttr stored = hop("memory", kFragmentsHop), decode = hop("reg", decodes);
-  return RecipeAttr::get(context, row.id.str(), {level("cta", block), level(isWarp ? "warp" : "warpgroup", part)},
-                         {tokens}, {stored, stream, decode}, rescale.str(), /*swap=*/true, splitK);
+  SmallVector<LevelAttr> levels{level("cta", block), level(isWarp ? "warp" : "warpgroup", part)};
+  if (sharers > 1)
+    levels.insert(levels.begin(), level("cluster", {block[0], sharers * block[1], block[2]}));
+  return RecipeAttr::get(context, row.id.str(), levels, {tokens}, {stored, stream, decode}, rescale.str(),
+                         /*swap=*/true, splitK);
 }
 
 static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const MatmulProblem &problem,
@@ -154,7 +173,7 @@ static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const
   StringRef decodes = tiling.fuses ? FragmentDecoder::kFusedHop : FragmentDecoder::hop(*problem.rhs.format, row.lhs);
   return weightOnlyRecipe(context, row, decodes, {tiling.tokens, tiling.columns, parts * ofPart},
                           {tiling.tokens, isWarp ? tiling.columns : tiling.ofGroup, ofPart}, tiling.stages, rescale,
-                          tiling.cluster);
+                          tiling.cluster, tiling.sharers);
 }
 
 /// For one token: turns that leave room for enough blocks of threads, and registers for a column's scales. Short ones
@@ -219,8 +238,9 @@ static constexpr double kOfBlock = 45, kOfCode = 128, kOfToken = 2.5, kTensor = 
 /// threads on a core and token, where codes are as cheap as nibbles (H100, N = 1536 to 6144, K = 7168 and 11008, M = 1
 /// to 7).
 static constexpr double kStreamTurn = 950, kStreamTurnOfBlock = 400, kStreamTurnOfToken = 66, kNibbleAlu = 9.0 / 8;
-/// Codes that are unpacked again for the next tokens take power, of which many tokens leave none.
-static constexpr double kShortAt = 1.07, kManyTokens = 512;
+/// Codes that are unpacked again for the next tokens take power, of which many tokens leave none; tokens that a cluster
+/// shares leave some.
+static constexpr double kShortAt = 1.07, kSharedAt = 0.985;
 /// Of a block of 64 columns x 128 k: cycles for scales that meet its weights, and for each token and scale that meets
 /// its sums, when no product runs; the first scale of a block finds them waited for anyway. The second is for scales
 /// that meet codes in one operation.
@@ -325,6 +345,8 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
   bool areShort = row.isFloat && tiling.tokens < 256 && problem.m > kManyTokens;
   if (areShort)
     products *= kShortAt;
+  if (tiling.sharers > 1)
+    products *= kSharedAt;
   add(Resource::Multiply, products * kTensor * row.uses[static_cast<unsigned>(Resource::Multiply)]);
   if (!row.isFloat) {
     add(Resource::Alu, blocks * cyclesOfByteBlock(problem, tiling) * 4);
@@ -360,10 +382,10 @@ static void countUses(const MultiplyRow &row, const MatmulProblem &problem, cons
     candidate.uses = tiling.stages ? countRing(row, problem, tiling, candidate.recipe, bytes, machine, overhead)
                                    : countStream(row, problem, tiling, bytes, machine);
   } else {
-    double columns = static_cast<double>(tiling.columns * (tiling.isPair() ? 2 : 1));
+    double columns = static_cast<double>(tiling.columns * (tiling.isPair() ? 2 : tiling.sharers));
     double tiles =
         problem.batch * std::ceil(problem.m / static_cast<double>(tiling.tokens)) * std::ceil(problem.n / columns);
-    double exact = tiles * static_cast<double>(tiling.cluster) / cores, waves = std::ceil(exact);
+    double exact = tiles * static_cast<double>(tiling.cluster * tiling.sharers) / cores, waves = std::ceil(exact);
     bool isPersistent = tiling.teams * tiling.cluster == 1;
     if (isPersistent && waves > 2) // cores that idle leave others their power
       waves = (waves + exact) / 2;
@@ -410,7 +432,7 @@ std::vector<Candidate> qlow::weightOnlyCandidates(MLIRContext *context, const Mu
                                            : FragmentDecoder::declineFold(*rhs.format, rhs.zeroFormat, rhs.scaleFormat,
                                                                           row.lhs, rhs.leastScale, rhs.mostScale);
   bool canFold = candidate.unfolded.empty();
-  for (Tiling tiling : kTileTilings)
+  for (Tiling tiling : tileTilings(row, problem, target.machine()))
     for (bool folds : {true, false}) {
       tiling.folds = folds;
       tiling.fuses = folds && canFold && rhs.mostScale <= FragmentDecoder::kMostFused &&

@@ -101,7 +101,7 @@ void WeightTiles::emitPairSetup() {
 void WeightTiles::emitSending(ArrayRef<Value> sums) {
   emitClusterWait(); // the other has its barrier
   auto there = [&](Value pointer) -> Value {
-    return LLVM::PtrToIntOp::create(builder, loc, builder.getI32Type(), inBlock(1, pointer));
+    return LLVM::PtrToIntOp::create(builder, loc, builder.getI32Type(), inBlock(i32.constant(1), pointer));
   };
   auto bitsOf = [&](Value sum) -> Value {
     return sum.getType().isF32() ? LLVM::BitcastOp::create(builder, loc, builder.getI32Type(), sum) : sum;

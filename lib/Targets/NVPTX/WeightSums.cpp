@@ -70,10 +70,10 @@ void WeightTiles::emitInGroups(ArrayRef<Pair> pairs) {
 void WeightTiles::emitClusterArrival() { NVVM::ClusterArriveOp::create(builder, loc, builder.getUnitAttr()); }
 void WeightTiles::emitClusterWait() { NVVM::ClusterWaitOp::create(builder, loc, builder.getUnitAttr()); }
 
-Value WeightTiles::inBlock(int64_t other, Value pointer) {
+Value WeightTiles::inBlock(Value other, Value pointer) {
   auto remote =
       LLVM::LLVMPointerType::get(builder.getContext(), static_cast<unsigned>(NVVM::NVVMMemorySpace::SharedCluster));
-  return NVVM::MapaOp::create(builder, loc, remote, pointer, i32.constant(other)).getResult();
+  return NVVM::MapaOp::create(builder, loc, remote, pointer, other).getResult();
 }
 
 /// In shared memory: [team][unit][thread of the team] pairs. Teams of all blocks of the cluster take units in turn.
@@ -102,7 +102,7 @@ void WeightTiles::emitReduction(ArrayRef<Value> sums) {
   auto pair = VectorType::get({2}, sumType());
   SmallVector<Value> blocks;
   for (int64_t other = 0; other < cluster; ++other)
-    blocks.push_back(cluster == 1 ? pairsAt : inBlock(other, pairsAt));
+    blocks.push_back(cluster == 1 ? pairsAt : inBlock(i32.constant(other), pairsAt));
   SmallVector<Pair> pairs;
   auto flush = [&] {
     emitPairs(pairs);

@@ -58,9 +58,6 @@ static constexpr int64_t kMostTokensOfTable = 128, kMostTokensOfSpreadTable = 64
 /// One of so many words is unpacked without a table that is not spread: nf4 at 128 x 28672 x 8192 takes 2 to 4 % less
 /// time, on an H100. Beside a spread one, at 64 tokens, it takes 1 to 2 % more.
 static constexpr int64_t kPermuted = 4;
-/// Tokens that wait for the next weights may take a third of the second-level cache, through which weights and results
-/// pass, too. Other parts were not tried.
-static constexpr int64_t kPartOfCache = 3;
 /// Nanoseconds that a wait may sleep before it looks again.
 static constexpr int64_t kPatience = 10'000'000;
 
@@ -85,6 +82,8 @@ static int64_t tableBytes(const MultiplyRow &row, const WeightCodes &codes) {
              ? FragmentDecoder::tableBytes(*codes.format, row.lhs, WeightTiles::isTableSpread(row))
              : 0;
 }
+
+bool WeightTiles::sharesTokens(RecipeAttr recipe) { return !recipe.getTile("cluster").empty(); }
 
 bool WeightTiles::sharesColumns(RecipeAttr recipe) {
   return recipe.getTile("cta")[1] % recipe.getTile("warpgroup")[1] != 0;
@@ -131,6 +130,13 @@ std::string WeightTiles::verify(RecipeAttr recipe, const MultiplyRow &row, const
     return llvm::formatv("expected whole warpgroup tiles in a cta tile, or {0} columns more than one or more of {1}, "
                          "which two blocks share with split_k = 2, each with k = {2}",
                          kColumns / 2, kColumns, kBlockK);
+  if (sharesTokens(recipe) &&
+      (recipe.getTile("cluster") != ArrayRef<int64_t>({block[0], kSharers * block[1], block[2]}) ||
+       sharesColumns(recipe) || block[2] != kBlockK || recipe.getSplitK() != 1))
+    return llvm::formatv(
+        "expected a cluster tile of {0} times the columns of a cta tile of whole warpgroup tiles, with "
+        "its tokens and its k, which are {1}, and no split_k",
+        kSharers, kBlockK);
   if (recipe.getRescale() == "fold")
     if (std::string wrong = FragmentDecoder::declineFold(*codes.format, codes.zero, codes.scale, row.lhs);
         !wrong.empty())
@@ -171,6 +177,7 @@ WeightTiles::WeightTiles(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recip
   tokens = block[0];
   columnBlocks = inner[1] / kColumns;
   isPair = sharesColumns(recipe);
+  sharers = sharesTokens(recipe) ? kSharers : 1;
   groups = columnsHeld(recipe) / inner[1];
   teams = block[2] / kBlockK;
   cluster = recipe.getSplitK();
@@ -219,11 +226,12 @@ void WeightTiles::emit() {
   bool areTwo = 2 * allBytes <= machine.levelBytes("cta") && 2 * threads * (kOtherRegisters + sumsOfThread) <= 1 << 16;
   OpBuilder::InsertionGuard guard(builder);
   Value tiles = index.mul(batchCount, index.mul(index.ceilDiv(m, tokens), tilesN));
-  Value blocks =
-      isPersistent() ? index.min(tiles, index.constant(machine.cores * (areTwo ? 2 : 1))) : index.mul(tiles, cluster);
+  Value clusters =
+      isPersistent() ? index.min(tiles, index.constant(machine.cores * (areTwo ? 2 : 1) / sharers)) : tiles;
+  Value blocks = index.mul(clusters, blocksOfCluster());
   if (k)
     tokenMaps = emitTileMaps(op.getLhs().front(), m, {tokens, kLineBytes / tokenSize});
-  gpu::LaunchOp launch = startLaunch(blocks, threads, allBytes, cluster);
+  gpu::LaunchOp launch = startLaunch(blocks, threads, allBytes, blocksOfCluster());
   // ptxas moves registers between roles only in kernels whose blocks a multiprocessor is known to hold.
   launch->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), builder.getI32IntegerAttr(areTwo ? 2 : 1));
   tileCount = i32.cast(tiles);
@@ -236,13 +244,20 @@ void WeightTiles::emit() {
   emitConsumers();
   builder.setInsertionPointToStart(&roles.getElseRegion().front());
   emitCopyingWarps();
+  if (sharers == 1)
+    return;
+  // The other block tells this one's barriers until it is done.
+  builder.setInsertionPointAfter(roles);
+  NVVM::SyncWarpOp::create(builder, loc, i32.constant(-1));
+  emitClusterArrival();
+  emitClusterWait();
 }
 
 void WeightTiles::prepareThread(gpu::LaunchOp launch) {
   Value number = i32.cast(launch.getBlockIds().x);
-  rank = i32.rem(number, cluster);
-  firstTile = i32.div(number, cluster);
-  tileStride = i32.cast(launch.getGridSize().x);
+  rank = i32.rem(number, blocksOfCluster());
+  firstTile = i32.div(number, blocksOfCluster());
+  tileStride = i32.div(i32.cast(launch.getGridSize().x), blocksOfCluster());
   // All threads of a warp agree on what follows from the warp's number; the compiler can not know it.
   warp = gpu::ShuffleOp::create(builder, loc, warp, i32.constant(0), i32.constant(kWarp), gpu::ShuffleMode::IDX)
              .getShuffleResult();
@@ -252,7 +267,7 @@ void WeightTiles::prepareThread(gpu::LaunchOp launch) {
   team = i32.select(i32.less(warp, i32.constant(consumers / kWarp)), i32.div(groupNumber, groups),
                     teams == 1 ? i32.constant(0) : i32.rem(copyingWarp, teams));
   inTeam = i32.rem(thread, teamThreads);
-  slice = isPair ? i32.constant(0) : i32.add(i32.mul(rank, teams), team);
+  slice = isPersistent() || isPair ? i32.constant(0) : i32.add(i32.mul(rank, teams), team);
   if (isPair)
     isShared = i32.equal(group, i32.constant(groups - 1));
   // A last block that K ends in is one too.
@@ -271,6 +286,8 @@ void WeightTiles::prepareThread(gpu::LaunchOp launch) {
   columnInTile = i32.add(i32.mul(group, columnBlocks * kColumns), i32.mul(i32.rem(warp, 4), 16));
   columnInTile = i32.add(columnInTile, i32.mul(i32.div(lane, 4), 2));
   barriersAt = offset(shared, i32.add(i32.mul(team, stages * kBarriersBytes), ringBytes));
+  if (sharers > 1)
+    barriersOfOther = inBlock(i32.sub(i32.constant(1), rank), barriersAt);
 }
 
 /// Tiles of tokens that meet the same weights side by side, before others do: as many as stay in the second-level cache
@@ -301,6 +318,8 @@ void WeightTiles::prepareTile(Value number) {
   token0 = i32.mul(i32.add(first, i32.rem(number, side)), tokens);
   tokensInside = i32.min(i32.constant(tokens), i32.sub(m32, token0));
   panel0 = i32.mul(i32.div(number, side), panelsOfTile());
+  if (sharers > 1)
+    panel0 = i32.add(panel0, i32.mul(rank, groups * columnBlocks));
   Value firstColumn = columnOf(columnInTile);
   columns.clear();
   for (int64_t block = 0; block < columnBlocks; ++block)
@@ -332,9 +351,10 @@ void WeightTiles::emitRingSetup() {
   Value first = offset(shared, ringBytes);
   ifThen(i32.equal(thread, i32.constant(0)), [&] {
     for (int64_t i = 0; i < teams * stages * 2; ++i)
-      NVVM::MBarrierInitOp::create(
-          builder, loc, offset(first, i * kBarrierBytes),
-          i32.constant(i % 2 ? teamThreads : 1 + (scaleWords ? kMostTeams / teams * kWarp : 0)), Value());
+      NVVM::MBarrierInitOp::create(builder, loc, offset(first, i * kBarrierBytes),
+                                   i32.constant(i % 2 ? teamThreads + (sharers - 1) * teamThreads / kWarp
+                                                      : 1 + (scaleWords ? kMostTeams / teams * kWarp : 0)),
+                                   Value());
     NVVM::FenceMbarrierInitOp::create(builder, loc);
     for (Value map : {tokenMaps.whole, tokenMaps.last})
       if (map)
@@ -348,6 +368,10 @@ void WeightTiles::emitRingSetup() {
   if (isPair)
     emitPairSetup();
   gpu::BarrierOp::create(builder, loc);
+  if (sharers > 1) {
+    emitClusterArrival();
+    emitClusterWait();
+  }
 }
 
 /// Zeros for the tokens that the last tile lacks, which no copy may ever write, but products read.
@@ -366,8 +390,12 @@ void WeightTiles::emitUnusedTokens() {
   emitProxyFence();
 }
 
+static Value placeOfBarrier(IndexBuilder &i32, Value stage, bool isFree) {
+  return i32.add(i32.mul(stage, kBarriersBytes), isFree ? kBarrierBytes : 0);
+}
+
 Value WeightTiles::barrierOf(Value stage, bool isFree) {
-  return offset(barriersAt, i32.add(i32.mul(stage, kBarriersBytes), isFree ? kBarrierBytes : 0));
+  return offset(barriersAt, placeOfBarrier(i32, stage, isFree));
 }
 
 void WeightTiles::wait(RingPlace place, bool isFree) {
@@ -385,9 +413,17 @@ Value WeightTiles::stageBefore(Value stage) {
   return i32.select(i32.equal(stage, i32.constant(0)), i32.constant(stages - 1), i32.sub(stage, i32.constant(1)));
 }
 
-/// Each thread that has read or written arrives for itself.
+/// Each thread that has read or written arrives for itself; at the block that copies into this one's buffer, too, one
+/// of a warp for all.
 void WeightTiles::arrive(Value stage, bool isFree) {
   NVVM::MBarrierArriveOp::create(builder, loc, builder.getI64Type(), barrierOf(stage, isFree), Value());
+  if (!isFree || sharers == 1)
+    return;
+  NVVM::SyncWarpOp::create(builder, loc, i32.constant(-1));
+  ifThen(i32.equal(lane, i32.constant(0)), [&] {
+    Value there = offset(barriersOfOther, placeOfBarrier(i32, stage, isFree));
+    NVVM::MBarrierArriveOp::create(builder, loc, Type(), there, Value());
+  });
 }
 
 void WeightTiles::emitCopyingWarps() {
@@ -482,13 +518,21 @@ void WeightTiles::emitCodeCopies(Value turn, Value stage) {
 void WeightTiles::emitTokenCopies(Value turn, Value stage) {
   Value map = mapOfTile(tokenMaps, tokensInside, tokens);
   Value k0 = i32.mul(blockOf(turn), kBlockK);
-  for (int64_t panel = 0; panel < tokenBytes / (tokens * kLineBytes); ++panel) {
+  int64_t panels = tokenBytes / (tokens * kLineBytes);
+  for (int64_t panel = 0; panel < panels; ++panel) {
     SmallVector<Value> coordinates{i32.add(k0, panel * kLineBytes / tokenSize), token0};
     if (!batchSizes.empty())
       coordinates.push_back(i32.cast(linearBatch));
-    NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(builder, loc, copyTarget(stage, panel * tokens * kLineBytes),
-                                                           map, coordinates, barrierOf(stage, /*isFree=*/false),
-                                                           ValueRange(), Value(), Value(), NVVM::TMALoadMode::TILE,
-                                                           /*isCTAOnly=*/false, NVVM::CTAGroupKindAttr(), Value());
+    auto copy = [&](Value blocks) {
+      NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
+          builder, loc, copyTarget(stage, panel * tokens * kLineBytes), map, coordinates,
+          barrierOf(stage, /*isFree=*/false), ValueRange(), blocks, Value(), NVVM::TMALoadMode::TILE,
+          /*isCTAOnly=*/false, NVVM::CTAGroupKindAttr(), Value());
+    };
+    if (sharers == 1)
+      copy(Value());
+    else
+      ifThen(i32.equal(i32.rem(i32.add(i32.mul(turn, panels), panel), sharers), rank),
+             [&] { copy(arith::ConstantIntOp::create(builder, loc, (1 << sharers) - 1, 16)); });
   }
 }
