@@ -59,13 +59,26 @@ bool qlow::storesFragments(RecipeAttr recipe) {
   return first.getTo() == "memory" && first.getBy() == kFragmentsHop;
 }
 
-Type qlow::unpackedElement(QType type, bool exactSum) {
+bool qlow::hasScalesAlongK(QType type, bool kIsLast) {
+  ArrayRef<int64_t> block = type.getBlock();
+  return !block.empty() && block[block.size() - (kIsLast ? 1 : 2)] != QType::kWhole;
+}
+
+Type qlow::unpackedElement(QType type, Type rhs, bool kIsLast, bool exactSum) {
   const Format &format = *type.getFormat();
-  if (const Format *integers = unpackedFormat(format))
+  auto codes = dyn_cast<QType>(rhs);
+  if (const Format *integers = unpackedFormat(format); integers && codes && codes.getFormat()->integerImage())
     return QType::get(type.getContext(), integers, type.getScale(), type.getZero(), type.getOffset(), type.getBlock());
-  bool arePowers = getScaleFormat(type.getScale()) && scaleElementOf(type) == OperandElement::E8M0;
-  bool fits = format.kind == DecodeKind::Minifloat && format.bits < 8 && arePowers && !type.getOffset();
-  return fits && !exactSum ? Type(BFloat16Type::get(type.getContext())) : Type();
+  std::optional<int64_t> bits = significantBits(format, type.getZero());
+  if (exactSum || type.getOffset() || !bits)
+    return Type();
+  if (hasScalesAlongK(type, kIsLast)) {
+    const Format *scale = scaleCodesOf(type).format;
+    if (!scale || scale->kind != DecodeKind::Minifloat)
+      return Type();
+    *bits += significantBitsOfScale(*scale);
+  }
+  return *bits <= kBitsOfBF16 ? Type(BFloat16Type::get(type.getContext())) : Type();
 }
 
 bool qlow::unpacksLeft(RecipeAttr recipe) {

@@ -227,6 +227,28 @@ std::optional<OperandElement> qlow::scaleElementOf(QType type) {
   return element == OperandElement::E4M3 ? element : std::nullopt;
 }
 
+ScaleCodes qlow::scaleCodesOf(QType type) {
+  auto codes = mlir::dyn_cast<QType>(type.getScale());
+  if (!codes)
+    return {getScaleFormat(type.getScale()), /*isScaled=*/false};
+  return scaleElementOf(type) == OperandElement::E4M3 ? ScaleCodes{codes.getFormat(), /*isScaled=*/true} : ScaleCodes();
+}
+
+std::optional<int64_t> qlow::significantBits(const Format &format, const Format *zero) {
+  bool isFloat = format.kind == DecodeKind::Minifloat;
+  if (format.kind == DecodeKind::Codebook || (isFloat && zero))
+    return std::nullopt;
+  if (isFloat)
+    return format.layout.mantissaBits + 1;
+  float least = format.minValue() - (zero ? zero->maxValue() : 0),
+        most = format.maxValue() - (zero ? zero->minValue() : 0);
+  return std::ceil(std::log2(std::max({-least, most, 1.0f})));
+}
+
+int64_t qlow::significantBitsOfScale(const Format &scale) {
+  return isPowerOfTwo(scale.layout) ? 0 : scale.layout.mantissaBits + 1;
+}
+
 std::optional<OperandElement> qlow::codeElement(const Format &format) {
   if (format.kind == DecodeKind::Sign)
     return OperandElement::B1;

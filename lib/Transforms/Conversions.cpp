@@ -237,7 +237,22 @@ void qlow::lowerDequantize(RewriterBase &rewriter, DequantizeOp op) {
   rewriter.replaceOp(op, castTo(rewriter, loc, result, x));
 }
 
-Value qlow::emitUnpacked(OpBuilder &builder, Location loc, Value quantized, Type element) {
+/// What bf16 holds of an element; see emitUnpacked.
+static Value emitUnpackedNumber(OpBuilder &builder, Location loc, const ElementReader &reader, QType type,
+                                bool meetsScales, ValueRange indices) {
+  if (meetsScales && !isa<QType>(type.getScale()))
+    return reader.emitValue(builder, loc, indices);
+  Value x = emitDecode(builder, loc, *type.getFormat(), reader.emitCode(builder, loc, indices));
+  if (Value zero = reader.emitZeroPoint(builder, loc, indices))
+    x = arith::SubFOp::create(builder, loc, x, arith::SIToFPOp::create(builder, loc, builder.getF32Type(), zero));
+  if (!meetsScales)
+    return x;
+  const Format &codes = *cast<QType>(type.getScale()).getFormat();
+  return arith::MulFOp::create(builder, loc, x,
+                               emitDecode(builder, loc, codes, reader.emitScaleCode(builder, loc, indices)));
+}
+
+Value qlow::emitUnpacked(OpBuilder &builder, Location loc, Value quantized, Type element, bool meetsScales) {
   auto tensor = cast<RankedTensorType>(quantized.getType());
   QType type = getQuantizedElement(tensor);
   ElementReader reader(type, emitParts(builder, loc, quantized), makeHoistingLoad(builder));
@@ -246,8 +261,8 @@ Value qlow::emitUnpacked(OpBuilder &builder, Location loc, Value quantized, Type
   Value x = emitElementwise(builder, loc, emitSizes(builder, loc, quantized), stored, {},
                             [&](OpBuilder &builder, Location loc, ValueRange, ValueRange indices) -> Value {
                               if (!areCodes)
-                                return builder.createOrFold<arith::TruncFOp>(loc, stored,
-                                                                             reader.emitValue(builder, loc, indices));
+                                return builder.createOrFold<arith::TruncFOp>(
+                                    loc, stored, emitUnpackedNumber(builder, loc, reader, type, meetsScales, indices));
                               Value code = reader.emitCode(builder, loc, indices);
                               Value number = emitInteger(builder, loc, *type.getFormat(), code);
                               return builder.createOrFold<arith::TruncIOp>(loc, stored, number);

@@ -37,8 +37,11 @@ LoadPart makeHoistingLoad(mlir::OpBuilder &outer);
 mlir::Value emitRequantized(mlir::OpBuilder &builder, mlir::Location loc, const Format &format, Rounding rounding,
                             mlir::Value acc, mlir::Value multiplier, mlir::Value shift, mlir::Value zero);
 
-/// The codes of a quantized tensor as the codes of `element`, integers of i8, one by one, or its numbers as floats.
-mlir::Value emitUnpacked(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value quantized, mlir::Type element);
+/// The codes of a quantized tensor as the codes of `element`, integers of i8, one by one, or as floats of that type
+/// that hold all of them, less their zero points. Where they meet scales, these are times the scale, or, where scales
+/// are codes under one scale of the tensor, times the scale's code.
+mlir::Value emitUnpacked(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value quantized, mlir::Type element,
+                         bool meetsScales);
 /// The stored codes of a quantized tensor of `type` from its codes one by one, a tensor of integers.
 mlir::Value emitPackedCodes(mlir::OpBuilder &builder, mlir::Location loc, mlir::RankedTensorType type,
                             mlir::Value codes);

@@ -378,6 +378,38 @@ static Factor emitSumScale(EpilogueBuilder &epilogue, MatmulOp op) {
   return step == 1 ? scale : combine<arith::MulFOp>(epilogue, scale, makeConstantFactor(epilogue, step));
 }
 
+MatmulOp qlow::scaleSum(RewriterBase &rewriter, MatmulOp op, bool meetsScales) {
+  QType type = getQuantizedElement(op.getLhs().getType());
+  auto codes = dyn_cast<QType>(type.getScale());
+  if (meetsScales && !codes)
+    return op;
+  Value sum = op.getEpilogue().getArgument(0);
+  EpilogueBuilder epilogue(rewriter, op, op);
+  OpBuilder &builder = epilogue.inside();
+  SmallVector<Value> parts = emitParts(epilogue.outside(), op.getLoc(), op.getLhs());
+  EpilogueExtra scale;
+  if (meetsScales) {
+    ValueRange ofCodes = ValueRange(parts).slice(1, QType::getNumParts(codes));
+    scale = emitBlockValue(epilogue, codes, ofCodes, BlockValue::Scale, {});
+  } else {
+    auto dims = llvm::to_vector(llvm::seq<int64_t>(epilogue.getRank()));
+    dims[dims.size() - 2] = op.getTransposeLhs() ? -1 : epilogue.getRank() - 2;
+    dims[dims.size() - 1] = op.getTransposeLhs() ? epilogue.getRank() - 2 : -1;
+    scale = emitBlockValue(epilogue, type, parts, BlockValue::Scale, dims);
+  }
+  Block *region = builder.getInsertionBlock();
+  builder.setInsertionPointToStart(region);
+  auto scaled = arith::MulFOp::create(builder, op.getLoc(), sum, epilogue.read(scale));
+  sum.replaceAllUsesExcept(scaled, scaled);
+  if (epilogue.element == sum)
+    epilogue.element = scaled;
+  builder.setInsertionPointToEnd(region);
+  auto result = cast<RankedTensorType>(op.getType());
+  MatmulOp formed = epilogue.finish(result, op.getParts());
+  rewriter.replaceOp(op, formed);
+  return formed;
+}
+
 static Value readBias(EpilogueBuilder &epilogue, Value bias) {
   MLIRContext *context = bias.getContext();
   int64_t rank = epilogue.getRank();

@@ -63,6 +63,10 @@ mlir::Value readResultValue(EpilogueBuilder &epilogue, QType type, mlir::ValueRa
 /// Gives a matmul without epilogue the one the law describes and replaces it by the new op.
 MatmulOp formEpilogue(mlir::RewriterBase &rewriter, MatmulOp op);
 
+/// Has the sum of a matmul with an epilogue, f32, meet what a left side unpacked to floats lacks (see emitUnpacked):
+/// its scales, or where numbers have met codes of scales, the one scale of these.
+MatmulOp scaleSum(mlir::RewriterBase &rewriter, MatmulOp op, bool meetsScales);
+
 } // namespace qlow
 
 #endif // QLOW_LIB_TRANSFORMS_EPILOGUES_H

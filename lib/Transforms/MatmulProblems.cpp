@@ -39,7 +39,7 @@ static int64_t codesUnderOneScale(RankedTensorType type, int64_t dim) {
 static void measureScales(Value operand, OperandFacts &facts) {
   auto compose = operand.getDefiningOp<ComposeOp>();
   Attribute constant;
-  if (!compose || !facts.scaleFormat || !matchPattern(compose.getParts()[1], m_Constant(&constant)))
+  if (!compose || !facts.scales.format || !matchPattern(compose.getParts()[1], m_Constant(&constant)))
     return;
   ArrayRef<char> bytes;
   if (auto dense = dyn_cast<DenseElementsAttr>(constant))
@@ -47,7 +47,7 @@ static void measureScales(Value operand, OperandFacts &facts) {
   else if (auto resource = dyn_cast<DenseResourceElementsAttr>(constant); resource && resource.getRawHandle().getBlob())
     bytes = resource.getRawHandle().getBlob()->getData();
   // There are millions of scales, of few values.
-  const Format &format = *facts.scaleFormat;
+  const Format &format = *facts.scales.format;
   if (format.bits > 16)
     return;
   std::vector<bool> isThere(size_t(1) << format.bits);
@@ -92,7 +92,7 @@ static OperandFacts factsOf(Value operand, bool exactSum, bool kIsLast) {
   facts.format = &format;
   auto tensor = cast<RankedTensorType>(operand.getType());
   facts.scaledTogether = codesUnderOneScale(tensor, tensor.getRank() - (kIsLast ? 1 : 2));
-  facts.scaleFormat = getScaleFormat(type.getScale());
+  facts.scales = scaleCodesOf(type);
   facts.scaleElement = scaleElementOf(type);
   facts.linesScaledTogether = codesUnderOneScale(tensor, tensor.getRank() - (kIsLast ? 2 : 1));
   facts.bytes = static_cast<double>(format.bytesPerGroup) / format.codesPerGroup;
@@ -128,7 +128,8 @@ MatmulProblem qlow::problemOf(MatmulOp op, bool fastSums, const Family &family) 
   problem.rhs = factsOf(op.getRhs(), problem.exactSum, op.getTransposeRhs());
   problem.lhs.isTransposed = op.getTransposeLhs();
   if (QType codes = getQuantizedElement(op.getLhs().getType()))
-    problem.lhs.unpacked = unpackedElement(codes, problem.exactSum);
+    problem.lhs.unpacked = unpackedElement(codes, cast<RankedTensorType>(op.getRhs().getType()).getElementType(),
+                                           !op.getTransposeLhs(), problem.exactSum);
   problem.rhs.isTransposed = op.getTransposeRhs();
   if (family.asksForScales(problem))
     measureScales(op.getRhs(), problem.rhs);

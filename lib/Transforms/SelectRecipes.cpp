@@ -141,8 +141,9 @@ static FailureOr<Attribute> checkKept(MatmulOp op, const MatmulProblem &problem,
       return op.emitOpError() << "has a recipe with '" << recipe.getUnit() << "', which can not compute it on "
                               << target.machine().name << ": " << named->declined;
     for (LevelAttr level : named->recipe.getTiles())
-      // One in memory only says that stored panels are wider than what is moved.
-      if (level.getAt() != "memory" && recipe.getTile(level.getAt()).empty())
+      // One in memory only says that stored panels are wider than what is moved, a cluster's that its blocks share
+      // this.
+      if (level.getAt() != "memory" && level.getAt() != "cluster" && recipe.getTile(level.getAt()).empty())
         return op.emitOpError() << "has a recipe with '" << recipe.getUnit() << "' and no tile at level '"
                                 << level.getAt() << "': expected tiles as in " << named->recipe;
     if (recipe.getRescale() == "fold" && named->recipe.getRescale() != "fold")
@@ -161,8 +162,8 @@ static FailureOr<Attribute> checkKept(MatmulOp op, const MatmulProblem &problem,
         llvm::none_of(all, [&](const Candidate &it) { return isNamed(it) && it.recipe && unpacksLeft(it.recipe); }))
       return op.emitOpError() << "has a recipe that unpacks the left side in memory, which nothing that is for '"
                               << recipe.getUnit() << "' on " << target.machine().name
-                              << " does: expected codes of fewer than 8 bits that become what the row takes, found "
-                              << op.getLhs().getType() << " and " << recipe;
+                              << " does: expected codes that become what the row takes, found " << op.getLhs().getType()
+                              << " and " << recipe;
     // A way to decode that only some scales allow is among the row's candidates where they do.
     StringRef decodes = recipe.getRhs().back().getBy();
     if (storesFragments(recipe) && recipe.getRescale() == "fold" && llvm::none_of(all, [&](const Candidate &it) {

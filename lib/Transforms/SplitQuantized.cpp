@@ -108,11 +108,14 @@ static FailureOr<Type> unpackedLeft(MatmulOp op, const Target &target) {
              << "has a recipe that unpacks the left side in memory, and does not say how it comes from "
              << "there: expected a hop behind it, found " << recipe;
   QType codes = getQuantizedElement(op.getLhs().getType());
-  Type element = codes && target.family().runsOnDevice() ? unpackedElement(codes, op.hasExactSum()) : Type();
+  Type rhs = cast<RankedTensorType>(op.getRhs().getType()).getElementType(), element;
+  if (codes && target.family().runsOnDevice())
+    element = unpackedElement(codes, rhs, !op.getTransposeLhs(), op.hasExactSum());
   if (!element)
-    return op.emitOpError() << "has a recipe that unpacks the left side in memory, which needs a device, and integers "
-                            << "or floats under powers of two of fewer than 8 bits, found " << op.getLhs().getType()
-                            << " on " << target.machine().name << " and " << recipes.front();
+    return op.emitOpError()
+           << "has a recipe that unpacks the left side in memory, which needs a device, and codes that "
+           << "become i8 beside integers, or bf16 in a sum of floats, found " << op.getLhs().getType() << " on "
+           << target.machine().name << " and " << recipes.front();
   return element;
 }
 
@@ -147,9 +150,12 @@ static LogicalResult lowerMatmul(IRRewriter &rewriter, MatmulOp op, const Target
   RecipesAttr recipes = *op.getRecipes(), portableRecipes = op.getPortableRecipesAttr();
   auto lhsType = cast<RankedTensorType>(op.getLhs().getType());
   if (*unpacked) {
-    lhs.front() = emitUnpacked(rewriter, loc, op.getLhs(), *unpacked);
-    if (!isa<QType>(*unpacked))
-      lhs.truncate(1); // numbers have met their scales
+    bool meetsScales = hasScalesAlongK(getQuantizedElement(lhsType), !op.getTransposeLhs());
+    lhs.front() = emitUnpacked(rewriter, loc, op.getLhs(), *unpacked, meetsScales);
+    if (!isa<QType>(*unpacked)) {
+      lhs.truncate(1);
+      op = scaleSum(rewriter, op, meetsScales);
+    }
     lhsType = lhsType.clone(*unpacked);
     recipes = behindUnpacking(recipes);
     if (portableRecipes)

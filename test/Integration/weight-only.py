@@ -34,6 +34,11 @@ IMAGES = {"binary": "i4", "ternary": "i4", "trit": "i4", "i2": "i4", "u2": "i4",
           "i6": "i8", "u6": "i8", "u7": "i8", "f6E2M3FN": "f8E4M3FN", "f6E3M2FN": "f8E4M3FN"}
 
 
+# Scales that are codes of f8E4M3FN under one scale of the tensor; and formats of which bf16 holds all products with such codes.
+SCALED = "scaled"
+SHORT = {"i4", "u4", "i2", "u2", "i3", "u3", "binary", "ternary", "trit", "f4E2M1FN"}
+
+
 def draw_bytes(f, shape, dims, is_odd):
     """The left side: codes of i8, under a scale of each token or of all; sometimes as no schedule for them takes it."""
     block = [None] * len(shape) if f.r.random() < 0.3 else [1] * (len(shape) - 1) + [128 if is_odd else None]
@@ -45,14 +50,23 @@ def draw_bytes(f, shape, dims, is_odd):
 
 
 def draw_small(f, shape, dims):
-    """The left side: floats of fewer than 8 bits under powers of two, which bf16 holds."""
-    block = canonical_block(shape, [1] * (len(shape) - 1) + [f.r.choice([16, 32, 32, 128])], tuple(dims))
-    type_ = Type(FORMATS[f.r.choice(["f4E2M1FN", "f4E2M1FN", "f6E2M3FN", "f6E3M2FN"])], "f8E8M0FNU", block=block)
-    return Codes(f, "x", draw_tensor(f.r, f.numbers, type_, shape), False, dims, "argument")
+    """The left side: codes that bf16 holds, less their zero points, times scales that change along K where these do."""
+    r = f.r
+    along = r.choice([16, 32, 32, 128, None, None])
+    block = [None] * len(shape) if along is None and r.random() < 0.3 else [1] * (len(shape) - 1) + [along]
+    names, scale = ["f4E2M1FN", "f6E2M3FN", "f6E3M2FN", "f8E4M3FN", "f8E5M2", "f8E4M3FNUZ", "i8", "u8", "u5", "i4"], "f8E8M0FNU"
+    if along is None:
+        scale = r.choice(["f32", "f32", "f16", "bf16", Type(FORMATS["f8E4M3FN"], "f32")])
+    elif r.random() < 0.3:
+        names, scale = ["f4E2M1FN", "f4E2M1FN", "f6E2M3FN", "i4", "u4"], r.choice(["f8E4M3FN", Type(FORMATS["f8E4M3FN"], "f32")])
+    type_ = Type(FORMATS[r.choice(names)], scale, block=canonical_block(shape, block, tuple(dims)))
+    if type_.format.is_integer and names[0] == "f4E2M1FN" and scale != "f8E4M3FN" and r.random() < 0.4:
+        type_.zero = type_.format
+    return Codes(f, "x", draw_tensor(r, f.numbers, type_, shape), False, dims, "argument")
 
 
 def draw_weight(f, format, n, k, batch, swapped, folded=None):
-    """`folded`: the format of scales that are to meet the codes."""
+    """`folded`: the format of scales that are to meet the codes, or SCALED."""
     r = f.r
     along = r.choice([128, 128, 64, 32, 16, 256] if folded else [None, None, 128, 128, 64, 32, 16, 256])
     across = r.choice([1, 1, 1, 1, 2, 16, None])
@@ -62,12 +76,12 @@ def draw_weight(f, format, n, k, batch, swapped, folded=None):
     if format.name == "f4E2M1FN" and r.random() < 0.6:
         scale = "f8E8M0FNU"
     type_ = Type(format, folded or scale, block=canonical_block(shape, block))
-    if not folded and r.random() < 0.15:
+    if folded == SCALED or (not folded and r.random() < 0.15):
         type_.scale = Type(FORMATS["f8E4M3FN"], "f32")
     if format.is_integer and r.random() < 0.5:
         type_.zero = r.choice([format, format, FORMATS["u8"], FORMATS["i4"]])
     weight = draw_tensor(r, f.numbers, type_, shape)
-    if folded:
+    if folded and folded != SCALED:
         weight.scale = draw_folded(f, weight)
     elif scale == type_.scale != "f8E8M0FNU" and r.random() < 0.3:  # what nothing was quantized to
         weight.scale = np.where(f.numbers.random(np.shape(weight.scale)) < 0.2, np.zeros_like(weight.scale), weight.scale)
@@ -186,7 +200,8 @@ def weight_only(f, format, with_tiles, folded=None, is_small=False):
         if weight.type.zero and weight.type.zero.name == "u8":
             weight.type.zero, weight.zero = None, None
     elif folded:
-        how, element, folds = "constant", "f16", True
+        is_exact = folded in (SCALED, "f8E4M3FN") and format.name in SHORT and not weight.type.zero
+        how, element, folds = "constant", "bf16" if is_exact and r.random() < 0.5 else "f16", True
     elif with_tiles:
         how, element = "constant", "f16" if format.name == "f8E5M2" else element
         if weight.type.zero and element == "bf16":
@@ -213,8 +228,9 @@ def weight_only(f, format, with_tiles, folded=None, is_small=False):
     if with_tiles:
         is_ring = not folds and not is_bytes and r.random() < 0.3
         fuses = folds and fits and np.abs(to_f32(weight.type.scale, weight.scale)).max() <= MOST_FUSED and r.random() < 0.9
-        follows, scales = weight.type.scale in ("f16", "f8E4M3FN"), max(1, 128 // along) if along else 0
-        has_units = follows and scales > 0 and not is_bytes and bool(np.all(to_f32(weight.type.scale, weight.scale) != 0))
+        is_scaled = isinstance(weight.type.scale, Type)
+        follows, scales = is_scaled or weight.type.scale in ("f16", "f8E4M3FN"), max(1, 128 // along) if along else 0
+        has_units = follows and not is_scaled and scales > 0 and not is_bytes and bool(np.all(to_f32(weight.type.scale, weight.scale) != 0))
         product.given += draw_ring(r, format, element, along is not None) if is_ring else draw_tiles(
             r, format, element, follows, has_units, folds, fuses, scales)
     return product.sample(is_bytes and lhs.sums_exactly() and rhs.sums_exactly(), element)
@@ -235,7 +251,7 @@ def main():
                            is_small=options.small_left)
 
     # No powers of two into tables, and no scales into decoded twelfths.
-    folds = [(name, scale) for name in dict.fromkeys(NAMES + list(IMAGES)) for scale in ("f16", "bf16", "f8E4M3FN", "f8E8M0FNU")
+    folds = [(name, scale) for name in dict.fromkeys(NAMES + list(IMAGES)) for scale in ("f16", "bf16", "f8E4M3FN", "f8E8M0FNU", SCALED)
              if name != "bnb_fp4" and not (scale == "f8E8M0FNU" and HOPS.get(name) == "lookup16")]
     folds += [("i4", "f16"), ("u4", "f16"), ("ternary", "f16"), ("i3", "f16")] * 3  # some of which meet the codes in one operation
 

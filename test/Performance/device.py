@@ -58,6 +58,7 @@ KINDS = {
     "w8a16": Kind("f16", None, "i8", GROUPS, "f16", ["f16"], scale="f16"),
     "nf4": Kind("f16", None, "nf4", [1, 64], "f16", ["f16"], scale="f16"),
     "mxfp4": Kind("f16", None, "f4E2M1FN", [1, 32], "f16", ["f16"], scale="f8E8M0FNU"),
+    "nvfp4": Kind("f16", None, "f4E2M1FN", [1, 16], "f16", ["f16"], scale=Type(FORMATS["f8E4M3FN"], "f32")),
     "w4a4": Kind("u4", ALL, "i4", ALL, "i32", ["_int_mm"]),
     "signs": Kind("binary", ALL, "binary", ALL, "i32", ["_int_mm"]),
     "w4a8": Kind("i8", ROWS, "i4", GROUPS, "f16", ["_int_mm", "f16"], scale="f16"),
@@ -82,6 +83,7 @@ SUITE = {
     "w8a16": [*FEW, (2048, 4096, 4096)],
     "nf4": [*FEW, (2048, 4096, 4096), *WIDE],
     "mxfp4": [*FEW, (2048, 4096, 4096), *WIDE],
+    "nvfp4": [*FEW, (2048, 4096, 4096), *WIDE],
     "w4a4": [(4096, 4096, 4096), (512, 4096, 4096), (16, 4096, 4096)],
     "signs": [(8192, 8192, 8192), (4096, 4096, 4096), (512, 4096, 4096), (16, 4096, 4096)],
     "w4a8": [*FEW, (2048, 4096, 4096), *WIDE],
@@ -123,9 +125,17 @@ class Weight:
         def repeat(draw):
             return np.tile(draw(few), repeats)[tuple(map(slice, self.scale_shape))] if few else draw(few)
         exponents = repeat(lambda shape: numbers.integers(-10, -6, shape))
-        self.scales = (exponents + 127).astype(np.uint8) if kind.scale == "f8E8M0FNU" else round_to(
-            kind.scale, np.exp2(exponents) * (1 if kind.scale == "f32" else repeat(lambda shape: numbers.uniform(1, 2, shape))))
-        self.parts = [("i8", self.format.pack(self.codes), (n, k * self.format.bits // 8)), (kind.scale, self.scales, self.scale_shape)]
+        self.parts = [("i8", self.format.pack(self.codes), (n, k * self.format.bits // 8))]
+        scales = np.exp2(exponents) * (1 if kind.scale == "f32" else repeat(lambda shape: numbers.uniform(1, 2, shape)))
+        if isinstance(kind.scale, Type):  # codes, under one scale of all
+            whole, format = np.float32(2.0**-10), kind.scale.format
+            codes = format.encode((scales / whole).astype(np.float32))
+            self.scales = format.values[codes] * whole
+            self.parts += [("i8", format.pack(codes), self.scale_shape), (kind.scale.scale, whole, ())]
+        else:
+            stored = (exponents + 127).astype(np.uint8) if kind.scale == "f8E8M0FNU" else round_to(kind.scale, scales)
+            self.scales = to_f32(kind.scale, stored)
+            self.parts.append((kind.scale, stored, self.scale_shape))
         if self.zero:
             self.zeros = repeat(lambda shape: numbers.integers(0, 16, shape))
             packed = self.zero.pack(self.zeros)
@@ -148,13 +158,12 @@ class Weight:
         values = torch.from_numpy(np.ascontiguousarray(tile)).cuda().repeat(-(-n // TILE[0]), -(-k // TILE[1]))[:n, :k].contiguous()
         if not self.format:
             return values
-        scales = to_f32(self.type.scale, self.scales)
         if not self.scale_shape:
-            return values * float(scales)
+            return values * float(self.scales)
         h, w = n // self.scale_shape[0], k // self.scale_shape[1]
         if self.zero:
             values -= spread(self.zero.values[self.zeros], h, w)
-        return values.mul_(spread(scales, h, w))
+        return values.mul_(spread(self.scales, h, w))
 
 
 def left_type(kind, m, k):

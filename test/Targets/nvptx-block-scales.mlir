@@ -8,7 +8,7 @@
 
 !x = !qlow.q<f8E4M3FN : f32, block = [1, 128]>
 !w = !qlow.q<f8E4M3FN : f32, block = [128, 128]>
-!columns = !qlow.q<f8E4M3FN : f8E8M0FNU, block = [1, 32]>
+!columns = !qlow.q<f8E4M3FN : f32, block = [1, 32]>
 !short = !qlow.q<f8E4M3FN : f32, block = [1, 16]>
 
 // RECIPE: #qlow.recipe<wgmma_64x128x32_f32_e4m3_e4m3, {{.*}}<warpgroup, [64, 256, 32]>{{.*}}rescale = block
@@ -53,9 +53,9 @@ func.func @dynamic(%a: tensor<2048x2048xf32>, %s: tensor<32x16xf32>) -> tensor<2
 
 // Scales of each column, and of less than a tile's k, have no room beside sums of 256 columns.
 // RECIPE: #qlow.recipe<wgmma_64x128x32_f32_e4m3_e4m3, {{.*}}<warpgroup, [64, 128, 32]>{{.*}}rescale = block
-func.func @columns(%a: tensor<2048x2048x!columns>, %s: tensor<2048x64xf8E8M0FNU>) -> tensor<2048x2048xf16> {
+func.func @columns(%a: tensor<2048x2048x!columns>, %s: tensor<2048x64xf32>) -> tensor<2048x2048xf16> {
   %c = arith.constant dense<56> : tensor<2048x2048xi8>
-  %b = qlow.compose %c, %s : (tensor<2048x2048xi8>, tensor<2048x64xf8E8M0FNU>) -> tensor<2048x2048x!columns>
+  %b = qlow.compose %c, %s : (tensor<2048x2048xi8>, tensor<2048x64xf32>) -> tensor<2048x2048x!columns>
   %y = qlow.matmul transpose_rhs %a, %b : tensor<2048x2048x!columns>, tensor<2048x2048x!columns> -> tensor<2048x2048xf16>
   return %y : tensor<2048x2048xf16>
 }

@@ -1,4 +1,4 @@
-// Left sides of codes of fewer than 8 bits on a device: a kernel of their own unpacks them, where that is cheaper than to decode
+// Left sides of codes on a device: a kernel of their own unpacks them, where that is cheaper than to decode
 // them in every block of threads, and no instruction takes them as they lie.
 // RUN: split-file %s %t
 // RUN: qlow-opt %t/codes.mlir --qlow-pipeline="target=sm_90 stop-after=qlow-split-quantized" | FileCheck %s
@@ -34,6 +34,22 @@
 // CHECK: } -> tensor<512x4096xbf16>
 // CHECK: qlow.matmul_kernel {{.*}} lhs(%[[FLOATS]] : tensor<512x4096xbf16>) as tensor<512x4096xbf16> rhs(
 
+// So do bytes of floats beside codes of integers; scales of rows are left to the sum, which meets them first.
+// CHECK-LABEL: func.func @rows
+// CHECK: %[[NUMBERS:.+]] = linalg.generic
+// CHECK: } -> tensor<512x4096xbf16>
+// CHECK: qlow.matmul_kernel {{.*}} lhs(%[[NUMBERS]] : tensor<512x4096xbf16>) as tensor<512x4096xbf16> rhs({{.*}} extras(%{{.*}} : tensor<512x1xf32>) maps [#{{.*}}]
+// CHECK: ^bb0(%[[SUM:.+]]: f32, %[[SCALE:.+]]: f32):
+// CHECK-NEXT: arith.mulf %[[SUM]], %[[SCALE]]
+
+// Codes of scales meet the numbers, and the one scale of these the sum.
+// CHECK-LABEL: func.func @scaled_scales
+// CHECK: linalg.generic
+// CHECK: arith.mulf
+// CHECK: } -> tensor<512x4096xbf16>
+// CHECK: ^bb0(%[[SUM:.+]]: f32, %[[SCALE:.+]]: f32):
+// CHECK-NEXT: arith.mulf %[[SUM]], %[[SCALE]]
+
 // A chip that multiplies codes of 4 bits takes them as they lie.
 // NATIVE-DAG: #[[NATIVE:.+]] = #qlow.recipe<mma_16x8x64_i32_u4_s4, {{.*}} lhs = [<to = cta, by = cp_async
 // NATIVE-LABEL: func.func @integers
@@ -42,9 +58,9 @@
 // REPORT: qlow.matmul 512 x 4096 x 4096
 // REPORT: emulated: left side unpacked to i8 in memory, right side unpacked to s8 in registers
 
-// BYTES: error: 'qlow.matmul' op has a recipe that unpacks the left side in memory, which needs a device, and integers or floats under powers of two of fewer than 8 bits, found 'tensor<512x4096x!qlow.q<i8 : f32>>' on sm_90 and #qlow.recipe
-// PROCESSOR: error: 'qlow.matmul' op has a recipe that unpacks the left side in memory, which needs a device, and integers or floats under powers of two of fewer than 8 bits, found 'tensor<512x4096x!qlow.q<u4 : f32>>' on x86-64-v3 and #qlow.recipe
-// SELECTED: error: 'qlow.matmul' op has a recipe that unpacks the left side in memory, which nothing that is for 'mma_16x8x32_i32_s8_s8' on sm_90 does: expected codes of fewer than 8 bits that become what the row takes, found 'tensor<512x4096x!qlow.q<i8 : f32>>'
+// BYTES: error: 'qlow.matmul' op has a recipe that unpacks the left side in memory, which needs a device, and codes that become i8 beside integers, or bf16 in a sum of floats, found 'tensor<512x4096x!qlow.q<i8 : f32>>' on sm_90 and #qlow.recipe
+// PROCESSOR: error: 'qlow.matmul' op has a recipe that unpacks the left side in memory, which needs a device, and codes that become i8 beside integers, or bf16 in a sum of floats, found 'tensor<512x4096x!qlow.q<u4 : f32>>' on x86-64-v3 and #qlow.recipe
+// SELECTED: error: 'qlow.matmul' op has a recipe that unpacks the left side in memory, which nothing that is for 'mma_16x8x32_i32_s8_s8' on sm_90 does: expected codes that become what the row takes, found 'tensor<512x4096x!qlow.q<i8 : f32>>'
 // ALONE: error: 'qlow.matmul' op has a recipe that unpacks the left side in memory, and does not say how it comes from there: expected a hop behind it, found #qlow.recipe
 // BOTH: error: 'qlow.matmul' op has recipes that unpack the left side in memory and others that read it as it lies: expected one way for all M
 
@@ -78,6 +94,24 @@ func.func @small_floats(%a: tensor<512x4096x!m>) -> tensor<512x4096xf16> {
   %s = arith.constant dense<1.0> : tensor<4096x128xf8E8M0FNU>
   %qw = qlow.compose %w, %s : (tensor<4096x2048xi8>, tensor<4096x128xf8E8M0FNU>) -> tensor<4096x4096x!m>
   %y = qlow.matmul transpose_rhs %a, %qw : tensor<512x4096x!m>, tensor<4096x4096x!m> -> tensor<512x4096xf16>
+  return %y : tensor<512x4096xf16>
+}
+!f8 = !qlow.q<f8E4M3FN : f32, block = [1, *]>
+!g4 = !qlow.q<i4 : f16, block = [1, 128]>
+func.func @rows(%a: tensor<512x4096x!f8>) -> tensor<512x4096xf16> {
+  %w = arith.constant dense<7> : tensor<4096x2048xi8>
+  %s = arith.constant dense<0.5> : tensor<4096x32xf16>
+  %qw = qlow.compose %w, %s : (tensor<4096x2048xi8>, tensor<4096x32xf16>) -> tensor<4096x4096x!g4>
+  %y = qlow.matmul transpose_rhs %a, %qw : tensor<512x4096x!f8>, tensor<4096x4096x!g4> -> tensor<512x4096xf16>
+  return %y : tensor<512x4096xf16>
+}
+!nv = !qlow.q<f4E2M1FN : !qlow.q<f8E4M3FN : f32>, block = [1, 16]>
+func.func @scaled_scales(%a: tensor<512x4096x!nv>) -> tensor<512x4096xf16> {
+  %w = arith.constant dense<8> : tensor<4096x2048xi8>
+  %c = arith.constant dense<56> : tensor<4096x256xi8>
+  %s = arith.constant dense<0.5> : tensor<f32>
+  %qw = qlow.compose %w, %c, %s : (tensor<4096x2048xi8>, tensor<4096x256xi8>, tensor<f32>) -> tensor<4096x4096x!nv>
+  %y = qlow.matmul transpose_rhs %a, %qw : tensor<512x4096x!nv>, tensor<4096x4096x!nv> -> tensor<512x4096xf16>
   return %y : tensor<512x4096xf16>
 }
 

@@ -13,6 +13,7 @@
 !i4 = !qlow.q<i4 : f16, block = [1, 128]>
 !nf4 = !qlow.q<nf4 : f16, block = [1, 64]>
 !mx = !qlow.q<f4E2M1FN : f8E8M0FNU, block = [1, 32]>
+!nv = !qlow.q<f4E2M1FN : !qlow.q<f8E4M3FN : f32>, block = [1, 16]>
 !i5 = !qlow.q<i5 : f16, block = [1, 128]>
 !fnuz = !qlow.q<f8E5M2FNUZ : f16, block = [1, 128]>
 !wide = !qlow.q<i8 : f16, zero = u8, block = [1, 128]>
@@ -203,6 +204,24 @@ func.func @fused(%x: tensor<512x4096xf16>) -> tensor<512x4096xf16> {
   %s = arith.constant dense<0.03> : tensor<4096x32xf16>
   %w = qlow.compose %c, %s : (tensor<4096x2048xi8>, tensor<4096x32xf16>) -> tensor<4096x4096x!i4>
   %y = qlow.matmul transpose_rhs %x, %w : tensor<512x4096xf16>, tensor<4096x4096x!i4> -> tensor<512x4096xf16>
+  return %y : tensor<512x4096xf16>
+}
+
+// Codes of scales are divided by 2^7, so that times the unit of f4E2M1FN, 2^14, all are numbers of f16: their products
+// with codes are exact. Results meet the one scale of the tensor, 2^7 times.
+// CHECK-LABEL: func @scaled_scales
+// TILES: llvm.fmul {{.*}} vector<2xf16>
+// TILES: m64n128k16
+// TILES: %[[POWER:.+]] = arith.constant 1.280000e+02 : f32
+// TILES: arith.mulf %{{.+}}, %[[POWER]] : f32
+// What reads scales: the exponent of the code is mended, then the unit and the power.
+// TILES: arith.constant 1.329228E+36 : f32
+// TILES: arith.constant 1.280000e+02 : f32
+func.func @scaled_scales(%x: tensor<512x4096xf16>, %one: tensor<f32>) -> tensor<512x4096xf16> {
+  %c = arith.constant dense<3> : tensor<4096x2048xi8>
+  %s = arith.constant dense<56> : tensor<4096x256xi8>
+  %w = qlow.compose %c, %s, %one : (tensor<4096x2048xi8>, tensor<4096x256xi8>, tensor<f32>) -> tensor<4096x4096x!nv>
+  %y = qlow.matmul transpose_rhs %x, %w : tensor<512x4096xf16>, tensor<4096x4096x!nv> -> tensor<512x4096xf16>
   return %y : tensor<512x4096xf16>
 }
 

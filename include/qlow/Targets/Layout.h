@@ -133,9 +133,15 @@ bool isTakenApart(const Format &format, OperandElement element);
 bool storesFragments(RecipeAttr recipe);
 
 /// The element of the tensor that a left side may be unpacked to in memory ahead of a matmul, on a device, with the
-/// same numbers: codes of i8 for integers of fewer bits, bf16 for floats of fewer than 8 bits under powers of two where
-/// sums are of floats; null for others.
-mlir::Type unpackedElement(QType type, bool exactSum);
+/// same numbers: codes of i8 for integers of fewer bits, where the right side has integers, too; bf16 where sums are of
+/// floats and it holds all codes less their zero points, times their scales where these change along K; null for
+/// others. `rhs`: the right side's element.
+mlir::Type unpackedElement(QType type, mlir::Type rhs, bool kIsLast, bool exactSum);
+/// Whether the scales of such a left side change along K: numbers of bf16 meet them, or their codes. Other scales, and
+/// the one of codes of scales, are left to sums.
+bool hasScalesAlongK(QType type, bool kIsLast);
+/// Significant bits of bf16.
+inline constexpr int64_t kBitsOfBF16 = 8;
 /// The word of the hop into memory that does it, and whether a recipe has it.
 inline constexpr llvm::StringLiteral kUnpackedHop = "decode";
 bool unpacksLeft(RecipeAttr recipe);

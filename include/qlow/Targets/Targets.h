@@ -91,6 +91,17 @@ std::optional<OperandElement> smallFloatOf(const Format &format);
 /// What the scales of a type are to an instruction that takes them as they lie, where all but one factor of the tensor
 /// is in them: E8M0 or E4M3; none for others.
 std::optional<OperandElement> scaleElementOf(QType type);
+/// The format of plain scales, or of codes of f8E4M3FN that are scales under one scale of the tensor (`isScaled`);
+/// null: of others.
+struct ScaleCodes {
+  const Format *format = nullptr;
+  bool isScaled = false;
+};
+ScaleCodes scaleCodesOf(QType type);
+/// Binary digits that hold a code less its zero point (`zero`: its format, null for none); those of a product with a
+/// scale are the sum of both factors' at most, a power of two has none. None where codes are floats of f32.
+std::optional<int64_t> significantBits(const Format &format, const Format *zero);
+int64_t significantBitsOfScale(const Format &scale);
 /// The element that codes of a format are, as they lie; none where instructions take no such codes.
 std::optional<OperandElement> codeElement(const Format &format);
 
@@ -176,8 +187,8 @@ struct OperandFacts {
   const Format *format = nullptr;               ///< of its codes; null: floats, of this element
   OperandElement element = OperandElement::F32; ///< of no meaning where there are codes
   int64_t scaledTogether = 0;                   ///< codes along K under one scale; 0: all
-  const Format *scaleFormat = nullptr;          ///< of plain scales; null: floats, or quantized scales
-  std::optional<OperandElement> scaleElement;   ///< see scaleElementOf
+  ScaleCodes scales;
+  std::optional<OperandElement> scaleElement; ///< see scaleElementOf
   /// Of the magnitudes of finite scales of up to 16 bits that are known: the least above 0 and the greatest; else 0.
   /// Of a right side for whose scales the family asks, see Family::asksForScales.
   double leastScale = 0, mostScale = 0;

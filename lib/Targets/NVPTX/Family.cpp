@@ -103,7 +103,7 @@ static LogicalResult verifyWeightOnly(MatmulKernelOp kernel, RecipeAttr recipe, 
   auto tensor = cast<RankedTensorType>(kernel.getRhsType());
   ArrayRef<int64_t> block = codes.getBlock();
   int64_t together = block.empty() ? QType::kWhole : block[tensor.getRank() - (kernel.getTransposeRhs() ? 1 : 2)];
-  WeightCodes facts{alignedFormat(*codes.getFormat()), codes.getZero(), getScaleFormat(codes.getScale()),
+  WeightCodes facts{alignedFormat(*codes.getFormat()), codes.getZero(), scaleCodesOf(codes),
                     together == QType::kWhole ? 0 : together};
   int64_t k = tensor.getShape()[tensor.getRank() - (kernel.getTransposeRhs() ? 1 : 2)];
   bool isRing = isWarp && WeightRing::isTaken(recipe);
@@ -116,7 +116,7 @@ static LogicalResult verifyWeightOnly(MatmulKernelOp kernel, RecipeAttr recipe, 
   StringRef rescale = recipe.getRescale();
   if (!facts.scaledTogether)
     rescale = "end";
-  else if (isWarp || (rescale != "fold" && !(rescale == "follow" && WeightTiles::canFollow(*row, facts.scale))))
+  else if (isWarp || (rescale != "fold" && !(rescale == "follow" && WeightTiles::canFollow(*row, facts.scales.format))))
     rescale = "block";
   int64_t stages = isRing ? recipe.getRhs()[1].getStages() : isWarp ? 0 : recipe.getLhs().front().getStages();
   bool isFused = rescale == "fold" && recipe.getRhs().back().getBy() == FragmentDecoder::kFusedHop;

@@ -15,9 +15,9 @@
 //              permutes, low and high bytes of the values apart: three times the operations.
 //
 // Scales may meet the numbers, too: powers of two in the operation that takes off a bias, or unit; others in one behind
-// it, which rounds. Nibbles of f16 without zero points meet small scales in one operation for all, "fused": the eleven
-// lowest bits of an f16 are an integer times 2^-24, so that a code at bit b is q 2^(b - 24), and
-// q 2^(b - 24) (s 2^(24 - b)) - o s is (q - o) s, rounded once, as above: o s is exact.
+// it, which rounds where they have too many bits together. Nibbles of f16 without zero points meet small scales in one
+// operation for all, "fused": the eleven lowest bits of an f16 are an integer times 2^-24, so that a code at bit b is q
+// 2^(b - 24), and q 2^(b - 24) (s 2^(24 - b)) - o s is (q - o) s, rounded once, as above: o s is exact.
 //
 // And to bytes, nibbles alone: what a mask leaves of a word are four codes, or, signed, sixteen times each. Zero points
 // are taken off four codes at once: a byte of 128 more than the difference borrows nothing of its neighbour, and the
@@ -39,6 +39,9 @@
 
 using namespace mlir;
 using namespace qlow;
+
+/// The greatest number of f16.
+static constexpr double kGreatestHalf = 65504;
 
 //===----------------------------------------------------------------------===//
 // Which way
@@ -93,23 +96,40 @@ StringRef FragmentDecoder::hop(const Format &format, OperandElement element) {
   return {};
 }
 
-bool FragmentDecoder::roundsScales(const Format &scale) {
-  return scale.kind != DecodeKind::Minifloat || scale.layout.mantissaBits > 0;
+bool FragmentDecoder::arePowers(const Format &scale) {
+  return scale.kind == DecodeKind::Minifloat && scale.layout.mantissaBits == 0;
 }
 
-/// Scales that round are numbers of f16, times the unit, too.
-std::string FragmentDecoder::declineFold(const Format &format, const Format *zero, const Format *scale,
+/// A bound of what a code less its zero point is.
+double FragmentDecoder::greatestOf(const Format &format, const Format *zero) {
+  double greatest = std::max(-format.minValue(), format.maxValue());
+  return zero ? greatest + std::max(-zero->minValue(), zero->maxValue()) : greatest;
+}
+
+int64_t FragmentDecoder::powerOfCodes(const Format &format, const Format *zero, ScaleCodes scales,
+                                      OperandElement element) {
+  if (element != OperandElement::F16 || !scales.isScaled)
+    return 0;
+  double unit = unitOf(format, zero, element), most = scales.format->maxValue();
+  return std::max<int64_t>(0, std::ceil(std::log2(most * std::max(unit, greatestOf(format, zero)) / kGreatestHalf)));
+}
+
+/// Scales that are no powers of two are numbers of f16, times the unit, too.
+std::string FragmentDecoder::declineFold(const Format &format, const Format *zero, ScaleCodes scales,
                                          OperandElement element) {
+  const Format *scale = scales.format;
   if (!scale)
-    return "scales are codes themselves";
+    return "scales are codes themselves, and no f8E4M3FN under one scale";
   Way way = *wayOf(format, element);
-  if (!roundsScales(*scale)) {
+  if (arePowers(*scale)) {
     if (way == Way::NibbleToByte || way == Way::Lookup)
       return llvm::formatv("powers of two meet codes that are unpacked by arithmetic to floats, those of {0} are {1}",
                            format.name, way == Way::Lookup ? "looked up" : "unpacked to bytes");
     return {};
   }
-  if (element != OperandElement::F16)
+  std::optional<int64_t> bits = significantBits(format, zero);
+  bool isExact = bits && scale->kind == DecodeKind::Minifloat && *bits + significantBitsOfScale(*scale) <= kBitsOfBF16;
+  if (element != OperandElement::F16 && (element != OperandElement::BF16 || !isExact))
     return llvm::formatv("products with scales of {0} are rounded, which the law allows in f16 alone, here are {1}",
                          scale->name, elementName(element));
   if (scale->kind != DecodeKind::Minifloat || scale->layout.mantissaBits > 10)
@@ -122,15 +142,19 @@ std::string FragmentDecoder::declineFold(const Format &format, const Format *zer
   return {};
 }
 
-bool FragmentDecoder::fusesScales(const Format &format, const Format *zero, const Format &scale,
-                                  OperandElement element) {
-  return element == OperandElement::F16 && *wayOf(format, element) == Way::Nibble && !zero && roundsScales(scale);
+bool FragmentDecoder::fusesScales(const Format &format, const Format *zero, ScaleCodes scales, OperandElement element) {
+  return element == OperandElement::F16 && *wayOf(format, element) == Way::Nibble && !zero && !scales.isScaled &&
+         !arePowers(*scales.format);
 }
 
-std::string FragmentDecoder::declineFold(const Format &format, const Format *zero, const Format *scale,
+std::string FragmentDecoder::declineFold(const Format &format, const Format *zero, ScaleCodes scales,
                                          OperandElement element, double least, double most) {
-  if (std::string reason = declineFold(format, zero, scale, element); !reason.empty())
+  if (std::string reason = declineFold(format, zero, scales, element); !reason.empty())
     return reason;
+  const Format *scale = scales.format;
+  // bf16 holds all products, f16 those with codes that are divided by a power of two.
+  if (!arePowers(*scale) && (element == OperandElement::BF16 || scales.isScaled))
+    return {};
   if (least <= 0 || most < least)
     return "scales are not known, as finite constants with one that is not 0 are";
   auto declineUnless = [&](bool fits) -> std::string {
@@ -139,14 +163,12 @@ std::string FragmentDecoder::declineFold(const Format &format, const Format *zer
     return llvm::formatv("scales from {0:e3} to {1:e3} times codes of {2} leave the range of {3}", least, most,
                          format.name, elementName(element));
   };
-  if (roundsScales(*scale)) {
-    constexpr double kLeastNormal = 0x1p-14, kGreatest = 65504;
-    double unit = unitOf(format, zero, element), greatest = std::max(-format.minValue(), format.maxValue());
-    if (zero)
-      greatest += std::max(-zero->minValue(), zero->maxValue());
+  if (!arePowers(*scale)) {
+    constexpr double kLeastNormal = 0x1p-14;
+    double unit = unitOf(format, zero, element), greatest = greatestOf(format, zero);
     bool hasSubnormals = scale->layout.exponentBits <= 5 && unit >= 1;
     return declineUnless((hasSubnormals || least * unit >= kLeastNormal) &&
-                         most * std::max(unit, greatest) <= kGreatest);
+                         most * std::max(unit, greatest) <= kGreatestHalf);
   }
   auto liesWithin = [&](int lowest, int highest) {
     return std::ldexp(1.0, lowest) <= least && most <= std::ldexp(1.0, highest);
@@ -323,8 +345,10 @@ int64_t FragmentDecoder::wordsOfBias(const Format &format, OperandElement elemen
 }
 
 Value FragmentDecoder::emitMultiplier(Value scale) {
-  Value number = arith::MulFOp::create(builder, loc, scale,
-                                       arith::ConstantOp::create(builder, loc, builder.getF32FloatAttr(factor())));
+  Value number = arith::MulFOp::create(
+      builder, loc, scale,
+      arith::ConstantOp::create(builder, loc,
+                                builder.getF32FloatAttr(std::ldexp(factor(), -static_cast<int>(multiplierPower)))));
   return splat(number);
 }
 

@@ -23,16 +23,18 @@ public:
   /// The hop's word in recipes.
   static llvm::StringRef hop(const Format &format, OperandElement element);
   /// Why scales of such a format can not be multiplied into the numbers, as far as formats tell; empty if they can:
-  /// powers of two where no product is rounded, others into f16, which rounds what `dequantize` rounds. `zero`,
-  /// `scale`: formats of zero points (null: none) and of plain scales (null: these are codes themselves).
-  static std::string declineFold(const Format &format, const Format *zero, const Format *scale, OperandElement element);
+  /// where no product is rounded, or into f16, which rounds what `dequantize` rounds. Of scales that are codes
+  /// themselves, these meet numbers, and the tensor's scale sums. `zero`: format of zero points, null: none.
+  static std::string declineFold(const Format &format, const Format *zero, ScaleCodes scales, OperandElement element);
   /// The same of scales from `least` to `most`, or 0; both 0 where they are not known. No product overflows.
-  static std::string declineFold(const Format &format, const Format *zero, const Format *scale, OperandElement element,
+  static std::string declineFold(const Format &format, const Format *zero, ScaleCodes scales, OperandElement element,
                                  double least, double most);
-  /// Whether products of numbers and such scales round.
-  static bool roundsScales(const Format &scale);
+  /// Whether such scales are powers of two, which meet numbers where a bias is taken off, and not behind it.
+  static bool arePowers(const Format &scale);
+  /// Codes of scales are divided by this power of two, so that no product overflows; sums are multiplied by it.
+  static int64_t powerOfCodes(const Format &format, const Format *zero, ScaleCodes scales, OperandElement element);
   /// Whether scales that round may meet codes in one operation, as far as formats tell, and up to which scale.
-  static bool fusesScales(const Format &format, const Format *zero, const Format &scale, OperandElement element);
+  static bool fusesScales(const Format &format, const Format *zero, ScaleCodes scales, OperandElement element);
   static constexpr double kMostFused = 65504.0 / (1 << 21);
   /// The hop's word then.
   static constexpr llvm::StringRef kFusedHop = "decode_fused";
@@ -53,10 +55,11 @@ public:
                  bool isSpread = false);
 
   float factor() const { return unit; }
-  /// What multiplies numbers: nothing; powers of two, or 1 and 0, in the operation that takes off a bias; scales that
-  /// round, behind it; or scales that round, in one operation for all.
+  /// What multiplies numbers: nothing; powers of two, or 1 and 0, in the operation that takes off a bias; other scales,
+  /// whose products may be rounded, behind it; or these in one operation for all.
   enum class Multiplier { None, Exact, Rounded, Fused };
-  void setMultiplier(Multiplier kind) { multiplierKind = kind; }
+  /// Scales are divided by 2 to the `power`.
+  void setMultiplier(Multiplier kind, int64_t power = 0) { multiplierKind = kind, multiplierPower = power; }
   /// Words that hold a thread's codes of one step.
   int64_t wordsPerStep() const { return (way == Way::NibbleToByte ? 16 : 8) * format.bits / 32; }
   /// What `emit` takes off the codes of one row of the instruction: two copies of (zero point - least integer) in the
@@ -72,7 +75,7 @@ public:
   llvm::SmallVector<mlir::Value> wordsOf(const Bias &bias);
   Bias biasOf(llvm::ArrayRef<mlir::Value> words);
   static int64_t wordsOfBias(const Format &format, OperandElement element, bool hasZero, Multiplier multiplier);
-  /// Two copies of a scale times `factor`, one that declineFold() has found right.
+  /// Two copies of a scale times `factor`, less the power, one that declineFold() has found right.
   mlir::Value emitMultiplier(mlir::Value scale);
   /// Where a multiplier is 1 or 0 this is the 1; the 0 is one.
   mlir::Value emitOne();
@@ -83,6 +86,7 @@ private:
   enum class Way { Nibble, Byte, Minifloat, TakenApart, Lookup, NibbleToByte };
   static std::optional<Way> wayOf(const Format &format, OperandElement element);
   static float unitOf(const Format &format, const Format *zero, OperandElement element);
+  static double greatestOf(const Format &format, const Format *zero);
   Bias emitSubtrahend(mlir::Value zero);
   llvm::SmallVector<mlir::Value> emitNumbers(mlir::ValueRange words, const std::array<Bias, 2> &biases);
 
@@ -103,6 +107,7 @@ private:
   float unit = 1;
   bool hasZero;
   Multiplier multiplierKind = Multiplier::None;
+  int64_t multiplierPower = 0;
   bool hasSmallBiases = false;      ///< zero points less the least integer are from 0 to 63
   std::array<uint16_t, 16> table{}; ///< of Lookup
   mlir::Value pairsAt, laneByte;    ///< of Lookup: where the table lies, and the lane's byte in an entry

@@ -1,8 +1,9 @@
 //===- UnpackedLeft.cpp - left sides that a kernel of their own unpacks -----===//
 //
-// Codes of less than a byte can be copied to shared memory only where an instruction multiplies them as they are. Where
-// none does, each block of threads would decode its rows again. A kernel ahead of the matmul makes bytes of integers
-// instead, or bf16 of small floats, once, in memory. Which way is cheaper, selection decides.
+// Codes can be copied to shared memory only where an instruction multiplies them as they are, beside the right side's.
+// Where none does, each block of threads would decode its rows again. A kernel ahead of the matmul makes bytes of
+// smaller integers instead, or bf16 of codes whose sums are of floats, once, in memory. Which way is cheaper, selection
+// decides.
 //
 //===----------------------------------------------------------------------===//
 

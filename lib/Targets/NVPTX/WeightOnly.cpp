@@ -37,7 +37,8 @@ WeightOnly::WeightOnly(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe,
     : KernelBuilder(builder, op, machine), recipe(recipe), row(row), type(getQuantizedElement(op.getRhsType())),
       layout(*op.getPackedRhs(), sizeOf(op, false), sizeOf(op, true)),
       decoder(builder, loc, *alignedFormat(*type.getFormat()), type.getZero(), row.lhs), n(layout.n), k(layout.k),
-      scaledTogether(codesUnderOneScale(op)), tokenSize(elementBytes(row.rhs)) {}
+      scaledTogether(codesUnderOneScale(op)), tokenSize(elementBytes(row.rhs)),
+      scalesAreCodes(scaledTogether != 0 && scaleCodesOf(type).isScaled) {}
 
 //===----------------------------------------------------------------------===//
 // Building blocks
@@ -130,6 +131,12 @@ Value WeightOnly::emitEndScale(Value column) {
   return reader.emitScale(builder, loc, indicesOf(index.cast(column), index.constant(0)));
 }
 
+Value WeightOnly::emitTensorScale() {
+  auto codes = cast<QType>(type.getScale());
+  ElementReader reader(codes, op.getRhs().slice(1, QType::getNumParts(codes)));
+  return arith::MulFOp::create(builder, loc, reader.emitScale(builder, loc, {}), f32(std::ldexp(1.0, powerOfCodes)));
+}
+
 /// The codes of scales, or of zero points.
 Value WeightOnly::partOf(Kind kind) {
   return op.getRhs()[kind == Kind::Scales ? 1 : 1 + QType::getNumParts(type.getScale())];
@@ -185,7 +192,8 @@ SmallVector<Value> WeightOnly::codesOf(Value loaded, const Format &format, int64
 }
 
 /// A scale's bits, i32, as f32: the machine widens f16 itself. 2^-127 is subnormal, its bits are others, and it is
-/// never folded. A NaN of powers of two becomes an infinity: nothing is promised of these two.
+/// never folded. Other small floats are shifted to their places, subnormals to those of subnormals, and their exponent
+/// is mended by a product. What is no number becomes one, or an infinity: nothing is promised of these.
 Value WeightOnly::emitScaleOfBits(const Format &format, Value bits) {
   Type scale = type.getScale(), f32Type = builder.getF32Type();
   if (scale.isF16()) {
@@ -202,7 +210,18 @@ Value WeightOnly::emitScaleOfBits(const Format &format, Value bits) {
       number = i32.max(number, i32.constant(1 << (kMantissa - 1)));
     return LLVM::BitcastOp::create(builder, loc, f32Type, number);
   }
-  return emitDecode(builder, loc, format, bits);
+  if (format.kind != DecodeKind::Minifloat || format.bits > 8 || !layout.hasZero)
+    return emitDecode(builder, loc, format, bits);
+  int64_t places = layout.exponentBits + layout.mantissaBits;
+  Value number = arith::AndIOp::create(builder, loc, bits, i32.constant((int64_t(1) << places) - 1));
+  number = arith::ShLIOp::create(builder, loc, number, i32.constant(kMantissa - layout.mantissaBits));
+  if (layout.isSigned) {
+    Value sign = arith::ShLIOp::create(builder, loc, bits, i32.constant(31 - places));
+    sign = arith::AndIOp::create(builder, loc, sign, i32.constant(int64_t(1) << 31));
+    number = arith::OrIOp::create(builder, loc, number, sign);
+  }
+  return arith::MulFOp::create(builder, loc, LLVM::BitcastOp::create(builder, loc, f32Type, number),
+                               f32(std::ldexp(1.0, 127 - layout.bias)));
 }
 
 SmallVector<Value> WeightOnly::loadParameters(Kind kind, Value column, Value block, int64_t blocks, int64_t validK) {
@@ -211,7 +230,10 @@ SmallVector<Value> WeightOnly::loadParameters(Kind kind, Value column, Value blo
   ElementReader reader(type, op.getRhs());
   auto readAt = [&](Value kIndex) {
     SmallVector<Value> indices = indicesOf(index.cast(column), index.cast(kIndex));
-    return kind == Kind::Scales ? reader.emitScale(builder, loc, indices) : reader.emitZeroPoint(builder, loc, indices);
+    if (kind == Kind::Zeros)
+      return reader.emitZeroPoint(builder, loc, indices);
+    return scalesAreCodes ? emitScaleOfBits(*formatOf(kind), reader.emitScaleCode(builder, loc, indices))
+                          : reader.emitScale(builder, loc, indices);
   };
   SmallVector<Value> result;
   if (scaledTogether == 0) {
@@ -235,7 +257,9 @@ SmallVector<Value> WeightOnly::loadParameters(Kind kind, Value column, Value blo
 const Format *WeightOnly::formatOf(Kind kind) const {
   if (kind == Kind::Zeros)
     return type.getZero();
-  return isa<QType>(type.getScale()) ? nullptr : getScaleFormat(type.getScale());
+  if (auto codes = dyn_cast<QType>(type.getScale()))
+    return scalesAreCodes ? codes.getFormat() : nullptr;
+  return getScaleFormat(type.getScale());
 }
 
 SmallVector<Value> WeightOnly::decodeParameters(Kind kind, ArrayRef<Value> loaded, int64_t blocks, int64_t first,
@@ -286,6 +310,8 @@ Value WeightOnly::emitResult(Value sum, Value token, Value column) {
   } else if (!isExact) {
     if (scalesAtEnd())
       sum = arith::MulFOp::create(builder, loc, sum, emitEndScale(column));
+    if (scalesAreCodes)
+      sum = arith::MulFOp::create(builder, loc, sum, emitTensorScale());
     if (decoder.factor() != 1 && recipe.getRescale() != "fold")
       sum = arith::MulFOp::create(builder, loc, sum, f32(decoder.factor()));
     if (!row.isFloat)

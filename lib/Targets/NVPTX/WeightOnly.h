@@ -55,7 +55,8 @@ protected:
   /// loaded: what all can be had from later. `validK` of each block's k are there. Empty where there are none.
   llvm::SmallVector<mlir::Value> loadParameters(Kind kind, mlir::Value column, mlir::Value block, int64_t blocks,
                                                 int64_t validK);
-  /// Of such a parameter; null of scales that are quantized themselves, and of zero points where there are none.
+  /// Of such a parameter; null of scales that are quantized themselves, but for scalesAreCodes, and of zero points
+  /// where there are none.
   const Format *formatOf(Kind kind) const;
   /// Whether one load brings those of a column in so many blocks; true where there are none.
   bool lieTogether(Kind kind, int64_t blocks);
@@ -67,6 +68,7 @@ protected:
                                                   int64_t first, int64_t count);
   /// The one scale of a column, and of a token.
   mlir::Value emitEndScale(mlir::Value column), emitTokenScale(mlir::Value token);
+  mlir::Value emitTensorScale();
   /// Which of decodeParameters' values belongs to a step of block number `block` among those.
   int64_t scaleNumber(int64_t block, int64_t step) const;
 
@@ -95,6 +97,8 @@ protected:
   Layout layout;
   FragmentDecoder decoder;
   int64_t n, k, scaledTogether, tokenSize; ///< tokenSize: bytes of an element
+  bool scalesAreCodes;      ///< that sums or numbers meet; results meet the tensor's one scale, times 2^powerOfCodes
+  int64_t powerOfCodes = 0; ///< by which codes are less where numbers meet them
 
   // Inside the launch.
   mlir::Value thread, lane, warp, m32;
@@ -190,10 +194,11 @@ private:
   mlir::Value ringAt, codesFrom;                         ///< pointers to the thread's first pieces
 };
 
-/// What tiles have to know of a weight before there is an op: formats of codes, zero points and plain scales (the last
-/// two may be null), and codes along K under one scale, 0 where all are.
+/// What tiles have to know of a weight before there is an op: formats of codes and zero points (null: none), scales,
+/// and codes along K under one scale, 0 where all are.
 struct WeightCodes {
-  const Format *format, *zero, *scale;
+  const Format *format, *zero;
+  ScaleCodes scales;
   int64_t scaledTogether;
 };
 

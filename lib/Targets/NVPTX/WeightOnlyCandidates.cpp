@@ -201,7 +201,7 @@ static std::vector<Tiling> ringTilings(MLIRContext *context, const MultiplyRow &
 static bool takeMostStages(MLIRContext *context, const MultiplyRow &row, const MatmulProblem &problem, Tiling &tiling,
                            const Machine &machine) {
   const OperandFacts &rhs = problem.rhs;
-  WeightCodes codes{rhs.format, rhs.zeroFormat, rhs.scaleFormat, rhs.scaledTogether};
+  WeightCodes codes{rhs.format, rhs.zeroFormat, rhs.scales, rhs.scaledTogether};
   // So many threads have too few registers for so many sums: ptxas would do one product after the other.
   bool areMany = tiling.groups() == 4;
   if (areMany && row.n * tiling.ofGroup > kMostSumsOfMany)
@@ -359,7 +359,7 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
                kOfCode * FragmentDecoder::aluPerCode(*rhs.format, row.lhs, WeightTiles::hasTable(row),
                                                      WeightTiles::isTableSpread(row)) +
                (kOfToken + kOfScaledToken * scales) * tokens;
-  if (tiling.folds && !tiling.fuses && FragmentDecoder::roundsScales(*rhs.scaleFormat))
+  if (tiling.folds && !tiling.fuses && !FragmentDecoder::arePowers(*rhs.scales.format))
     alu += kOfFold;
   if (tiling.fuses)
     alu += kOfFused;
@@ -429,16 +429,16 @@ std::vector<Candidate> qlow::weightOnlyCandidates(MLIRContext *context, const Mu
   }
   const OperandFacts &rhs = problem.rhs;
   candidate.unfolded = !rhs.scaledTogether ? "all of K has one scale, which sums meet"
-                                           : FragmentDecoder::declineFold(*rhs.format, rhs.zeroFormat, rhs.scaleFormat,
+                                           : FragmentDecoder::declineFold(*rhs.format, rhs.zeroFormat, rhs.scales,
                                                                           row.lhs, rhs.leastScale, rhs.mostScale);
   bool canFold = candidate.unfolded.empty();
   for (Tiling tiling : tileTilings(row, problem, target.machine()))
     for (bool folds : {true, false}) {
       tiling.folds = folds;
       tiling.fuses = folds && canFold && rhs.mostScale <= FragmentDecoder::kMostFused &&
-                     FragmentDecoder::fusesScales(*rhs.format, rhs.zeroFormat, *rhs.scaleFormat, row.lhs);
+                     FragmentDecoder::fusesScales(*rhs.format, rhs.zeroFormat, rhs.scales, row.lhs);
       tiling.follows = !folds && rhs.scaledTogether && rhs.leastScale > 0 && !rhs.hasScaleOfZero &&
-                       WeightTiles::canFollow(row, rhs.scaleFormat);
+                       WeightTiles::canFollow(row, rhs.scales.format);
       if ((canFold || !folds) && takeMostStages(context, row, problem, tiling, target.machine()))
         take(tiling);
     }

@@ -36,7 +36,7 @@ WeightTiles::Scaling WeightTiles::scalingOf(RecipeAttr recipe, const MultiplyRow
     return Scaling::End;
   if (recipe.getRescale() == "fold")
     return Scaling::Fold;
-  return canFollow(row, codes.scale) ? Scaling::Follow : Scaling::Apart;
+  return canFollow(row, codes.scales.format) ? Scaling::Follow : Scaling::Apart;
 }
 
 int64_t WeightTiles::wordsOfScale(RecipeAttr recipe, const MultiplyRow &row, const WeightCodes &codes) {
@@ -51,7 +51,7 @@ FragmentDecoder::Multiplier WeightTiles::multiplierOf(RecipeAttr recipe, Scaling
   using enum FragmentDecoder::Multiplier;
   if (scaling == Scaling::End || scaling == Scaling::Apart || recipe.getRescale() == "follow")
     return None;
-  if (scaling == Scaling::Follow || !FragmentDecoder::roundsScales(*codes.scale))
+  if (scaling == Scaling::Follow || FragmentDecoder::arePowers(*codes.scales.format))
     return Exact;
   return recipe.getRhs().back().getBy() == FragmentDecoder::kFusedHop ? Fused : Rounded;
 }

@@ -138,12 +138,12 @@ std::string WeightTiles::verify(RecipeAttr recipe, const MultiplyRow &row, const
         "its tokens and its k, which are {1}, and no split_k",
         kSharers, kBlockK);
   if (recipe.getRescale() == "fold")
-    if (std::string wrong = FragmentDecoder::declineFold(*codes.format, codes.zero, codes.scale, row.lhs);
+    if (std::string wrong = FragmentDecoder::declineFold(*codes.format, codes.zero, codes.scales, row.lhs);
         !wrong.empty())
       return "expected rescale = block where scales can not meet codes: " + wrong;
   if (recipe.getRhs().back().getBy() == FragmentDecoder::kFusedHop &&
-      (recipe.getRescale() != "fold" || !codes.scale ||
-       !FragmentDecoder::fusesScales(*codes.format, codes.zero, *codes.scale, row.lhs)))
+      (recipe.getRescale() != "fold" ||
+       !FragmentDecoder::fusesScales(*codes.format, codes.zero, codes.scales, row.lhs)))
     return llvm::formatv(
         "expected {0} of codes of 4 bits without zero points, where rescale = fold rounds their scales "
         "in f16",
@@ -186,9 +186,11 @@ WeightTiles::WeightTiles(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recip
   tokenBytes = tokens * kBlockK * tokenSize;
   codeBytes = groups * columnBlocks * layout.blockBytes();
   tileColumns = groups * columnBlocks * kColumns;
-  WeightCodes codes{alignedFormat(*type.getFormat()), type.getZero(), getScaleFormat(type.getScale()), scaledTogether};
+  WeightCodes codes{alignedFormat(*type.getFormat()), type.getZero(), scaleCodesOf(type), scaledTogether};
   scaling = scalingOf(recipe, row, codes);
-  decoder.setMultiplier(multiplierOf(recipe, scaling, codes));
+  if (scaling == Scaling::Fold)
+    powerOfCodes = FragmentDecoder::powerOfCodes(*codes.format, codes.zero, codes.scales, row.lhs);
+  decoder.setMultiplier(multiplierOf(recipe, scaling, codes), powerOfCodes);
   scaleWords = wordsOfScale(recipe, row, codes);
   stageBytes = stageBytesOf(recipe, row, codes);
   allBytes = sharedBytes(recipe, row, codes);
