@@ -13,6 +13,7 @@
 # On a GPU:           --compile-only --targets sm_90 here, then the same with --reuse --gpu there
 
 import argparse
+import math
 import os
 import sys
 
@@ -39,9 +40,10 @@ SCALED = "scaled"
 SHORT = {"i4", "u4", "i2", "u2", "i3", "u3", "binary", "ternary", "trit", "f4E2M1FN"}
 
 
-def draw_bytes(f, shape, dims, is_odd):
-    """The left side: codes of i8, under a scale of each token or of all; sometimes as no schedule for them takes it."""
-    block = [None] * len(shape) if f.r.random() < 0.3 else [1] * (len(shape) - 1) + [128 if is_odd else None]
+def draw_bytes(f, shape, dims, is_odd, along):
+    """The left side: codes of i8, under a scale of each token or of all, or of each `along` k of a token; sometimes with zero
+    points, which no schedule for them takes."""
+    block = [None] * len(shape) if along is None and f.r.random() < 0.3 else [1] * (len(shape) - 1) + [along]
     block = canonical_block(shape, block, tuple(dims))
     type_ = Type(FORMATS["i8"], f.r.choice(["f32", "f32", "f16", "bf16"]), block=block)
     if is_odd and f.r.random() < 0.5:
@@ -194,10 +196,14 @@ def weight_only(f, format, with_tiles, folded=None, is_small=False):
     weight = draw_weight(f, format, n, k, batch, swapped, folded)
     along = weight.type.block[-2 if swapped else -1] if weight.type.block else None
     aligned = FORMATS[IMAGES.get(format.name, format.name)]
-    is_bytes = not folded and not is_small and aligned.bits == 4 and aligned.is_integer and r.random() < 0.5 and not (with_tiles and (k % 16 or along == 16))
+    is_bytes = not folded and not is_small and (aligned.bits == 4 or aligned.name == "i8") and aligned.is_integer and r.random() < 0.5 and not (with_tiles and (k % 16 or along == 16))
+    # Exact products of bytes are not of weights that are unpacked.
+    lengths = [size for size in [32, 64, 128, 256] + [96] * (not with_tiles) if size < k]
+    is_bytes = is_bytes and bool(lengths)
+    of_tokens = r.choice(lengths + ([] if not lengths or aligned.bits == 8 and along is None else [None, None])) if is_bytes else None
     if is_bytes and with_tiles:
         how, element, folds = "constant", "s8", False
-        if weight.type.zero and weight.type.zero.name == "u8":
+        if weight.type.zero and (weight.type.zero.name == "u8" or aligned.bits == 8):
             weight.type.zero, weight.zero = None, None
     elif folded:
         is_exact = folded in (SCALED, "f8E4M3FN") and format.name in SHORT and not weight.type.zero
@@ -221,7 +227,7 @@ def weight_only(f, format, with_tiles, folded=None, is_small=False):
     if is_small:
         lhs, element = draw_small(f, shape, dims), "f32"
     else:
-        lhs = draw_bytes(f, shape, dims, not with_tiles and r.random() < 0.1) if is_bytes else Floats(f, "x", element, shape, False, dims)
+        lhs = draw_bytes(f, shape, dims, not with_tiles and r.random() < 0.1, of_tokens) if is_bytes else Floats(f, "x", element, shape, False, dims)
     rhs = Codes(f, "w", weight, swapped, {}, how)
     product = Product(f, lhs, rhs, result)
     product.draw_bias(0.3)
@@ -229,7 +235,9 @@ def weight_only(f, format, with_tiles, folded=None, is_small=False):
         is_ring = not folds and not is_bytes and r.random() < 0.3
         fuses = folds and fits and np.abs(to_f32(weight.type.scale, weight.scale)).max() <= MOST_FUSED and r.random() < 0.9
         is_scaled = isinstance(weight.type.scale, Type)
-        follows, scales = is_scaled or weight.type.scale in ("f16", "f8E4M3FN"), max(1, 128 // along) if along else 0
+        follows = is_scaled or weight.type.scale in ("f16", "f8E4M3FN")
+        run = math.gcd(along or 0, of_tokens or 0)
+        scales = max(1, 128 // run) if run else 0
         has_units = follows and not is_scaled and scales > 0 and not is_bytes and bool(np.all(to_f32(weight.type.scale, weight.scale) != 0))
         product.given += draw_ring(r, format, element, along is not None) if is_ring else draw_tiles(
             r, format, element, follows, has_units, folds, fuses, scales)

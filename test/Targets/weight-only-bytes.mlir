@@ -1,4 +1,4 @@
-// Products of i8 tokens and a constant weight of codes of 4 bits, unpacked to bytes in registers.
+// Products of i8 tokens and a constant weight of codes of 4 or 8 bits, unpacked to bytes in registers.
 // RUN: qlow-opt %s --qlow-pipeline="target=sm_80 stop-after=qlow-pack-weights" | FileCheck %s --check-prefix=PACK
 // RUN: qlow-opt %s --qlow-pipeline="target=sm_80 stop-after=qlow-schedule-kernels" | FileCheck %s --check-prefixes=CHECK,STREAM
 // RUN: qlow-opt %s --qlow-pipeline="target=sm_90 stop-after=qlow-schedule-kernels" | FileCheck %s --check-prefixes=CHECK,TILES
@@ -6,6 +6,7 @@
 
 !x = !qlow.q<i8 : f32, block = [1, *]>
 !i4 = !qlow.q<i4 : f16, block = [1, 128]>
+!i8 = !qlow.q<i8 : f16, block = [1, 64]>
 !u4 = !qlow.q<u4 : f32, zero = u4, block = [1, 32]>
 !columns = !qlow.q<i4 : f16, block = [1, *]>
 !groups = !qlow.q<i8 : f32, block = [1, 128]>
@@ -68,16 +69,26 @@ func.func @exact(%x: tensor<128x4096x!x>) -> tensor<128x4096xf16> {
   return %y : tensor<128x4096xf16>
 }
 
+// Scales of tokens that change along K meet sums with the columns'. Bytes of two registers take turns, and are parted.
 // CHECK-LABEL: func @groups
-// CHECK-NOT: mma_type<s8>
-// REPORT: qlow.matmul 16 x 64 x 256
-// REPORT: takes one scale of a token along K, the left side has one for each 128
-func.func @groups(%x: tensor<16x256x!groups>) -> tensor<16x64xf16> {
-  %c = arith.constant dense<3> : tensor<64x128xi8>
-  %s = arith.constant dense<3.0> : tensor<64x2xf16>
-  %w = qlow.compose %c, %s : (tensor<64x128xi8>, tensor<64x2xf16>) -> tensor<64x256x!i4>
-  %y = qlow.matmul transpose_rhs %x, %w : tensor<16x256x!groups>, tensor<64x256x!i4> -> tensor<16x64xf16>
-  return %y : tensor<16x64xf16>
+// STREAM: nvvm.prmt
+// STREAM: nvvm.mma.sync {{.*}}mma_type<s8>
+// STREAM: arith.sitofp
+// STREAM: arith.mulf
+// STREAM: llvm.intr.fma
+// TILES: nvvm.prmt
+// TILES: wgmma.wait_group.sync.aligned 0
+// TILES: llvm.load {{.*}} !llvm.ptr<3> -> vector<2xf32>
+// TILES: arith.mulf
+// TILES: llvm.intr.fma
+// REPORT: qlow.matmul 64 x 4096 x 4096
+// REPORT: native (row wgmma_64x32x32_i32_s8_s8_via_registers)
+func.func @groups(%x: tensor<64x4096x!groups>) -> tensor<64x4096xf16> {
+  %c = arith.constant dense<3> : tensor<4096x4096xi8>
+  %s = arith.constant dense<3.0> : tensor<4096x64xf16>
+  %w = qlow.compose %c, %s : (tensor<4096x4096xi8>, tensor<4096x64xf16>) -> tensor<4096x4096x!i8>
+  %y = qlow.matmul transpose_rhs %x, %w : tensor<64x4096x!groups>, tensor<4096x4096x!i8> -> tensor<64x4096xf16>
+  return %y : tensor<64x4096xf16>
 }
 
 // CHECK-LABEL: func @zero

@@ -101,10 +101,9 @@ static LogicalResult verifyWeightOnly(MatmulKernelOp kernel, RecipeAttr recipe, 
            << "has a recipe that unpacks fragments, which needs a row of 16-bit floats or of s8 and a weight "
            << "stored so, found " << recipe;
   auto tensor = cast<RankedTensorType>(kernel.getRhsType());
-  ArrayRef<int64_t> block = codes.getBlock();
-  int64_t together = block.empty() ? QType::kWhole : block[tensor.getRank() - (kernel.getTransposeRhs() ? 1 : 2)];
   WeightCodes facts{alignedFormat(*codes.getFormat()), codes.getZero(), scaleCodesOf(codes),
-                    together == QType::kWhole ? 0 : together};
+                    WeightOnly::codesUnderOneScale(kernel, /*ofBoth=*/true),
+                    WeightOnly::codesUnderOneScale(kernel, /*ofBoth=*/false) != 0};
   int64_t k = tensor.getShape()[tensor.getRank() - (kernel.getTransposeRhs() ? 1 : 2)];
   bool isRing = isWarp && WeightRing::isTaken(recipe);
   if (std::string wrong = isRing   ? WeightRing::verify(recipe, *row, *facts.format, k, machine)

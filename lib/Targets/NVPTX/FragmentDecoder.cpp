@@ -19,9 +19,9 @@
 // operation for all, "fused": the eleven lowest bits of an f16 are an integer times 2^-24, so that a code at bit b is q
 // 2^(b - 24), and q 2^(b - 24) (s 2^(24 - b)) - o s is (q - o) s, rounded once, as above: o s is exact.
 //
-// And to bytes, nibbles alone: what a mask leaves of a word are four codes, or, signed, sixteen times each. Zero points
-// are taken off four codes at once: a byte of 128 more than the difference borrows nothing of its neighbour, and the
-// bit of 128 is then the sign.
+// And to bytes, integers alone. Nibbles: what a mask leaves of a word are four codes, or, signed, sixteen times each.
+// Zero points are taken off four codes at once: a byte of 128 more than the difference borrows nothing of its
+// neighbour, and the bit of 128 is then the sign. Bytes: those of two registers take turns, and are parted.
 //
 // FragmentNumbers.cpp has the conversions; here is what they are chosen by and what they need beside the codes. Must
 // not round, but where the law allows it: tables whose values are no 16-bit floats, and products with scales in f16.
@@ -49,8 +49,12 @@ static constexpr double kGreatestHalf = 65504;
 
 std::optional<FragmentDecoder::Way> FragmentDecoder::wayOf(const Format &format, OperandElement element) {
   bool isHalf = element == OperandElement::F16;
+  if (element == OperandElement::S8 && format.kind == DecodeKind::Integer)
+    return format.bits == 4                      ? std::optional(Way::NibbleToByte)
+           : format.bits == 8 && format.isSigned ? std::optional(Way::ByteToByte)
+                                                 : std::nullopt;
   if (element == OperandElement::S8)
-    return format.kind == DecodeKind::Integer && format.bits == 4 ? std::optional(Way::NibbleToByte) : std::nullopt;
+    return std::nullopt;
   if (format.kind == DecodeKind::Integer && format.bits == 4)
     return Way::Nibble;
   if (format.kind == DecodeKind::Integer && format.bits == 8)
@@ -86,6 +90,7 @@ StringRef FragmentDecoder::hop(const Format &format, OperandElement element) {
   case Way::NibbleToByte:
     return "decode_nibble";
   case Way::Byte:
+  case Way::ByteToByte:
     return "decode_byte";
   case Way::Minifloat:
   case Way::TakenApart:
@@ -122,7 +127,7 @@ std::string FragmentDecoder::declineFold(const Format &format, const Format *zer
     return "scales are codes themselves, and no f8E4M3FN under one scale";
   Way way = *wayOf(format, element);
   if (arePowers(*scale)) {
-    if (way == Way::NibbleToByte || way == Way::Lookup)
+    if (way == Way::NibbleToByte || way == Way::ByteToByte || way == Way::Lookup)
       return llvm::formatv("powers of two meet codes that are unpacked by arithmetic to floats, those of {0} are {1}",
                            format.name, way == Way::Lookup ? "looked up" : "unpacked to bytes");
     return {};
@@ -190,6 +195,7 @@ std::string FragmentDecoder::declineFold(const Format &format, const Format *zer
                          most * format.maxValue() < std::ldexp(1.0, highestOfF16 + 1) - 16);
   case Way::Lookup:
   case Way::NibbleToByte:
+  case Way::ByteToByte:
     break;
   }
   llvm_unreachable("declined by formats");
@@ -209,6 +215,8 @@ double FragmentDecoder::aluPerCode(const Format &format, OperandElement element,
     return (isSpread ? 12.0 : hasTable ? 14.0 : 18.0) / 8;
   case Way::NibbleToByte:
     return 4.0 / 8;
+  case Way::ByteToByte:
+    return 2.0 / 8;
   }
   return 0;
 }
@@ -246,6 +254,7 @@ float FragmentDecoder::unitOf(const Format &format, const Format *zero, OperandE
     return format.isSigned && !zero ? 1.0f / 16 : 1;
   case Way::Nibble:
   case Way::Byte:
+  case Way::ByteToByte:
     return 1;
   }
   return 1;
@@ -417,6 +426,10 @@ SmallVector<Value> FragmentDecoder::emitNumbers(ValueRange words, const std::arr
   case Way::NibbleToByte:
     for (int64_t r = 0; r < 4; ++r)
       registers.push_back(emitBytes(words[r / 2], r % 2, biases[r % 2]));
+    return registers;
+  case Way::ByteToByte:
+    for (int64_t r = 0; r < 4; ++r)
+      registers.push_back(permute(words[r / 2 * 2], words[r / 2 * 2 + 1], r % 2 ? 0x7531 : 0x6420));
     return registers;
   }
   return registers;

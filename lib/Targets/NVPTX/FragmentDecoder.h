@@ -61,7 +61,7 @@ public:
   /// Scales are divided by 2 to the `power`.
   void setMultiplier(Multiplier kind, int64_t power = 0) { multiplierKind = kind, multiplierPower = power; }
   /// Words that hold a thread's codes of one step.
-  int64_t wordsPerStep() const { return (way == Way::NibbleToByte ? 16 : 8) * format.bits / 32; }
+  int64_t wordsPerStep() const { return (element ? 8 : 16) * format.bits / 32; }
   /// What `emit` takes off the codes of one row of the instruction: two copies of (zero point - least integer) in the
   /// forms it needs. `zero`, i32 in the format's integers, null for none.
   /// Where there is a multiplier (see below), it has them multiplied, too; fused, it has the least integer times the
@@ -83,7 +83,7 @@ public:
   llvm::SmallVector<mlir::Value> emit(mlir::ValueRange words, const std::array<Bias, 2> &biases);
 
 private:
-  enum class Way { Nibble, Byte, Minifloat, TakenApart, Lookup, NibbleToByte };
+  enum class Way { Nibble, Byte, Minifloat, TakenApart, Lookup, NibbleToByte, ByteToByte };
   static std::optional<Way> wayOf(const Format &format, OperandElement element);
   static float unitOf(const Format &format, const Format *zero, OperandElement element);
   static double greatestOf(const Format &format, const Format *zero);

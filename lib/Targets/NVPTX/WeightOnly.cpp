@@ -16,6 +16,7 @@
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 #include <cmath>
+#include <numeric>
 
 using namespace mlir;
 using namespace qlow;
@@ -25,11 +26,15 @@ static int64_t sizeOf(MatmulKernelOp op, bool ofK) {
   return shape[shape.size() - (ofK == op.getTransposeRhs() ? 1 : 2)];
 }
 
-static int64_t codesUnderOneScale(MatmulKernelOp op) {
-  QType type = getQuantizedElement(op.getRhsType());
-  ArrayRef<int64_t> block = type.getBlock();
-  int64_t size = block.empty() ? QType::kWhole : block[block.size() - (op.getTransposeRhs() ? 1 : 2)];
-  return size == QType::kWhole ? 0 : size;
+int64_t WeightOnly::codesUnderOneScale(MatmulKernelOp op, bool ofBoth) {
+  auto along = [](Type side, bool kIsLast) {
+    QType type = getQuantizedElement(side);
+    ArrayRef<int64_t> block = type ? type.getBlock() : ArrayRef<int64_t>();
+    int64_t size = block.empty() ? QType::kWhole : block[block.size() - (kIsLast ? 1 : 2)];
+    return size == QType::kWhole ? 0 : size;
+  };
+  int64_t ofTokens = along(op.getLhsType(), !op.getTransposeLhs());
+  return ofBoth ? std::gcd(ofTokens, along(op.getRhsType(), op.getTransposeRhs())) : ofTokens;
 }
 
 WeightOnly::WeightOnly(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, const MultiplyRow &row,
@@ -37,7 +42,8 @@ WeightOnly::WeightOnly(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe,
     : KernelBuilder(builder, op, machine), recipe(recipe), row(row), type(getQuantizedElement(op.getRhsType())),
       layout(*op.getPackedRhs(), sizeOf(op, false), sizeOf(op, true)),
       decoder(builder, loc, *alignedFormat(*type.getFormat()), type.getZero(), row.lhs), n(layout.n), k(layout.k),
-      scaledTogether(codesUnderOneScale(op)), tokenSize(elementBytes(row.rhs)),
+      scaledTogether(codesUnderOneScale(op, /*ofBoth=*/true)), tokenSize(elementBytes(row.rhs)),
+      areTokensScaled(codesUnderOneScale(op, /*ofBoth=*/false) != 0),
       scalesAreCodes(scaledTogether != 0 && scaleCodesOf(type).isScaled) {}
 
 //===----------------------------------------------------------------------===//
@@ -146,7 +152,8 @@ bool WeightOnly::lieTogether(Kind kind, int64_t blocks) {
   if (kind == Kind::Scales ? scalesAtEnd() : !type.getZero())
     return true;
   const Format *format = formatOf(kind);
-  if (!format || scaledTogether == 0 || scaledTogether > Layout::kFragmentK || rank != 2 || !op.getTransposeRhs())
+  if (!format || scaledTogether == 0 || scaledTogether > Layout::kFragmentK || rank != 2 || !op.getTransposeRhs() ||
+      type.getBlock().empty() || type.getBlock()[1] != scaledTogether)
     return false;
   Value part = partOf(kind);
   auto memref = cast<MemRefType>(part.getType());
@@ -295,10 +302,9 @@ Value WeightOnly::addScaled(Value sum, Value scale, Value total) {
                              LLVM::FastmathFlagsAttr::get(builder.getContext(), LLVM::FastmathFlags::none));
 }
 
-/// The one scale of a token.
-Value WeightOnly::emitTokenScale(Value token) {
+Value WeightOnly::emitTokenScale(Value token, Value kIndex) {
   SmallVector<Value> indices(batch);
-  indices.append({index.cast(token), index.constant(0)});
+  indices.append({index.cast(token), index.cast(kIndex)});
   return ElementReader(getQuantizedElement(op.getLhsType()), op.getLhs()).emitScale(builder, loc, indices);
 }
 
@@ -314,8 +320,8 @@ Value WeightOnly::emitResult(Value sum, Value token, Value column) {
       sum = arith::MulFOp::create(builder, loc, sum, emitTensorScale());
     if (decoder.factor() != 1 && recipe.getRescale() != "fold")
       sum = arith::MulFOp::create(builder, loc, sum, f32(decoder.factor()));
-    if (!row.isFloat)
-      sum = arith::MulFOp::create(builder, loc, sum, emitTokenScale(token));
+    if (!row.isFloat && !areTokensScaled)
+      sum = arith::MulFOp::create(builder, loc, sum, emitTokenScale(token, i32.constant(0)));
   }
   SmallVector<Value> arguments{sum};
   for (unsigned number = 0, e = op.getExtras().size(); number < e; ++number)

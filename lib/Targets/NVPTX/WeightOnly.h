@@ -39,6 +39,8 @@ public:
              const Machine &machine);
 
   static constexpr int64_t kWarp = 32;
+  /// Codes along K under one scale of the tokens, or of both sides; 0: all.
+  static int64_t codesUnderOneScale(MatmulKernelOp op, bool ofBoth);
 
 protected:
   /// Opens a launch of blocks of `threads`, leaves the builder in its body and reads the thread's place.
@@ -46,7 +48,7 @@ protected:
   /// Splits `number`, i32, into the batch and what is left of it, of `perBatch` (i32) in each.
   mlir::Value takeBatch(mlir::Value number, mlir::Value perBatch);
 
-  /// Codes along K of one scale, cut to a block of the layout; steps of a product's k that they are.
+  /// Codes along K of one scale of each side, cut to a block of the layout; steps of a product's k that they are.
   int64_t stepsPerScale() const;
   bool scalesAtEnd() const { return scaledTogether == 0; }
   /// Parameters of codes: scales, f32, and zero points, i32.
@@ -66,8 +68,8 @@ protected:
   /// differently, `scaleNumber(1, 0)` a block.
   llvm::SmallVector<mlir::Value> decodeParameters(Kind kind, llvm::ArrayRef<mlir::Value> loaded, int64_t blocks,
                                                   int64_t first, int64_t count);
-  /// The one scale of a column, and of a token.
-  mlir::Value emitEndScale(mlir::Value column), emitTokenScale(mlir::Value token);
+  /// The one scale of a column; a token's for a k, i32 all.
+  mlir::Value emitEndScale(mlir::Value column), emitTokenScale(mlir::Value token, mlir::Value kIndex);
   mlir::Value emitTensorScale();
   /// Which of decodeParameters' values belongs to a step of block number `block` among those.
   int64_t scaleNumber(int64_t block, int64_t step) const;
@@ -97,6 +99,7 @@ protected:
   Layout layout;
   FragmentDecoder decoder;
   int64_t n, k, scaledTogether, tokenSize; ///< tokenSize: bytes of an element
+  bool areTokensScaled;                    ///< by scales that change along K: sums meet them with the columns'
   bool scalesAreCodes;      ///< that sums or numbers meet; results meet the tensor's one scale, times 2^powerOfCodes
   int64_t powerOfCodes = 0; ///< by which codes are less where numbers meet them
 
@@ -132,10 +135,12 @@ protected:
                                int64_t validK);
   ColumnParameters decodeColumns(const ColumnParameters &loaded, int64_t blocks);
   llvm::SmallVector<mlir::Value> wordsOfPieces(llvm::ArrayRef<mlir::Value> pieces);
+  /// The scales of a thread's two tokens of a product, of the codes under scale `number` of a column.
+  using TokenScales = llvm::function_ref<std::array<mlir::Value, 2>(int64_t product, int64_t number)>;
   void emitProducts(llvm::ArrayRef<mlir::Value> words, const ColumnParameters &parameters, int64_t steps,
                     int64_t validK,
                     llvm::function_ref<llvm::SmallVector<mlir::Value>(int64_t product, int64_t step)> tokensOf,
-                    llvm::MutableArrayRef<mlir::Value> sums);
+                    TokenScales tokenScales, llvm::MutableArrayRef<mlir::Value> sums);
   void emitTable();
 
   int64_t tokens, warps, blocksTogether; ///< of the block of threads; of the layout, a warp at a time
@@ -195,11 +200,12 @@ private:
 };
 
 /// What tiles have to know of a weight before there is an op: formats of codes and zero points (null: none), scales,
-/// and codes along K under one scale, 0 where all are.
+/// codes along K under one scale of each side, 0 where all are, and whether the tokens' change along K.
 struct WeightCodes {
   const Format *format, *zero;
   ScaleCodes scales;
   int64_t scaledTogether;
+  bool areTokensScaled;
 };
 
 /// More rows: wgmma takes unpacked weights from registers and tokens from shared memory. A warpgroup has some blocks of
@@ -298,9 +304,15 @@ private:
     llvm::SmallVector<mlir::Value> scales, zeros;
   };
   ColumnScales loadScales(mlir::Value column, mlir::Value block);
+  /// Tokens whose scales a thread reads; 0 where they do not change along K.
+  int64_t tokensRead() const;
+  llvm::SmallVector<mlir::Value> loadTokenScales(mlir::Value first, mlir::Value block);
+  void storeTokenScales(mlir::ValueRange scales, mlir::Value stage, mlir::Value first);
+  mlir::Value placeOfTokenScale(mlir::Value stage, int64_t number, mlir::Value token);
   ColumnScales decodeScales(llvm::ArrayRef<mlir::Value> &loaded, const ColumnScales &like, int64_t block);
   void emitRecords(llvm::ArrayRef<ColumnScales> read, RingPlace at, mlir::Value to,
-                   llvm::MutableArrayRef<mlir::Value> known, mlir::Value isThere);
+                   llvm::MutableArrayRef<mlir::Value> known, mlir::Value isThere,
+                   llvm::function_ref<void()> storeOthers);
   llvm::SmallVector<mlir::Value> emitRecord(mlir::Value scale, mlir::Value zero, mlir::Value isOdd, mlir::Value &known);
   mlir::Value placeOfRecord(mlir::Value stage, int64_t number, int64_t word);
   /// The words of a scale that a warpgroup's thread needs for its two columns of a block.

@@ -11,6 +11,7 @@
 #include "llvm/Support/FormatVariadic.h"
 
 #include <cmath>
+#include <numeric>
 
 using namespace mlir;
 using namespace qlow;
@@ -34,8 +35,6 @@ static std::string declineTokens(const MultiplyRow &row, const MatmulProblem &pr
     return takesOthers();
   if (lhs.hasZeroPoint || lhs.hasOffset)
     return "takes tokens without zero points and offsets, the left side has them";
-  if (lhs.scaledTogether)
-    return llvm::formatv("takes one scale of a token along K, the left side has one for each {0}", lhs.scaledTogether);
   if (problem.exactSum && problem.k > static_cast<double>(kMostExactK))
     return llvm::formatv("holds exact sums of up to {0} k, here are {1:F0}", kMostExactK, problem.k);
   return {};
@@ -51,6 +50,8 @@ static std::string decline(const MultiplyRow &row, const MatmulProblem &problem,
     return "unpacks codes, the right side has " + elementName(rhs.element).str();
   if (std::string reason = FragmentDecoder::decline(*rhs.format, row.lhs); !reason.empty())
     return reason;
+  if (problem.exactSum && rhs.format->bits == 8)
+    return "unpacks codes, those of the right side are multiplied exactly as they lie";
   if (!rhs.isConstant)
     return "unpacks a weight stored as fragments, the right side is computed";
   if (rhs.hasOffset)
@@ -63,12 +64,12 @@ static std::string decline(const MultiplyRow &row, const MatmulProblem &problem,
   if (rhs.zeroFormat && !FragmentDecoder::holdsDifferences(codes, *rhs.zeroFormat, row.lhs))
     return llvm::formatv("takes differences of codes and zero points as {0}, those of {1} and {2} are larger",
                          elementName(row.lhs), codes.name, rhs.zeroFormat->name);
-  int64_t together = rhs.scaledTogether, whole = 16 / elementBytes(row.lhs);
+  int64_t together = std::gcd(lhs.scaledTogether, rhs.scaledTogether), whole = 16 / elementBytes(row.lhs);
   if (lhs.isTransposed || !problem.knownK || *problem.knownK % whole)
     return llvm::formatv("reads the left side 16 bytes at a time, K must lie last, be known and a multiple of {0}",
                          whole);
   if (together && (together < row.k || (Layout::kFragmentK % together && together % Layout::kFragmentK)))
-    return llvm::formatv("scales sums over {0}32, 64 or multiples of {1} k, the right side has blocks of {2}",
+    return llvm::formatv("scales sums over {0}32, 64 or multiples of {1} k, the sides have blocks of {2}",
                          row.k == 16 ? "16, " : "", Layout::kFragmentK, together);
   return {};
 }
@@ -201,7 +202,7 @@ static std::vector<Tiling> ringTilings(MLIRContext *context, const MultiplyRow &
 static bool takeMostStages(MLIRContext *context, const MultiplyRow &row, const MatmulProblem &problem, Tiling &tiling,
                            const Machine &machine) {
   const OperandFacts &rhs = problem.rhs;
-  WeightCodes codes{rhs.format, rhs.zeroFormat, rhs.scales, rhs.scaledTogether};
+  WeightCodes codes{rhs.format, rhs.zeroFormat, rhs.scales, rhs.scaledTogether, problem.lhs.scaledTogether != 0};
   // So many threads have too few registers for so many sums: ptxas would do one product after the other.
   bool areMany = tiling.groups() == 4;
   if (areMany && row.n * tiling.ofGroup > kMostSumsOfMany)
@@ -250,6 +251,8 @@ static constexpr double kOfFold = 50, kOfFused = 6, kOfScaledToken = 0.5, kOfSto
 static constexpr double kByteClusterSums = 3700, kByteClusterSumsOfToken = 12, kByteMemory = 0.85;
 static constexpr double kOfByteBlock = 150, kOfFewByteBlock = 220, kOfByteZeros = 53, kOfByteScale = 47;
 static constexpr double kOfByteToken = 1.5, kOfFewByteToken = 1.7, kOfExactToken = 0.8, kOfScaledByteToken = 0.85;
+/// The same for each scale of each token, where these change along K: a load, and a product with each column's.
+static constexpr double kOfTokenScale = 0.8;
 
 static double cyclesOfByteBlock(const MatmulProblem &problem, const Tiling &tiling) {
   int64_t together = problem.rhs.scaledTogether,
@@ -259,7 +262,9 @@ static double cyclesOfByteBlock(const MatmulProblem &problem, const Tiling &tili
   auto further = static_cast<double>(scales - 1);
   double ofToken = !together ? kOfExactToken : areFew ? kOfFewByteToken : kOfByteToken;
   return (areFew ? kOfFewByteBlock : kOfByteBlock) + (problem.rhs.zeroFormat ? kOfByteZeros : 0) +
-         further * kOfByteScale + (ofToken + further * kOfScaledByteToken) * static_cast<double>(tiling.tokens);
+         further * kOfByteScale +
+         (ofToken + further * kOfScaledByteToken + (problem.lhs.scaledTogether ? (further + 1) * kOfTokenScale : 0)) *
+             static_cast<double>(tiling.tokens);
 }
 
 /// Operations for the codes and products of a tile of a stream or a ring.
@@ -413,6 +418,7 @@ std::vector<Candidate> qlow::weightOnlyCandidates(MLIRContext *context, const Mu
   }
   MatmulProblem problem = asked; // with the codes that are stored
   problem.rhs.format = alignedFormat(*asked.rhs.format);
+  problem.rhs.scaledTogether = std::gcd(asked.lhs.scaledTogether, asked.rhs.scaledTogether); // one of each side
   candidate.layout = row.isFloat ? "fragments" : "fragments of bytes";
   auto take = [&](const Tiling &tiling) {
     candidate.recipe = makeRecipe(context, row, problem, tiling);

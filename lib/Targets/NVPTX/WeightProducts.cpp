@@ -170,10 +170,22 @@ void WeightTiles::followScale(MutableArrayRef<Value> sums, ArrayRef<Value> ratio
 
 /// Waits for the sums of the codes of one scale, which a unit ends, and adds them to all.
 void WeightTiles::joinScaled(MutableArrayRef<Value> sums, ArrayRef<Value> apart, Value stage, const Unit &unit) {
-  std::array<Value, 2> scales = readFloats(stage, unit.columns, scaleNumber(0, unit.first), /*word=*/0);
-  SmallVector<Value> done = emitOrdered(kWaitAll, apart);
-  for (auto [i, sum] : llvm::enumerate(sums))
-    sum = addScaled(done[i], scales[i / 2 % 2], sum);
+  int64_t number = scaleNumber(0, unit.first);
+  std::array<Value, 2> scales = readFloats(stage, unit.columns, number, /*word=*/0);
+  SmallVector<Value> done = emitOrdered(kWaitAll, apart), ofTokens;
+  for (int64_t i = 0; i < (areTokensScaled ? tokens : 0); i += 8) {
+    Value token = i32.add(i32.mul(i32.rem(lane, 4), 2), i);
+    Value pair = LLVM::LoadOp::create(builder, loc, VectorType::get({2}, builder.getF32Type()),
+                                      placeOfTokenScale(stage, number, token), 8);
+    for (int64_t c = 0; c < 2; ++c)
+      ofTokens.push_back(LLVM::ExtractElementOp::create(builder, loc, pair, i32.constant(c)));
+  }
+  for (auto [i, sum] : llvm::enumerate(sums)) {
+    Value scale = scales[i / 2 % 2];
+    if (areTokensScaled)
+      scale = arith::MulFOp::create(builder, loc, scale, ofTokens[i / 4 * 2 + i % 2]);
+    sum = addScaled(done[i], scale, sum);
+  }
 }
 
 //===----------------------------------------------------------------------===//

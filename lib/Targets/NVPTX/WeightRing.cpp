@@ -266,7 +266,7 @@ void WeightRing::emitTurn(Value turn, const ColumnParameters &loaded, MutableArr
     return pair;
   };
   emitProducts(wordsOfPieces(pieces), decodeColumns(loaded, blocksTogether), blocksTogether * kSteps, kBlockK, tokensOf,
-               sums);
+               /*tokenScales=*/{}, sums);
 }
 
 /// All columns of a product are the one token: sums 0 and 2 are those of a thread's two columns of the matrix, and one

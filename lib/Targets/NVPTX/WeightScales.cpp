@@ -8,7 +8,8 @@
 //   then words of the decoder: the bias, and a multiplier: the scale where it is folded into weights, and where sums
 //   follow scales that may be 0 (rescale = block), 1, or 0 for such a scale, which they pass over
 //
-// In a buffer: [scale of the block][word][column].
+// In a buffer: [scale of the block][word][column]. Behind these, where tokens have scales that change along K, lie
+// theirs: [scale of the block][token].
 //
 //===----------------------------------------------------------------------===//
 
@@ -62,13 +63,13 @@ FragmentDecoder::Multiplier WeightTiles::multiplierOf(RecipeAttr recipe, Scaling
 void WeightTiles::divideK() {
   blocksOfSlice = llvm::divideCeil(llvm::divideCeil(k, kBlockK), slices());
   int64_t columnsOfThread = tileColumns * teams / (kScaleWarps * kWarp);
-  int64_t ofBlock = scaleNumber(1, 0) * columnsOfThread * (type.getZero() ? 2 : 1);
+  int64_t ofBlock = scaleNumber(1, 0) * (columnsOfThread * (type.getZero() ? 2 : 1) + tokensRead());
   auto wordsLoaded = [&](Kind kind, int64_t blocks) {
     const Format *format = formatOf(kind);
     return format ? llvm::divideCeil(blocks * scaleNumber(1, 0) * format->bits, 32) * columnsOfThread : 0;
   };
   auto haveRegisters = [&](int64_t blocks) {
-    bool areLoads = lieTogether(Kind::Scales, blocks) && lieTogether(Kind::Zeros, blocks);
+    bool areLoads = !areTokensScaled && lieTogether(Kind::Scales, blocks) && lieTogether(Kind::Zeros, blocks);
     return blocks * ofBlock <= kReadTogether ||
            (areLoads &&
             wordsLoaded(Kind::Scales, blocks) + wordsLoaded(Kind::Zeros, blocks) + ofBlock <= kWordsTogether);
@@ -85,7 +86,9 @@ void WeightTiles::divideK() {
 void WeightTiles::emitScaleWarps() {
   int64_t threadsOfTeam = kScaleWarps / teams * kWarp, perThread = tileColumns / threadsOfTeam;
   Value first = i32.rem(i32.add(i32.mul(copyingWarp, kWarp), lane), threadsOfTeam), last = i32.constant(n - 1);
+  Value firstToken = first;
   first = i32.mul(first, perThread); // of neighbours
+  int64_t numOfTokens = blocksRead * scaleNumber(1, 0) * tokensRead();
   forEachTile([&](RingPlace place) {
     SmallVector<Value> columnsRead, carried{place.stage, place.phase};
     for (int64_t i = 0; i < perThread; ++i)
@@ -95,7 +98,7 @@ void WeightTiles::emitScaleWarps() {
     int64_t numKnown = carried.size();
     ColumnScales like;
     auto load = [&](Value block) {
-      SmallVector<Value> loaded;
+      SmallVector<Value> loaded = loadTokenScales(firstToken, block);
       for (Value column : columnsRead) {
         like = loadScales(column, block);
         llvm::append_range(loaded, like.scales);
@@ -115,7 +118,9 @@ void WeightTiles::emitScaleWarps() {
     Value to = i32.mul(first, kWordBytes);
     for (int64_t i = 0; i < blocksRead; ++i) {
       SmallVector<ColumnScales> read;
-      ArrayRef<Value> loaded = ArrayRef(values).drop_front(numKnown);
+      ArrayRef<Value> loaded = ArrayRef(values).drop_front(numKnown), ofTokens = loaded.take_front(numOfTokens);
+      loaded = loaded.drop_front(numOfTokens);
+      ofTokens = ofTokens.slice(numOfTokens / blocksRead * i, numOfTokens / blocksRead);
       for (int64_t column = 0; column < perThread; ++column)
         read.push_back(decodeScales(loaded, like, i));
       // Those of the next turn take the same registers, and are on their way while the last block's wait for a buffer.
@@ -123,7 +128,8 @@ void WeightTiles::emitScaleWarps() {
         coming = load(blockOf(i32.select(i32.less(next, turns), next, turn)));
       Value isThere = i ? i32.less(i32.add(turn, i), turns) : Value();
       RingPlace at{values[0], values[1]}, after = this->after(at);
-      emitRecords(read, at, to, MutableArrayRef<Value>(values).slice(2, numKnown - 2), isThere);
+      emitRecords(read, at, to, MutableArrayRef<Value>(values).slice(2, numKnown - 2), isThere,
+                  [&] { storeTokenScales(ofTokens, at.stage, firstToken); });
       values[0] = isThere ? i32.select(isThere, after.stage, at.stage) : after.stage;
       values[1] = isThere ? i32.select(isThere, after.phase, at.phase) : after.phase;
     }
@@ -137,6 +143,39 @@ void WeightTiles::emitScaleWarps() {
 WeightTiles::ColumnScales WeightTiles::loadScales(Value column, Value block) {
   return {loadParameters(Kind::Scales, column, block, blocksRead, kBlockK),
           loadParameters(Kind::Zeros, column, block, blocksRead, kBlockK)};
+}
+
+int64_t WeightTiles::tokensRead() const {
+  return areTokensScaled ? llvm::divideCeil(tokens, kScaleWarps / teams * kWarp) : 0;
+}
+
+/// Those of consecutive blocks, [block][scale][token], of every token that lies as many after `first` as there are
+/// threads; beyond the matrix the last one's.
+SmallVector<Value> WeightTiles::loadTokenScales(Value first, Value block) {
+  SmallVector<Value> scales;
+  for (int64_t number = 0; number < (areTokensScaled ? blocksRead * scaleNumber(1, 0) : 0); ++number)
+    for (int64_t i = 0; i < tokensRead(); ++i) {
+      Value token = i32.add(token0, i32.add(first, i * kScaleWarps / teams * kWarp));
+      Value kIndex = i32.add(i32.mul(block, kBlockK), number * stepsPerScale() * row.k);
+      scales.push_back(
+          emitTokenScale(i32.min(token, i32.sub(m32, i32.constant(1))), i32.min(kIndex, i32.constant(k - 1))));
+    }
+  return scales;
+}
+
+/// Leaves a block's.
+void WeightTiles::storeTokenScales(ValueRange scales, Value stage, Value first) {
+  for (auto [i, scale] : llvm::enumerate(scales)) {
+    Value token = i32.add(first, static_cast<int64_t>(i) % tokensRead() * kScaleWarps / teams * kWarp);
+    auto store = [&] {
+      LLVM::StoreOp::create(builder, loc, scale,
+                            placeOfTokenScale(stage, static_cast<int64_t>(i) / tokensRead(), token), kWordBytes);
+    };
+    if (tokens % (kScaleWarps / teams * kWarp))
+      ifThen(i32.less(token, i32.constant(tokens)), store);
+    else
+      store();
+  }
 }
 
 /// Those of block number `block`; takes as many values as `like` has off the front of what was loaded.
@@ -153,7 +192,7 @@ WeightTiles::ColumnScales WeightTiles::decodeScales(ArrayRef<Value> &loaded, con
 /// Fills a block's records of what was read; `to` is the byte of the thread's first column. Nothing is stored where the
 /// block is not there.
 void WeightTiles::emitRecords(ArrayRef<ColumnScales> read, RingPlace at, Value to, MutableArrayRef<Value> known,
-                              Value isThere) {
+                              Value isThere, function_ref<void()> storeOthers) {
   SmallVector<SmallVector<Value>> lines(scaleNumber(1, 0) * scaleWords); // of neighbouring columns
   for (auto [i, column] : llvm::enumerate(read))
     for (int64_t number = 0; number < scaleNumber(1, 0); ++number) {
@@ -171,6 +210,7 @@ void WeightTiles::emitRecords(ArrayRef<ColumnScales> read, RingPlace at, Value t
       for (int64_t i = 0; i < count; i += together)
         LLVM::StoreOp::create(builder, loc, wordsOf(ArrayRef(words).slice(i, together)),
                               offset(records, (line * tileColumns + i) * kWordBytes), kWordBytes * together);
+    storeOthers();
     arrive(at.stage, /*isFree=*/false);
   };
   isThere ? ifThen(isThere, store) : store();
@@ -208,6 +248,12 @@ SmallVector<Value> WeightTiles::emitRecord(Value scale, Value zero, Value isOdd,
 Value WeightTiles::placeOfRecord(Value stage, int64_t number, int64_t word) {
   int64_t bytes = tokenBytes + codeBytes + (number * scaleWords + word) * tileColumns * kWordBytes;
   return offset(offset(teamAt, i32.mul(stage, stageBytes)), bytes);
+}
+
+/// The scale of a token of the tile, i32.
+Value WeightTiles::placeOfTokenScale(Value stage, int64_t number, Value token) {
+  Value at = placeOfRecord(stage, scaleNumber(1, 0), 0);
+  return offset(at, i32.mul(i32.add(token, number * tokens), kWordBytes));
 }
 
 /// `count` words from `first` on, of the thread's two columns.

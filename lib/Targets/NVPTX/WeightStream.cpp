@@ -153,7 +153,18 @@ void WeightStream::emitBlocks(Value block, int64_t blocks, int64_t validK, Mutab
     }
     return pairs;
   };
-  emitProducts(wordsOfPieces(loaded), parameters, blocks * steps, validK, tokensOf, sums);
+  // Those of tokens and k beyond the matrix scale sums that nobody stores, or zeros.
+  auto tokenScales = [&](int64_t product, int64_t number) {
+    std::array<Value, 2> scales;
+    Value kIndex = i32.add(i32.mul(block, kBlockK), number * stepsPerScale() * row.k);
+    kIndex = i32.min(kIndex, i32.constant(k - 1));
+    for (int64_t i = 0; i < 2; ++i) {
+      Value token = i32.add(token0, i32.add(i32.mul(i32.rem(lane, 4), 2), product * kTokens + i));
+      scales[i] = emitTokenScale(i32.min(token, i32.sub(m32, i32.constant(1))), kIndex);
+    }
+    return scales;
+  };
+  emitProducts(wordsOfPieces(loaded), parameters, blocks * steps, validK, tokensOf, tokenScales, sums);
 }
 
 SmallVector<Value> WeightStream::wordsOfPieces(ArrayRef<Value> pieces) {
@@ -188,7 +199,7 @@ WeightStream::ColumnParameters WeightStream::decodeColumns(const ColumnParameter
 void WeightStream::emitProducts(ArrayRef<Value> words, const ColumnParameters &parameters, int64_t numSteps,
                                 int64_t validK,
                                 function_ref<SmallVector<Value>(int64_t product, int64_t step)> tokensOf,
-                                MutableArrayRef<Value> sums) {
+                                TokenScales tokenScales, MutableArrayRef<Value> sums) {
   int64_t products = sums.size() / 4, steps = kBlockK / row.k;
   Value none = wordsOf(SmallVector<Value>(4, zeroSum(row.isFloat ? Type(builder.getF32Type()) : builder.getI32Type())));
   SmallVector<Value> group; // sums of the codes of one scale
@@ -209,11 +220,22 @@ void WeightStream::emitProducts(ArrayRef<Value> words, const ColumnParameters &p
     bool isLast = inBlock % stepsPerScale() == stepsPerScale() - 1 || (inBlock + 1) * row.k >= validK;
     if (!isLast)
       continue;
-    for (int64_t t = 0; t < products; ++t)
+    for (int64_t t = 0; t < products; ++t) {
+      std::array<Value, 2> ofTokens;
+      if (areTokensScaled)
+        ofTokens = tokenScales(t, number);
       for (int64_t e = 0; e < 4; ++e) {
         Value sum = vector::ExtractOp::create(builder, loc, group[t], e), &total = sums[4 * t + e];
-        total = scalesAtEnd() ? addSums(total, sum) : addScaled(sum, parameters.scales[e / 2][number], total);
+        if (scalesAtEnd()) {
+          total = addSums(total, sum);
+          continue;
+        }
+        Value scale = parameters.scales[e / 2][number];
+        if (areTokensScaled)
+          scale = arith::MulFOp::create(builder, loc, scale, ofTokens[e % 2]);
+        total = addScaled(sum, scale, total);
       }
+    }
   }
 }
 

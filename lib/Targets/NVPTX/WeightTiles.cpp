@@ -98,7 +98,8 @@ int64_t WeightTiles::stageBytesOf(RecipeAttr recipe, const MultiplyRow &row, con
   ArrayRef<int64_t> block = recipe.getTile("cta");
   int64_t columns = columnsHeld(recipe);
   int64_t numScales = codes.scaledTogether ? std::max<int64_t>(kBlockK / codes.scaledTogether, 1) : 1;
-  int64_t scales = columns * numScales * wordsOfScale(recipe, row, codes) * 4;
+  int64_t scales =
+      numScales * (columns * wordsOfScale(recipe, row, codes) + (codes.areTokensScaled ? block[0] : 0)) * 4;
   return llvm::alignTo(block[0] * kBlockK * elementBytes(row.rhs) + columns * kBlockK * codes.format->bits / 8 + scales,
                        kSwizzleBytes);
 }
@@ -186,7 +187,8 @@ WeightTiles::WeightTiles(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recip
   tokenBytes = tokens * kBlockK * tokenSize;
   codeBytes = groups * columnBlocks * layout.blockBytes();
   tileColumns = groups * columnBlocks * kColumns;
-  WeightCodes codes{alignedFormat(*type.getFormat()), type.getZero(), scaleCodesOf(type), scaledTogether};
+  WeightCodes codes{alignedFormat(*type.getFormat()), type.getZero(), scaleCodesOf(type), scaledTogether,
+                    areTokensScaled};
   scaling = scalingOf(recipe, row, codes);
   if (scaling == Scaling::Fold)
     powerOfCodes = FragmentDecoder::powerOfCodes(*codes.format, codes.zero, codes.scales, row.lhs);
