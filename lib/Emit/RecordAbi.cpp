@@ -9,6 +9,7 @@
 
 #include "qlow/Dialect/Sizes.h"
 #include "qlow/Emit/Emit.h"
+#include "qlow/Targets/Layout.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/StringExtras.h"
@@ -432,19 +433,21 @@ LogicalResult Recorder::checkUnique() {
   return success();
 }
 
-/// Kernels of a device count the rows, the columns and K of a product in 32 bits: a size of these that can be larger is
-/// one more rule.
+/// Kernels of a device count the rows, the columns and K of a product in 32 bits, of f32 beside codes the rows of its
+/// terms: a size of these that can be larger is one more rule.
 void Recorder::limitProducts(SmallVectorImpl<AffineExpr> &differences, SmallVectorImpl<bool> &equalities) {
-  constexpr int64_t kMost = INT32_MAX;
   func.walk([&](MatmulOp matmul) {
+    bool hasTerms = cast<ShapedType>(matmul.getLhs().getType()).getElementType().isF32() &&
+                    getQuantizedElement(matmul.getRhs().getType());
+    const int64_t most = INT32_MAX / (hasTerms ? kTermsOfF32 : 1);
     for (Value side : {matmul.getLhs(), matmul.getRhs()})
       for (int64_t dim = matmul.getBatchRank(), e = dim + 2; dim < e; ++dim) {
         AffineExpr size = sizes.sizeOf(side, dim);
         auto symbol = dyn_cast_or_null<AffineSymbolExpr>(size);
-        bool isSmall = symbol && abi.dims[symbol.getPosition()].max <= kMost;
+        bool isSmall = symbol && abi.dims[symbol.getPosition()].max <= most;
         if (!size || isa<AffineConstantExpr>(size) || !size.isSymbolicOrConstant() || isSmall)
           continue;
-        if (AffineExpr difference = kMost - size; !llvm::is_contained(differences, difference)) {
+        if (AffineExpr difference = most - size; !llvm::is_contained(differences, difference)) {
           differences.push_back(difference);
           equalities.push_back(false);
         }

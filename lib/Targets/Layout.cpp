@@ -64,9 +64,11 @@ bool qlow::hasScalesAlongK(QType type, bool kIsLast) {
   return !block.empty() && block[block.size() - (kIsLast ? 1 : 2)] != QType::kWhole;
 }
 
-Type qlow::unpackedElement(QType type, Type rhs, bool kIsLast, bool exactSum) {
+Type qlow::unpackedElement(Type lhs, Type rhs, bool kIsLast, bool exactSum) {
+  auto type = dyn_cast<QType>(lhs), codes = dyn_cast<QType>(rhs);
+  if (!type)
+    return lhs.isF32() && codes && kIsLast ? Type(BFloat16Type::get(lhs.getContext())) : Type();
   const Format &format = *type.getFormat();
-  auto codes = dyn_cast<QType>(rhs);
   if (const Format *integers = unpackedFormat(format); integers && codes && codes.getFormat()->integerImage())
     return QType::get(type.getContext(), integers, type.getScale(), type.getZero(), type.getOffset(), type.getBlock());
   std::optional<int64_t> bits = significantBits(format, type.getZero());

@@ -42,6 +42,11 @@ mlir::Value emitRequantized(mlir::OpBuilder &builder, mlir::Location loc, const 
 /// are codes under one scale of the tensor, times the scale's code.
 mlir::Value emitUnpacked(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value quantized, mlir::Type element,
                          bool meetsScales);
+/// A matrix of f32 as the sum of kTermsOfF32 of bf16, exactly: [batch..., M, K] to [batch..., kTermsOfF32 M, K].
+/// Nothing is promised of infinities, and of numbers whose terms are subnormal.
+mlir::Value emitTerms(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value tensor);
+/// What a matmul's epilogue makes of the sums of its left side's terms.
+mlir::Value emitSumOfTerms(mlir::OpBuilder &builder, mlir::Location loc, MatmulOp op, mlir::Value sums);
 /// The stored codes of a quantized tensor of `type` from its codes one by one, a tensor of integers.
 mlir::Value emitPackedCodes(mlir::OpBuilder &builder, mlir::Location loc, mlir::RankedTensorType type,
                             mlir::Value codes);

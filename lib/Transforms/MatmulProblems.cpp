@@ -127,9 +127,9 @@ MatmulProblem qlow::problemOf(MatmulOp op, bool fastSums, const Family &family) 
   problem.lhs = factsOf(op.getLhs(), problem.exactSum, !op.getTransposeLhs());
   problem.rhs = factsOf(op.getRhs(), problem.exactSum, op.getTransposeRhs());
   problem.lhs.isTransposed = op.getTransposeLhs();
-  if (QType codes = getQuantizedElement(op.getLhs().getType()))
-    problem.lhs.unpacked = unpackedElement(codes, cast<RankedTensorType>(op.getRhs().getType()).getElementType(),
-                                           !op.getTransposeLhs(), problem.exactSum);
+  auto elementOf = [](Value side) { return cast<RankedTensorType>(side.getType()).getElementType(); };
+  problem.lhs.unpacked =
+      unpackedElement(elementOf(op.getLhs()), elementOf(op.getRhs()), !op.getTransposeLhs(), problem.exactSum);
   problem.rhs.isTransposed = op.getTransposeRhs();
   if (family.asksForScales(problem))
     measureScales(op.getRhs(), problem.rhs);

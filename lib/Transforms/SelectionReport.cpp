@@ -29,7 +29,7 @@ std::string qlow::emulationOf(const Candidate &candidate, const MatmulProblem &p
     if (facts == &problem.rhs && storesFragments(candidate.recipe))
       to = elementName(element).str(), where = " in registers";
     else if (facts == &problem.lhs && unpacksLeft(candidate.recipe))
-      to = nameOf(facts->unpacked), where = " in memory";
+      to = (facts->format ? "" : "three ") + nameOf(facts->unpacked), where = " in memory";
     ways.push_back(llvm::formatv("{0} side {1} to {2}{3}", side, where.empty() ? "decoded" : "unpacked", to, where));
   }
   if (!row.expansion.empty())

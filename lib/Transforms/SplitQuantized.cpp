@@ -107,25 +107,26 @@ static FailureOr<Type> unpackedLeft(MatmulOp op, const Target &target) {
       return op.emitOpError()
              << "has a recipe that unpacks the left side in memory, and does not say how it comes from "
              << "there: expected a hop behind it, found " << recipe;
-  QType codes = getQuantizedElement(op.getLhs().getType());
-  Type rhs = cast<RankedTensorType>(op.getRhs().getType()).getElementType(), element;
-  if (codes && target.family().runsOnDevice())
-    element = unpackedElement(codes, rhs, !op.getTransposeLhs(), op.hasExactSum());
+  auto elementOf = [](Value side) { return cast<RankedTensorType>(side.getType()).getElementType(); };
+  Type element;
+  if (target.family().runsOnDevice())
+    element = unpackedElement(elementOf(op.getLhs()), elementOf(op.getRhs()), !op.getTransposeLhs(), op.hasExactSum());
   if (!element)
     return op.emitOpError()
            << "has a recipe that unpacks the left side in memory, which needs a device, and codes that "
-           << "become i8 beside integers, or bf16 in a sum of floats, found " << op.getLhs().getType() << " on "
-           << target.machine().name << " and " << recipes.front();
+           << "become i8 beside integers, or bf16 in a sum of floats, or f32 beside codes, found "
+           << op.getLhs().getType() << " on " << target.machine().name << " and " << recipes.front();
   return element;
 }
 
-/// Recipes of what reads the unpacked left side.
-static RecipesAttr behindUnpacking(RecipesAttr recipes) {
+/// Recipes of what reads the unpacked left side, of so many rows for each of it.
+static RecipesAttr behindUnpacking(RecipesAttr recipes, int64_t rows) {
   auto behind = llvm::map_to_vector(recipes.getRecipes(), [](RecipeAttr it) {
     return RecipeAttr::get(it.getContext(), it.getUnit(), it.getTiles(), it.getLhs().drop_front(), it.getRhs(),
                            it.getRescale(), it.getSwap(), it.getSplitK());
   });
-  return RecipesAttr::get(recipes.getContext(), recipes.getBounds(), behind);
+  auto bounds = llvm::map_to_vector(recipes.getBounds(), [&](int64_t bound) { return rows * bound; });
+  return RecipesAttr::get(recipes.getContext(), bounds, behind);
 }
 
 /// %y = qlow.matmul %a, %b epilogue R : quantized
@@ -149,7 +150,16 @@ static LogicalResult lowerMatmul(IRRewriter &rewriter, MatmulOp op, const Target
     return failure();
   RecipesAttr recipes = *op.getRecipes(), portableRecipes = op.getPortableRecipesAttr();
   auto lhsType = cast<RankedTensorType>(op.getLhs().getType());
+  bool areTerms = *unpacked && !getQuantizedElement(lhsType);
   if (*unpacked) {
+    recipes = behindUnpacking(recipes, areTerms ? kTermsOfF32 : 1);
+    if (portableRecipes)
+      portableRecipes = behindUnpacking(portableRecipes, areTerms ? kTermsOfF32 : 1);
+  }
+  if (areTerms) {
+    lhs.front() = emitTerms(rewriter, loc, op.getLhs());
+    lhsType = cast<RankedTensorType>(lhs.front().getType());
+  } else if (*unpacked) {
     bool meetsScales = hasScalesAlongK(getQuantizedElement(lhsType), !op.getTransposeLhs());
     lhs.front() = emitUnpacked(rewriter, loc, op.getLhs(), *unpacked, meetsScales);
     if (!isa<QType>(*unpacked)) {
@@ -157,21 +167,34 @@ static LogicalResult lowerMatmul(IRRewriter &rewriter, MatmulOp op, const Target
       op = scaleSum(rewriter, op, meetsScales);
     }
     lhsType = lhsType.clone(*unpacked);
-    recipes = behindUnpacking(recipes);
-    if (portableRecipes)
-      portableRecipes = behindUnpacking(portableRecipes);
   }
   auto type = cast<RankedTensorType>(op.getType());
   bool isQuantized = isa<QType>(type.getElementType());
   Type element = isQuantized ? rewriter.getI8Type() : type.getElementType();
-  Value out = tensor::EmptyOp::create(rewriter, loc, emitMatmulSizes(rewriter, op), element);
-  auto kernel =
-      MatmulKernelOp::create(rewriter, loc, out.getType(), lhs, rhs, op.getExtras(), out, /*scratch=*/Value(), lhsType,
-                             op.getRhs().getType(), op.getTransposeLhs(), op.getTransposeRhs(), *layout,
-                             op.getExtraMaps().value_or(rewriter.getArrayAttr({})), recipes, portableRecipes);
-  kernel.getEpilogue().takeBody(op.getEpilogue());
+  SmallVector<OpFoldResult> sizes = emitMatmulSizes(rewriter, op);
+  ValueRange extras = op.getExtras();
+  ArrayAttr maps = op.getExtraMaps().value_or(rewriter.getArrayAttr({}));
+  if (areTerms) { // the epilogue is for sums of sums
+    sizes[sizes.size() - 2] = emitSizes(rewriter, loc, lhs.front())[sizes.size() - 2];
+    element = rewriter.getF32Type();
+    extras = {};
+    maps = rewriter.getArrayAttr({});
+  }
+  Value out = tensor::EmptyOp::create(rewriter, loc, sizes, element);
+  auto kernel = MatmulKernelOp::create(rewriter, loc, out.getType(), lhs, rhs, extras, out, /*scratch=*/Value(),
+                                       lhsType, op.getRhs().getType(), op.getTransposeLhs(), op.getTransposeRhs(),
+                                       *layout, maps, recipes, portableRecipes);
   kernel->setDiscardableAttrs(op->getDiscardableAttrDictionary());
   Value result = kernel.getResult(0);
+  if (areTerms) {
+    OpBuilder::InsertionGuard guard(rewriter);
+    Block *body = rewriter.createBlock(&kernel.getEpilogue(), {}, element, loc);
+    YieldOp::create(rewriter, loc, body->getArgument(0));
+    rewriter.setInsertionPoint(op);
+    result = emitSumOfTerms(rewriter, loc, op, result);
+  } else {
+    kernel.getEpilogue().takeBody(op.getEpilogue());
+  }
   if (isQuantized) {
     SmallVector<Value> parts = {result};
     llvm::append_range(parts, op.getParts());

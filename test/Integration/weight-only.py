@@ -52,8 +52,11 @@ def draw_bytes(f, shape, dims, is_odd, along):
 
 
 def draw_small(f, shape, dims):
-    """The left side: codes that bf16 holds, less their zero points, times scales that change along K where these do."""
+    """The left side: codes that bf16 holds, less their zero points, times scales that change along K where these do, or f32, of
+    which three do."""
     r = f.r
+    if r.random() < 0.25:
+        return Floats(f, "x", "f32", shape, False, dims)
     along = r.choice([16, 32, 32, 128, None, None])
     block = [None] * len(shape) if along is None and r.random() < 0.3 else [1] * (len(shape) - 1) + [along]
     names, scale = ["f4E2M1FN", "f6E2M3FN", "f6E3M2FN", "f8E4M3FN", "f8E5M2", "f8E4M3FNUZ", "i8", "u8", "u5", "i4"], "f8E8M0FNU"

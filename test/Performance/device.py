@@ -59,6 +59,7 @@ KINDS = {
     "nf4": Kind("f16", None, "nf4", [1, 64], "f16", ["f16"], scale="f16"),
     "mxfp4": Kind("f16", None, "f4E2M1FN", [1, 32], "f16", ["f16"], scale="f8E8M0FNU"),
     "nvfp4": Kind("f16", None, "f4E2M1FN", [1, 16], "f16", ["f16"], scale=Type(FORMATS["f8E4M3FN"], "f32")),
+    "w4a32": Kind("f32", None, "i4", GROUPS, "f32", ["f32"], scale="f16"),
     "w4a4": Kind("u4", ALL, "i4", ALL, "i32", ["_int_mm"]),
     "signs": Kind("binary", ALL, "binary", ALL, "i32", ["_int_mm"]),
     "w4a8": Kind("i8", ROWS, "i4", GROUPS, "f16", ["_int_mm", "f16"], scale="f16"),
@@ -87,6 +88,7 @@ SUITE = {
     "nf4": [*FEW, (2048, 4096, 4096), *WIDE],
     "mxfp4": [*FEW, (2048, 4096, 4096), *WIDE],
     "nvfp4": [*FEW, (2048, 4096, 4096), *WIDE],
+    "w4a32": [(1, 4096, 4096), (16, 4096, 4096), (512, 4096, 4096)],
     "w4a4": [(4096, 4096, 4096), (512, 4096, 4096), (16, 4096, 4096)],
     "signs": [(8192, 8192, 8192), (4096, 4096, 4096), (512, 4096, 4096), (16, 4096, 4096)],
     "w4a8": [*FEW, (2048, 4096, 4096), *WIDE],
@@ -308,7 +310,7 @@ class Left:
         torch.manual_seed(3)
         scale_shape = [m if kind.left_block and kind.left_block[0] == 1 else 1, k // 128 if kind.left_block == GROUPS else 1]
         if kind.left_block is None:
-            self.codes = torch.randn(m, k, device="cuda").to(torch.float16 if kind.left == "f16" else torch.bfloat16)
+            self.codes = torch.randn(m, k, device="cuda").to({"f16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32}[kind.left])
             self.fields, self.values = {"x": self.codes}, self.codes.float()
             return
         packed, format = None, FORMATS[kind.left]
@@ -338,9 +340,9 @@ def error_of(torch, kind, left, weight, y):
 
 def peer_calls(torch, name, kind, left, weight, copies, m, n, k):
     """The peer's calls over `copies` of its weights."""
-    out = {"i32": torch.int32, "bf16": torch.bfloat16, "f16": torch.float16}[kind.result]
-    if name in ("f16", "bf16"):
-        element = torch.float16 if name == "f16" else torch.bfloat16
+    out = {"i32": torch.int32, "bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}[kind.result]
+    if name in ("f16", "bf16", "f32"):
+        element = {"f16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32}[name]
         x, w = left.values.to(element), weight.dequantized(torch).to(element)
         ws, y = [w.clone() for _ in range(copies)], torch.empty(m, n, dtype=element, device="cuda")
         return [lambda w=w: torch.matmul(x, w.T, out=y) for w in ws]
@@ -364,7 +366,7 @@ def measure(torch, stream, options, case):
     label, kind, m, n, k = case
     folder = os.path.join(options.out, label)
     weight, left = Weight(kind, n, k), Left(torch, kind, m, k)
-    element = {"i32": torch.int32, "bf16": torch.bfloat16, "f16": torch.float16}[kind.result]
+    element = {"i32": torch.int32, "bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}[kind.result]
     y = torch.empty(m, n, dtype=element, device="cuda")
     size = sum(int(np.prod(shape)) * array.itemsize for _, array, shape in weight.parts)
     copies = copies_of(size)

@@ -50,6 +50,21 @@
 // CHECK: ^bb0(%[[SUM:.+]]: f32, %[[SCALE:.+]]: f32):
 // CHECK-NEXT: arith.mulf %[[SUM]], %[[SCALE]]
 
+// Three rows of bf16 add up to one of f32: the kernel has three times the rows, and recipes for three times as many. What adds
+// up their sums has the epilogue.
+// CHECK-LABEL: func.func @terms
+// CHECK: linalg.generic
+// CHECK-COUNT-3: arith.andi
+// CHECK: } -> tensor<3x?x4096xbf16>
+// CHECK: tensor.collapse_shape {{.*}} : tensor<3x?x4096xbf16> into tensor<?x4096xbf16>
+// CHECK: qlow.matmul_kernel {{.*}} as tensor<?x4096xbf16> rhs({{.*}} maps [] outs(%{{.*}} : tensor<?x4096xf32>)
+// CHECK: ^bb0(%[[SUM:.+]]: f32):
+// CHECK-NEXT: qlow.yield %[[SUM]] : f32
+// CHECK-NEXT: recipes <[m to 3 : {{.*}} m to 24 : #
+// CHECK: linalg.generic
+// CHECK-COUNT-3: arith.addf
+// CHECK-NEXT: linalg.yield
+
 // A chip that multiplies codes of 4 bits takes them as they lie.
 // NATIVE-DAG: #[[NATIVE:.+]] = #qlow.recipe<mma_16x8x64_i32_u4_s4, {{.*}} lhs = [<to = cta, by = cp_async
 // NATIVE-LABEL: func.func @integers
@@ -58,8 +73,8 @@
 // REPORT: qlow.matmul 512 x 4096 x 4096
 // REPORT: emulated: left side unpacked to i8 in memory, right side unpacked to s8 in registers
 
-// BYTES: error: 'qlow.matmul' op has a recipe that unpacks the left side in memory, which needs a device, and codes that become i8 beside integers, or bf16 in a sum of floats, found 'tensor<512x4096x!qlow.q<i8 : f32>>' on sm_90 and #qlow.recipe
-// PROCESSOR: error: 'qlow.matmul' op has a recipe that unpacks the left side in memory, which needs a device, and codes that become i8 beside integers, or bf16 in a sum of floats, found 'tensor<512x4096x!qlow.q<u4 : f32>>' on x86-64-v3 and #qlow.recipe
+// BYTES: error: 'qlow.matmul' op has a recipe that unpacks the left side in memory, which needs a device, and codes that become i8 beside integers, or bf16 in a sum of floats, or f32 beside codes, found 'tensor<512x4096x!qlow.q<i8 : f32>>' on sm_90 and #qlow.recipe
+// PROCESSOR: error: 'qlow.matmul' op has a recipe that unpacks the left side in memory, which needs a device, and codes that become i8 beside integers, or bf16 in a sum of floats, or f32 beside codes, found 'tensor<512x4096x!qlow.q<u4 : f32>>' on x86-64-v3 and #qlow.recipe
 // SELECTED: error: 'qlow.matmul' op has a recipe that unpacks the left side in memory, which nothing that is for 'mma_16x8x32_i32_s8_s8' on sm_90 does: expected codes that become what the row takes, found 'tensor<512x4096x!qlow.q<i8 : f32>>'
 // ALONE: error: 'qlow.matmul' op has a recipe that unpacks the left side in memory, and does not say how it comes from there: expected a hop behind it, found #qlow.recipe
 // BOTH: error: 'qlow.matmul' op has recipes that unpack the left side in memory and others that read it as it lies: expected one way for all M
@@ -113,6 +128,13 @@ func.func @scaled_scales(%a: tensor<512x4096x!nv>) -> tensor<512x4096xf16> {
   %qw = qlow.compose %w, %c, %s : (tensor<4096x2048xi8>, tensor<4096x256xi8>, tensor<f32>) -> tensor<4096x4096x!nv>
   %y = qlow.matmul transpose_rhs %a, %qw : tensor<512x4096x!nv>, tensor<4096x4096x!nv> -> tensor<512x4096xf16>
   return %y : tensor<512x4096xf16>
+}
+func.func @terms(%a: tensor<?x4096xf32>, %bias: tensor<4096xf32>) -> tensor<?x4096xf32> {
+  %w = arith.constant dense<9> : tensor<4096x2048xi8>
+  %s = arith.constant dense<0.5> : tensor<4096x32xf16>
+  %qw = qlow.compose %w, %s : (tensor<4096x2048xi8>, tensor<4096x32xf16>) -> tensor<4096x4096x!g4>
+  %y = qlow.matmul transpose_rhs %a, %qw bias(%bias : tensor<4096xf32>) : tensor<?x4096xf32>, tensor<4096x4096x!g4> -> tensor<?x4096xf32>
+  return %y : tensor<?x4096xf32>
 }
 
 //--- bytes.mlir

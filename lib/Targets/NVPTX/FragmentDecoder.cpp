@@ -124,7 +124,7 @@ std::string FragmentDecoder::declineFold(const Format &format, const Format *zer
                                          OperandElement element) {
   const Format *scale = scales.format;
   if (!scale)
-    return "scales are codes themselves, and no f8E4M3FN under one scale";
+    return "scales are codes themselves, and no small floats under one scale";
   Way way = *wayOf(format, element);
   if (arePowers(*scale)) {
     if (way == Way::NibbleToByte || way == Way::ByteToByte || way == Way::Lookup)

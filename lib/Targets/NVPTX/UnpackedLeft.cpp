@@ -2,8 +2,8 @@
 //
 // Codes can be copied to shared memory only where an instruction multiplies them as they are, beside the right side's.
 // Where none does, each block of threads would decode its rows again. A kernel ahead of the matmul makes bytes of
-// smaller integers instead, or bf16 of codes whose sums are of floats, once, in memory. Which way is cheaper, selection
-// decides.
+// smaller integers instead, or bf16 of codes whose sums are of floats, once, in memory. It makes three bf16 of an f32
+// beside codes, and another kernel adds up the sums of these. Which way is cheaper, selection decides.
 //
 //===----------------------------------------------------------------------===//
 
@@ -23,6 +23,7 @@ std::vector<Candidate> qlow::nvptxCandidates(MLIRContext *context, const MatmulP
   if (isRounded && !isa<QType>(problem.lhs.unpacked))
     return result;
   MatmulProblem whole = problem;
+  double bytes = problem.batch * problem.m * problem.k * problem.lhs.bytes, kernels = 1;
   if (auto codes = dyn_cast<QType>(problem.lhs.unpacked)) {
     IntegerImage image = *codes.getFormat()->integerImage();
     whole.lhs.format = codes.getFormat();
@@ -35,10 +36,17 @@ std::vector<Candidate> qlow::nvptxCandidates(MLIRContext *context, const MatmulP
     whole.lhs.element = OperandElement::BF16;
     whole.lhs.bytes = 2;
   }
+  if (!problem.lhs.format) {
+    whole.m *= kTermsOfF32;
+    if (whole.knownM)
+      *whole.knownM *= kTermsOfF32;
+    bytes += problem.batch * (whole.m + problem.m) * problem.n * 4;
+    ++kernels;
+  }
+  bytes += problem.batch * whole.m * problem.k * whole.lhs.bytes;
   const Machine &machine = target.machine();
-  double bytes = problem.batch * problem.m * problem.k * (problem.lhs.bytes + whole.lhs.bytes) /
-                 static_cast<double>(machine.cores);
-  double cycles = kKernelAheadCycles + bytes / machine.capacity[static_cast<unsigned>(Resource::Memory)];
+  double cycles = kernels * kKernelAheadCycles + bytes / static_cast<double>(machine.cores) /
+                                                     machine.capacity[static_cast<unsigned>(Resource::Memory)];
   for (Candidate &candidate : candidatesAsStored(context, whole, target)) {
     if (!candidate.declined.empty())
       continue;
