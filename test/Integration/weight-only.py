@@ -263,7 +263,7 @@ def main():
 
     # No powers of two into tables, and no scales into decoded twelfths.
     folds = [(name, scale) for name in dict.fromkeys(NAMES + list(IMAGES)) for scale in ("f16", "bf16", "f8E4M3FN", "f8E8M0FNU", SCALED)
-             if name != "bnb_fp4" and not (scale == "f8E8M0FNU" and HOPS.get(name) == "lookup16")]
+             if name != "bnb_fp4" and (name, scale) != ("f8E5M2", SCALED) and not (scale == "f8E8M0FNU" and HOPS.get(name) == "lookup16")]
     folds += [("i4", "f16"), ("u4", "f16"), ("ternary", "f16"), ("i3", "f16")] * 3  # some of which meet the codes in one operation
 
     def draw_folds(index):

@@ -367,3 +367,50 @@ func.func @unknown_scales(%x: tensor<16x256xf16>, %s: tensor<64x2xf16>) -> tenso
   %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<16x256xf16>, tensor<64x256x!qlow.q<i4 : f16, block = [1, 128]>> -> tensor<16x64xf16>
   return %y : tensor<16x64xf16>
 }
+
+// -----
+
+// 2^-16 times 2^-9 is no number of f16, nor is it times what keeps the largest products from infinity.
+#r = #qlow.recipe<wgmma_64x16x16_f32_f16_f16_via_registers, tiles = [<cta, [16, 64, 128]>, <warpgroup, [16, 64, 128]>],
+  lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>],
+  rhs = [<to = memory, by = fragments>, <to = cta, by = bulk, stages = 4>, <to = reg, by = decode_minifloat>], rescale = fold, swap = true>
+!e5 = !qlow.q<f8E5M2 : !qlow.q<f8E4M3FN : f32>, block = [1, 128]>
+func.func @least_products(%x: tensor<16x256xf16>, %t: tensor<f32>) -> tensor<16x64xf32> {
+  %c = arith.constant dense<1> : tensor<64x256xi8>
+  %s = arith.constant dense<1> : tensor<64x2xi8>
+  %w = qlow.compose %c, %s, %t : (tensor<64x256xi8>, tensor<64x2xi8>, tensor<f32>) -> tensor<64x256x!e5>
+  // expected-error@+1 {{the least products of codes of f8E5M2 and scales of f8E4M3FN are 0 in f16, found #qlow.recipe}}
+  %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<16x256xf16>, tensor<64x256x!e5> -> tensor<16x64xf32>
+  return %y : tensor<16x64xf32>
+}
+
+// -----
+
+#r = #qlow.recipe<wgmma_64x16x32_i32_s8_s8_via_registers, tiles = [<cta, [16, 64, 128]>, <warpgroup, [16, 64, 128]>],
+  lhs = [<to = cta, by = tma, stages = 4, swizzle = 128>],
+  rhs = [<to = memory, by = fragments>, <to = cta, by = bulk, stages = 4>, <to = reg, by = decode_nibble>], rescale = block, swap = true>
+!x = !qlow.q<i8 : f32, block = [1, 48]>
+func.func @short_scales(%x: tensor<16x384x!x>) -> tensor<16x64xf32> {
+  %c = arith.constant dense<3> : tensor<64x192xi8>
+  %s = arith.constant dense<3.0> : tensor<64x3xf16>
+  %w = qlow.compose %c, %s : (tensor<64x192xi8>, tensor<64x3xf16>) -> tensor<64x384x!qlow.q<i4 : f16, block = [1, 128]>>
+  // expected-error@+1 {{takes sums under one scale of each side of 32, 64 or multiples of 128 k, the left side has scales for 48 of k and the right side for 128}}
+  %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<16x384x!x>, tensor<64x384x!qlow.q<i4 : f16, block = [1, 128]>> -> tensor<16x64xf32>
+  return %y : tensor<16x64xf32>
+}
+
+// -----
+
+// Bytes of 256 tokens have no registers for sums of one scale beside the others.
+#r = #qlow.recipe<wgmma_64x256x32_i32_s8_s8_via_registers, tiles = [<cta, [256, 64, 128]>, <warpgroup, [256, 64, 128]>],
+  lhs = [<to = cta, by = tma, stages = 2, swizzle = 128>],
+  rhs = [<to = memory, by = fragments>, <to = cta, by = bulk, stages = 2>, <to = reg, by = decode_nibble>], rescale = block, swap = true>
+!x = !qlow.q<i8 : f32, block = [1, *]>
+func.func @no_registers(%x: tensor<256x384x!x>) -> tensor<256x64xf32> {
+  %c = arith.constant dense<3> : tensor<64x192xi8>
+  %s = arith.constant dense<3.0> : tensor<64x3xf16>
+  %w = qlow.compose %c, %s : (tensor<64x192xi8>, tensor<64x3xf16>) -> tensor<64x384x!qlow.q<i4 : f16, block = [1, 128]>>
+  // expected-error@+1 {{has registers or room for no tile of such weights}}
+  %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<256x384x!x>, tensor<64x384x!qlow.q<i4 : f16, block = [1, 128]>> -> tensor<256x64xf32>
+  return %y : tensor<256x64xf32>
+}

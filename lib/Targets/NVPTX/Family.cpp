@@ -13,6 +13,8 @@
 #include "mlir/Dialect/NVGPU/IR/NVGPUDialect.h"
 #include "llvm/Support/FormatVariadic.h"
 
+#include <numeric>
+
 using namespace mlir;
 using namespace qlow;
 
@@ -101,9 +103,21 @@ static LogicalResult verifyWeightOnly(MatmulKernelOp kernel, RecipeAttr recipe, 
            << "has a recipe that unpacks fragments, which needs a row of 16-bit floats or of s8 and a weight "
            << "stored so, found " << recipe;
   auto tensor = cast<RankedTensorType>(kernel.getRhsType());
+  int64_t ofTokens = WeightOnly::codesUnderOneScale(kernel, /*isLhs=*/true),
+          ofWeight = WeightOnly::codesUnderOneScale(kernel, /*isLhs=*/false);
+  if (std::string wrong = WeightOnly::declineScales(*row, ofTokens, ofWeight); !wrong.empty())
+    return kernel.emitOpError() << "has a recipe with '" << row->id << "', which " << wrong << ", found " << recipe;
+  auto tokens = cast<RankedTensorType>(kernel.getLhsType());
+  QType tokenCodes = getQuantizedElement(tokens);
+  bool areBytes = tokenCodes && codeElement(*tokenCodes.getFormat()) == row->lhs && !tokenCodes.getZero() &&
+                  !tokenCodes.getOffset(),
+       areHalves = row->lhs == OperandElement::F16 ? tokens.getElementType().isF16() : tokens.getElementType().isBF16();
+  if (!(row->isFloat ? areHalves : areBytes) || kernel.getTransposeLhs())
+    return kernel.emitOpError() << "has a recipe with '" << row->id << "', which takes tokens of "
+                                << elementName(row->lhs) << " with K last, without zero points and offsets, found "
+                                << tokens << " and " << recipe;
   WeightCodes facts{alignedFormat(*codes.getFormat()), codes.getZero(), scaleCodesOf(codes),
-                    WeightOnly::codesUnderOneScale(kernel, /*ofBoth=*/true),
-                    WeightOnly::codesUnderOneScale(kernel, /*ofBoth=*/false) != 0};
+                    std::gcd(ofTokens, ofWeight), ofTokens != 0};
   int64_t k = tensor.getShape()[tensor.getRank() - (kernel.getTransposeRhs() ? 1 : 2)];
   bool isRing = isWarp && WeightRing::isTaken(recipe);
   if (std::string wrong = isRing   ? WeightRing::verify(recipe, *row, *facts.format, k, machine)

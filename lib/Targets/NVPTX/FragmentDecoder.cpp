@@ -40,8 +40,8 @@
 using namespace mlir;
 using namespace qlow;
 
-/// The greatest number of f16.
-static constexpr double kGreatestHalf = 65504;
+/// The greatest number of f16, and the least above 0.
+static constexpr double kGreatestHalf = 65504, kLeastHalf = 0x1p-24;
 
 //===----------------------------------------------------------------------===//
 // Which way
@@ -119,6 +119,12 @@ int64_t FragmentDecoder::powerOfCodes(const Format &format, const Format *zero, 
   return std::max<int64_t>(0, std::ceil(std::log2(most * std::max(unit, greatestOf(format, zero)) / kGreatestHalf)));
 }
 
+/// The least magnitude above 0 of a float's codes, or a bound of others'.
+static double leastOf(const Format &format) {
+  bool isFloat = format.kind == DecodeKind::Minifloat;
+  return isFloat ? std::ldexp(1.0, 1 - format.layout.bias - static_cast<int>(format.layout.mantissaBits)) : 0x1p-8;
+}
+
 /// Scales that are no powers of two are numbers of f16, times the unit, too.
 std::string FragmentDecoder::declineFold(const Format &format, const Format *zero, ScaleCodes scales,
                                          OperandElement element) {
@@ -139,6 +145,9 @@ std::string FragmentDecoder::declineFold(const Format &format, const Format *zer
                          scale->name, elementName(element));
   if (scale->kind != DecodeKind::Minifloat || scale->layout.mantissaBits > 10)
     return llvm::formatv("f16 does not hold scales of {0}", scale->name);
+  if (element == OperandElement::F16 && scales.isScaled &&
+      leastOf(format) * leastOf(*scale) < std::ldexp(kLeastHalf, powerOfCodes(format, zero, scales, element)))
+    return llvm::formatv("the least products of codes of {0} and scales of {1} are 0 in f16", format.name, scale->name);
   int exponent;
   float unit = unitOf(format, zero, element);
   if (std::frexp(unit, &exponent) != 0.5f)

@@ -14,6 +14,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "llvm/Support/FormatVariadic.h"
 
 #include <cmath>
 #include <numeric>
@@ -26,15 +27,23 @@ static int64_t sizeOf(MatmulKernelOp op, bool ofK) {
   return shape[shape.size() - (ofK == op.getTransposeRhs() ? 1 : 2)];
 }
 
-int64_t WeightOnly::codesUnderOneScale(MatmulKernelOp op, bool ofBoth) {
-  auto along = [](Type side, bool kIsLast) {
-    QType type = getQuantizedElement(side);
-    ArrayRef<int64_t> block = type ? type.getBlock() : ArrayRef<int64_t>();
-    int64_t size = block.empty() ? QType::kWhole : block[block.size() - (kIsLast ? 1 : 2)];
-    return size == QType::kWhole ? 0 : size;
-  };
-  int64_t ofTokens = along(op.getLhsType(), !op.getTransposeLhs());
-  return ofBoth ? std::gcd(ofTokens, along(op.getRhsType(), op.getTransposeRhs())) : ofTokens;
+int64_t WeightOnly::codesUnderOneScale(MatmulKernelOp op, bool isLhs) {
+  QType type = getQuantizedElement(isLhs ? op.getLhsType() : op.getRhsType());
+  bool kIsLast = isLhs ? !op.getTransposeLhs() : op.getTransposeRhs();
+  ArrayRef<int64_t> block = type ? type.getBlock() : ArrayRef<int64_t>();
+  int64_t size = block.empty() ? QType::kWhole : block[block.size() - (kIsLast ? 1 : 2)];
+  return size == QType::kWhole ? 0 : size;
+}
+
+std::string WeightOnly::declineScales(const MultiplyRow &row, int64_t ofTokens, int64_t ofWeight) {
+  int64_t together = std::gcd(ofTokens, ofWeight);
+  if (together == 0 ||
+      (together >= row.k && (Layout::kFragmentK % together == 0 || together % Layout::kFragmentK == 0)))
+    return {};
+  auto lengthOf = [](int64_t length) { return length ? std::to_string(length) : std::string("all"); };
+  return llvm::formatv("takes sums under one scale of each side of {0}32, 64 or multiples of {1} k, the left side has "
+                       "scales for {2} of k and the right side for {3}",
+                       row.k == 16 ? "16, " : "", Layout::kFragmentK, lengthOf(ofTokens), lengthOf(ofWeight));
 }
 
 WeightOnly::WeightOnly(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe, const MultiplyRow &row,
@@ -42,8 +51,8 @@ WeightOnly::WeightOnly(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe,
     : KernelBuilder(builder, op, machine), recipe(recipe), row(row), type(getQuantizedElement(op.getRhsType())),
       layout(*op.getPackedRhs(), sizeOf(op, false), sizeOf(op, true)),
       decoder(builder, loc, *alignedFormat(*type.getFormat()), type.getZero(), row.lhs), n(layout.n), k(layout.k),
-      scaledTogether(codesUnderOneScale(op, /*ofBoth=*/true)), tokenSize(elementBytes(row.rhs)),
-      areTokensScaled(codesUnderOneScale(op, /*ofBoth=*/false) != 0),
+      scaledTogether(std::gcd(codesUnderOneScale(op, /*isLhs=*/true), codesUnderOneScale(op, /*isLhs=*/false))),
+      tokenSize(elementBytes(row.rhs)), areTokensScaled(codesUnderOneScale(op, /*isLhs=*/true) != 0),
       scalesAreCodes(scaledTogether != 0 && scaleCodesOf(type).isScaled) {}
 
 //===----------------------------------------------------------------------===//
@@ -140,7 +149,7 @@ Value WeightOnly::emitEndScale(Value column) {
 Value WeightOnly::emitTensorScale() {
   auto codes = cast<QType>(type.getScale());
   ElementReader reader(codes, op.getRhs().slice(1, QType::getNumParts(codes)));
-  return arith::MulFOp::create(builder, loc, reader.emitScale(builder, loc, {}), f32(std::ldexp(1.0, powerOfCodes)));
+  return reader.emitScale(builder, loc, {});
 }
 
 /// The codes of scales, or of zero points.
@@ -316,6 +325,8 @@ Value WeightOnly::emitResult(Value sum, Value token, Value column) {
   } else if (!isExact) {
     if (scalesAtEnd())
       sum = arith::MulFOp::create(builder, loc, sum, emitEndScale(column));
+    if (powerOfCodes)
+      sum = arith::MulFOp::create(builder, loc, sum, f32(std::ldexp(1.0, static_cast<int>(powerOfCodes))));
     if (scalesAreCodes)
       sum = arith::MulFOp::create(builder, loc, sum, emitTensorScale());
     if (decoder.factor() != 1 && recipe.getRescale() != "fold")

@@ -39,8 +39,9 @@ public:
              const Machine &machine);
 
   static constexpr int64_t kWarp = 32;
-  /// Codes along K under one scale of the tokens, or of both sides; 0: all.
-  static int64_t codesUnderOneScale(MatmulKernelOp op, bool ofBoth);
+  /// Codes along K under one scale of a side, 0: all; and why schedules take no such lengths of both, empty if they do.
+  static int64_t codesUnderOneScale(MatmulKernelOp op, bool isLhs);
+  static std::string declineScales(const MultiplyRow &row, int64_t ofTokens, int64_t ofWeight);
 
 protected:
   /// Opens a launch of blocks of `threads`, leaves the builder in its body and reads the thread's place.
@@ -100,7 +101,7 @@ protected:
   FragmentDecoder decoder;
   int64_t n, k, scaledTogether, tokenSize; ///< tokenSize: bytes of an element
   bool areTokensScaled;                    ///< by scales that change along K: sums meet them with the columns'
-  bool scalesAreCodes;      ///< that sums or numbers meet; results meet the tensor's one scale, times 2^powerOfCodes
+  bool scalesAreCodes;      ///< that sums or numbers meet; results meet 2^powerOfCodes and the tensor's one scale
   int64_t powerOfCodes = 0; ///< by which codes are less where numbers meet them
 
   // Inside the launch.

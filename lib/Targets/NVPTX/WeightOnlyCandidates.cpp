@@ -64,14 +64,11 @@ static std::string decline(const MultiplyRow &row, const MatmulProblem &problem,
   if (rhs.zeroFormat && !FragmentDecoder::holdsDifferences(codes, *rhs.zeroFormat, row.lhs))
     return llvm::formatv("takes differences of codes and zero points as {0}, those of {1} and {2} are larger",
                          elementName(row.lhs), codes.name, rhs.zeroFormat->name);
-  int64_t together = std::gcd(lhs.scaledTogether, rhs.scaledTogether), whole = 16 / elementBytes(row.lhs);
+  int64_t whole = 16 / elementBytes(row.lhs);
   if (lhs.isTransposed || !problem.knownK || *problem.knownK % whole)
     return llvm::formatv("reads the left side 16 bytes at a time, K must lie last, be known and a multiple of {0}",
                          whole);
-  if (together && (together < row.k || (Layout::kFragmentK % together && together % Layout::kFragmentK)))
-    return llvm::formatv("scales sums over {0}32, 64 or multiples of {1} k, the sides have blocks of {2}",
-                         row.k == 16 ? "16, " : "", Layout::kFragmentK, together);
-  return {};
+  return WeightOnly::declineScales(row, lhs.scaledTogether, rhs.scaledTogether);
 }
 
 namespace {
@@ -448,5 +445,9 @@ std::vector<Candidate> qlow::weightOnlyCandidates(MLIRContext *context, const Mu
       if ((canFold || !folds) && takeMostStages(context, row, problem, tiling, target.machine()))
         take(tiling);
     }
+  if (result.empty()) {
+    candidate.declined = "has registers or room for no tile of such weights";
+    result.push_back(candidate);
+  }
   return result;
 }

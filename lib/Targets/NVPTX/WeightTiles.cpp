@@ -231,7 +231,9 @@ void WeightTiles::emit() {
   OpBuilder::InsertionGuard guard(builder);
   Value tiles = index.mul(batchCount, index.mul(index.ceilDiv(m, tokens), tilesN));
   Value clusters =
-      isPersistent() ? index.min(tiles, index.constant(machine.cores * (areTwo ? 2 : 1) / sharers)) : tiles;
+      isPersistent()
+          ? index.min(tiles, index.constant(std::max<int64_t>(machine.cores * (areTwo ? 2 : 1) / sharers, 1)))
+          : tiles;
   Value blocks = index.mul(clusters, blocksOfCluster());
   if (k)
     tokenMaps = emitTileMaps(op.getLhs().front(), m, {tokens, kLineBytes / tokenSize});
