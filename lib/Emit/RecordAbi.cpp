@@ -433,16 +433,17 @@ LogicalResult Recorder::checkUnique() {
   return success();
 }
 
-/// Kernels of a device count the rows, the columns and K of a product in 32 bits, of f32 beside codes the rows of its
-/// terms: a size of these that can be larger is one more rule.
+/// Kernels of a device count the rows, the columns and K of a product in 32 bits, and rows of f32 beside codes once for
+/// each of their terms: a size of these that can be larger is one more rule.
 void Recorder::limitProducts(SmallVectorImpl<AffineExpr> &differences, SmallVectorImpl<bool> &equalities) {
   func.walk([&](MatmulOp matmul) {
     bool hasTerms = cast<ShapedType>(matmul.getLhs().getType()).getElementType().isF32() &&
-                    getQuantizedElement(matmul.getRhs().getType());
-    const int64_t most = INT32_MAX / (hasTerms ? kTermsOfF32 : 1);
+                    getQuantizedElement(matmul.getRhs().getType()) && !matmul.getTransposeLhs();
     for (Value side : {matmul.getLhs(), matmul.getRhs()})
       for (int64_t dim = matmul.getBatchRank(), e = dim + 2; dim < e; ++dim) {
         AffineExpr size = sizes.sizeOf(side, dim);
+        bool areTerms = hasTerms && side == matmul.getLhs() && dim == matmul.getBatchRank();
+        const int64_t most = INT32_MAX / (areTerms ? kTermsOfF32 : 1);
         auto symbol = dyn_cast_or_null<AffineSymbolExpr>(size);
         bool isSmall = symbol && abi.dims[symbol.getPosition()].max <= most;
         if (!size || isa<AffineConstantExpr>(size) || !size.isSymbolicOrConstant() || isSmall)

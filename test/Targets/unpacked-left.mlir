@@ -4,6 +4,7 @@
 // RUN: qlow-opt %t/codes.mlir --qlow-pipeline="target=sm_90 stop-after=qlow-split-quantized" | FileCheck %s
 // RUN: qlow-opt %t/codes.mlir --qlow-pipeline="target=sm_80 stop-after=qlow-select-recipes" | FileCheck %s --check-prefix=NATIVE
 // RUN: qlowc %t/codes.mlir -target=sm_90 --no-ptxas --explain -o %t.o | FileCheck %s --check-prefix=REPORT
+// RUN: FileCheck %s --check-prefix=HEADER --input-file=%t.h
 // RUN: not qlow-opt %t/bytes.mlir -qlow-split-quantized=target=sm_90 2>&1 | FileCheck %s --check-prefix=BYTES
 // RUN: not qlow-opt %t/processor.mlir -qlow-split-quantized=target=x86-64-v3 2>&1 | FileCheck %s --check-prefix=PROCESSOR
 // RUN: not qlow-opt %t/bytes.mlir -qlow-select-recipes=target=sm_90 2>&1 | FileCheck %s --check-prefix=SELECTED
@@ -72,6 +73,9 @@
 
 // REPORT: qlow.matmul 512 x 4096 x 4096
 // REPORT: emulated: left side unpacked to i8 in memory, right side unpacked to s8 in registers
+// REPORT: emulated: left side unpacked to three bf16 in memory, right side unpacked to bf16 in registers
+// Their rows are counted in 32 bits.
+// HEADER: arg0_d0; {{.*}} 715827882 >= arg0_d0
 
 // BYTES: error: 'qlow.matmul' op has a recipe that unpacks the left side in memory, which needs a device, and codes that become i8 beside integers, or bf16 in a sum of floats, or f32 beside codes, found 'tensor<512x4096x!qlow.q<i8 : f32>>' on sm_90 and #qlow.recipe
 // PROCESSOR: error: 'qlow.matmul' op has a recipe that unpacks the left side in memory, which needs a device, and codes that become i8 beside integers, or bf16 in a sum of floats, or f32 beside codes, found 'tensor<512x4096x!qlow.q<u4 : f32>>' on x86-64-v3 and #qlow.recipe

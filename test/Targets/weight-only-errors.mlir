@@ -289,7 +289,7 @@ func.func @fold_codes(%x: tensor<16x256xf16>) -> tensor<16x64xf32> {
   %s = arith.constant dense<3> : tensor<64x2xi8>
   %t = arith.constant dense<1.0> : tensor<f16>
   %w = qlow.compose %c, %s, %t : (tensor<64x128xi8>, tensor<64x2xi8>, tensor<f16>) -> tensor<64x256x!qlow.q<i4 : !qlow.q<u8 : f16>, block = [1, 128]>>
-  // expected-error@+1 {{rescale = block: scales are codes themselves, and no small floats under one scale, found #qlow.recipe}}
+  // expected-error@+1 {{rescale = block: scales are codes themselves, of a kind that codes do not meet, found #qlow.recipe}}
   %y = qlow.matmul transpose_rhs %x, %w recipes <[#r]> : tensor<16x256xf16>, tensor<64x256x!qlow.q<i4 : !qlow.q<u8 : f16>, block = [1, 128]>> -> tensor<16x64xf32>
   return %y : tensor<16x64xf32>
 }

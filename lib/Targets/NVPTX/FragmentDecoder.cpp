@@ -130,7 +130,7 @@ std::string FragmentDecoder::declineFold(const Format &format, const Format *zer
                                          OperandElement element) {
   const Format *scale = scales.format;
   if (!scale)
-    return "scales are codes themselves, and no small floats under one scale";
+    return "scales are codes themselves, of a kind that codes do not meet";
   Way way = *wayOf(format, element);
   if (arePowers(*scale)) {
     if (way == Way::NibbleToByte || way == Way::ByteToByte || way == Way::Lookup)

@@ -11,6 +11,8 @@
 
 #include "qlow/Targets/Layout.h"
 
+#include "llvm/Support/FormatVariadic.h"
+
 using namespace mlir;
 using namespace qlow;
 
@@ -20,8 +22,13 @@ std::vector<Candidate> qlow::nvptxCandidates(MLIRContext *context, const MatmulP
     return result;
   // Tables are rounded beside bf16, which the law allows where the model has it, not where codes become such.
   bool isRounded = problem.rhs.format && problem.rhs.format->kind == DecodeKind::Codebook;
-  if (isRounded && !isa<QType>(problem.lhs.unpacked))
+  if (isRounded && !isa<QType>(problem.lhs.unpacked)) {
+    for (Candidate &candidate : result)
+      if (candidate.row->lhs == OperandElement::BF16 && !candidate.declined.empty())
+        candidate.declined = llvm::formatv(
+            "takes bf16, beside which the table of {0} is rounded; the left side has others", problem.rhs.format->name);
     return result;
+  }
   MatmulProblem whole = problem;
   double bytes = problem.batch * problem.m * problem.k * problem.lhs.bytes, kernels = 1;
   if (auto codes = dyn_cast<QType>(problem.lhs.unpacked)) {
@@ -37,6 +44,8 @@ std::vector<Candidate> qlow::nvptxCandidates(MLIRContext *context, const MatmulP
     whole.lhs.bytes = 2;
   }
   if (!problem.lhs.format) {
+    if (problem.knownM.value_or(0) > INT32_MAX / kTermsOfF32) // kernels count rows in 32 bits
+      return result;
     whole.m *= kTermsOfF32;
     if (whole.knownM)
       *whole.knownM *= kTermsOfF32;
@@ -47,9 +56,17 @@ std::vector<Candidate> qlow::nvptxCandidates(MLIRContext *context, const MatmulP
   const Machine &machine = target.machine();
   double cycles = kernels * kKernelAheadCycles + bytes / static_cast<double>(machine.cores) /
                                                      machine.capacity[static_cast<unsigned>(Resource::Memory)];
+  OperandElement unpacked = isa<QType>(problem.lhs.unpacked) ? OperandElement::S8 : OperandElement::BF16;
   for (Candidate &candidate : candidatesAsStored(context, whole, target)) {
-    if (!candidate.declined.empty())
+    if (candidate.row->lhs == OperandElement::F32) // which takes the left side as it lies, or decodes it as well
       continue;
+    if (!candidate.declined.empty()) {
+      // That the left side is not what the row takes is no reason then.
+      auto same = llvm::find_if(result, [&](const Candidate &it) { return it.row == candidate.row; });
+      if (candidate.row->lhs == unpacked && same != result.end() && !same->declined.empty())
+        same->declined = candidate.declined;
+      continue;
+    }
     const RecipeAttr &recipe = candidate.recipe;
     SmallVector<HopAttr> lhs{HopAttr::get(context, "memory", kUnpackedHop.str(), /*stages=*/1, /*swizzle=*/0)};
     llvm::append_range(lhs, recipe.getLhs());
