@@ -59,28 +59,26 @@ bool qlow::storesFragments(RecipeAttr recipe) {
   return first.getTo() == "memory" && first.getBy() == kFragmentsHop;
 }
 
-bool qlow::hasScalesAlongK(QType type, bool kIsLast) {
-  ArrayRef<int64_t> block = type.getBlock();
-  return !block.empty() && block[block.size() - (kIsLast ? 1 : 2)] != QType::kWhole;
-}
-
-Type qlow::unpackedElement(Type lhs, Type rhs, bool kIsLast, bool exactSum) {
-  auto type = dyn_cast<QType>(lhs), codes = dyn_cast<QType>(rhs);
-  if (!type)
-    return lhs.isF32() && codes && kIsLast ? Type(BFloat16Type::get(lhs.getContext())) : Type();
+Type qlow::unpackedElement(MatmulOp op) {
+  auto bf16 = BFloat16Type::get(op.getContext());
+  QType type = getQuantizedElement(op.getLhs().getType()), codes = getQuantizedElement(op.getRhs().getType());
+  if (!type) {
+    bool isF32 = cast<RankedTensorType>(op.getLhs().getType()).getElementType().isF32();
+    return isF32 && codes && !op.getTransposeLhs() ? bf16 : Type();
+  }
   const Format &format = *type.getFormat();
   if (const Format *integers = unpackedFormat(format); integers && codes && codes.getFormat()->integerImage())
     return QType::get(type.getContext(), integers, type.getScale(), type.getZero(), type.getOffset(), type.getBlock());
   std::optional<int64_t> bits = significantBits(format, type.getZero());
-  if (exactSum || type.getOffset() || !bits)
+  if (op.hasExactSum() || type.getOffset() || !bits)
     return Type();
-  if (hasScalesAlongK(type, kIsLast)) {
+  if (codesUnderOneScale(type, /*alongLast=*/!op.getTransposeLhs())) {
     const Format *scale = scaleCodesOf(type).format;
     if (!scale || scale->kind != DecodeKind::Minifloat)
       return Type();
     *bits += significantBitsOfScale(*scale);
   }
-  return *bits <= kBitsOfBF16 ? Type(BFloat16Type::get(type.getContext())) : Type();
+  return *bits <= kBitsOfBF16 ? bf16 : Type();
 }
 
 bool qlow::unpacksLeft(RecipeAttr recipe) {

@@ -227,6 +227,12 @@ std::optional<OperandElement> qlow::scaleElementOf(QType type) {
   return element == OperandElement::E4M3 ? element : std::nullopt;
 }
 
+int64_t qlow::codesUnderOneScale(QType type, bool alongLast) {
+  mlir::ArrayRef<int64_t> block = type ? type.getBlock() : mlir::ArrayRef<int64_t>();
+  int64_t size = block.empty() ? QType::kWhole : block[block.size() - (alongLast ? 1 : 2)];
+  return size == QType::kWhole ? 0 : size;
+}
+
 ScaleCodes qlow::scaleCodesOf(QType type) {
   auto codes = mlir::dyn_cast<QType>(type.getScale());
   if (!codes)

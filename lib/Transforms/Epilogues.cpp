@@ -359,19 +359,22 @@ static Factor makeConstantFactor(EpilogueBuilder &epilogue, float value) {
 // The law
 //===----------------------------------------------------------------------===//
 
+/// The scale of a side that has one along K.
+static EpilogueExtra emitSideScale(EpilogueBuilder &epilogue, MatmulOp op, bool isLhs) {
+  int64_t rank = epilogue.getRank(), rowDim = isLhs ? rank - 2 : -1, columnDim = isLhs ? -1 : rank - 1;
+  bool swapped = isLhs ? op.getTransposeLhs() : op.getTransposeRhs();
+  auto dims = llvm::to_vector(llvm::seq<int64_t>(rank));
+  dims[rank - 2] = swapped ? columnDim : rowDim;
+  dims[rank - 1] = swapped ? rowDim : columnDim;
+  Value side = isLhs ? op.getLhs() : op.getRhs();
+  SmallVector<Value> parts = emitParts(epilogue.outside(), epilogue.getLoc(), side);
+  return emitBlockValue(epilogue, getQuantizedElement(side.getType()), parts, BlockValue::Scale, dims);
+}
+
 /// sa * sb, times the steps of the integer images where they are not 1.
 static Factor emitSumScale(EpilogueBuilder &epilogue, MatmulOp op) {
-  int64_t rank = epilogue.getRank();
-  auto scaleOf = [&](Value side, bool swapped, int64_t rowDim, int64_t columnDim) -> Factor {
-    auto dims = llvm::to_vector(llvm::seq<int64_t>(rank));
-    dims[rank - 2] = swapped ? columnDim : rowDim;
-    dims[rank - 1] = swapped ? rowDim : columnDim;
-    QType type = getQuantizedElement(side.getType());
-    SmallVector<Value> parts = emitParts(epilogue.outside(), epilogue.getLoc(), side);
-    return {emitBlockValue(epilogue, type, parts, BlockValue::Scale, dims), Value()};
-  };
-  Factor a = scaleOf(op.getLhs(), op.getTransposeLhs(), rank - 2, -1);
-  Factor b = scaleOf(op.getRhs(), op.getTransposeRhs(), -1, rank - 1);
+  Factor a{emitSideScale(epilogue, op, /*isLhs=*/true), Value()};
+  Factor b{emitSideScale(epilogue, op, /*isLhs=*/false), Value()};
   Factor scale = combine<arith::MulFOp>(epilogue, a, b);
   float step = getQuantizedElement(op.getLhs().getType()).getFormat()->integerImage()->step *
                getQuantizedElement(op.getRhs().getType()).getFormat()->integerImage()->step;
@@ -379,23 +382,19 @@ static Factor emitSumScale(EpilogueBuilder &epilogue, MatmulOp op) {
 }
 
 MatmulOp qlow::scaleSum(RewriterBase &rewriter, MatmulOp op, bool meetsScales) {
-  QType type = getQuantizedElement(op.getLhs().getType());
-  auto codes = dyn_cast<QType>(type.getScale());
+  auto codes = dyn_cast<QType>(getQuantizedElement(op.getLhs().getType()).getScale());
   if (meetsScales && !codes)
     return op;
   Value sum = op.getEpilogue().getArgument(0);
   EpilogueBuilder epilogue(rewriter, op, op);
   OpBuilder &builder = epilogue.inside();
-  SmallVector<Value> parts = emitParts(epilogue.outside(), op.getLoc(), op.getLhs());
   EpilogueExtra scale;
   if (meetsScales) {
+    SmallVector<Value> parts = emitParts(epilogue.outside(), op.getLoc(), op.getLhs());
     ValueRange ofCodes = ValueRange(parts).slice(1, QType::getNumParts(codes));
     scale = emitBlockValue(epilogue, codes, ofCodes, BlockValue::Scale, {});
   } else {
-    auto dims = llvm::to_vector(llvm::seq<int64_t>(epilogue.getRank()));
-    dims[dims.size() - 2] = op.getTransposeLhs() ? -1 : epilogue.getRank() - 2;
-    dims[dims.size() - 1] = op.getTransposeLhs() ? epilogue.getRank() - 2 : -1;
-    scale = emitBlockValue(epilogue, type, parts, BlockValue::Scale, dims);
+    scale = emitSideScale(epilogue, op, /*isLhs=*/true);
   }
   Block *region = builder.getInsertionBlock();
   builder.setInsertionPointToStart(region);

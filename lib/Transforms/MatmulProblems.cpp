@@ -29,12 +29,6 @@ Attribute qlow::constantCodes(Value operand) {
   return constant ? constant.getValue() : Attribute();
 }
 
-/// Codes along a dimension that have one scale, 0 where all of them do.
-static int64_t codesUnderOneScale(RankedTensorType type, int64_t dim) {
-  ArrayRef<int64_t> block = getQuantizedElement(type).getBlock();
-  return block.empty() || block[dim] == QType::kWhole ? 0 : block[dim];
-}
-
 /// Fills what is known of the scales of a constant; see OperandFacts.
 static void measureScales(Value operand, OperandFacts &facts) {
   auto compose = operand.getDefiningOp<ComposeOp>();
@@ -90,11 +84,10 @@ static OperandFacts factsOf(Value operand, bool exactSum, bool kIsLast) {
   facts.zeroFormat = type.getZero();
   facts.hasOffset = static_cast<bool>(type.getOffset());
   facts.format = &format;
-  auto tensor = cast<RankedTensorType>(operand.getType());
-  facts.scaledTogether = codesUnderOneScale(tensor, tensor.getRank() - (kIsLast ? 1 : 2));
+  facts.scaledTogether = codesUnderOneScale(type, /*alongLast=*/kIsLast);
   facts.scales = scaleCodesOf(type);
   facts.scaleElement = scaleElementOf(type);
-  facts.linesScaledTogether = codesUnderOneScale(tensor, tensor.getRank() - (kIsLast ? 2 : 1));
+  facts.linesScaledTogether = codesUnderOneScale(type, /*alongLast=*/!kIsLast);
   facts.bytes = static_cast<double>(format.bytesPerGroup) / format.codesPerGroup;
   facts.isWhole = exactSum && format.kind == DecodeKind::Integer && format.bits == 8;
   if (std::optional<IntegerImage> image = format.integerImage()) {
@@ -127,9 +120,7 @@ MatmulProblem qlow::problemOf(MatmulOp op, bool fastSums, const Family &family) 
   problem.lhs = factsOf(op.getLhs(), problem.exactSum, !op.getTransposeLhs());
   problem.rhs = factsOf(op.getRhs(), problem.exactSum, op.getTransposeRhs());
   problem.lhs.isTransposed = op.getTransposeLhs();
-  auto elementOf = [](Value side) { return cast<RankedTensorType>(side.getType()).getElementType(); };
-  problem.lhs.unpacked =
-      unpackedElement(elementOf(op.getLhs()), elementOf(op.getRhs()), !op.getTransposeLhs(), problem.exactSum);
+  problem.lhs.unpacked = unpackedElement(op);
   problem.rhs.isTransposed = op.getTransposeRhs();
   if (family.asksForScales(problem))
     measureScales(op.getRhs(), problem.rhs);

@@ -107,10 +107,7 @@ static FailureOr<Type> unpackedLeft(MatmulOp op, const Target &target) {
       return op.emitOpError()
              << "has a recipe that unpacks the left side in memory, and does not say how it comes from "
              << "there: expected a hop behind it, found " << recipe;
-  auto elementOf = [](Value side) { return cast<RankedTensorType>(side.getType()).getElementType(); };
-  Type element;
-  if (target.family().runsOnDevice())
-    element = unpackedElement(elementOf(op.getLhs()), elementOf(op.getRhs()), !op.getTransposeLhs(), op.hasExactSum());
+  Type element = target.family().runsOnDevice() ? unpackedElement(op) : Type();
   if (!element)
     return op.emitOpError()
            << "has a recipe that unpacks the left side in memory, which needs a device, and codes that "
@@ -160,7 +157,8 @@ static LogicalResult lowerMatmul(IRRewriter &rewriter, MatmulOp op, const Target
     lhs.front() = emitTerms(rewriter, loc, op.getLhs());
     lhsType = cast<RankedTensorType>(lhs.front().getType());
   } else if (*unpacked) {
-    bool meetsScales = hasScalesAlongK(getQuantizedElement(lhsType), !op.getTransposeLhs());
+    // Scales along K meet numbers, or their codes do. Others, and the one of such codes, are left to sums.
+    bool meetsScales = codesUnderOneScale(getQuantizedElement(lhsType), /*alongLast=*/!op.getTransposeLhs()) != 0;
     lhs.front() = emitUnpacked(rewriter, loc, op.getLhs(), *unpacked, meetsScales);
     if (!isa<QType>(*unpacked)) {
       lhs.truncate(1);

@@ -135,13 +135,10 @@ bool storesFragments(RecipeAttr recipe);
 /// The element of the tensor that a left side may be unpacked to in memory ahead of a matmul, on a device, with the
 /// same numbers: codes of i8 for integers of fewer bits, where the right side has integers, too; bf16 where sums are of
 /// floats and it holds all codes less their zero points, times their scales where these change along K, or, as a sum of
-/// kTermsOfF32, f32 beside codes; null for others. `lhs`, `rhs`: elements of both sides.
-mlir::Type unpackedElement(mlir::Type lhs, mlir::Type rhs, bool kIsLast, bool exactSum);
+/// kTermsOfF32, f32 beside codes; null for others.
+mlir::Type unpackedElement(MatmulOp op);
 /// Terms of bf16 that an f32 is the sum of; rows of terms lie behind each other.
 inline constexpr int64_t kTermsOfF32 = 3;
-/// Whether the scales of such a left side change along K: numbers of bf16 meet them, or their codes. Other scales, and
-/// the one of codes of scales, are left to sums.
-bool hasScalesAlongK(QType type, bool kIsLast);
 /// Significant bits of bf16.
 inline constexpr int64_t kBitsOfBF16 = 8;
 /// The word of the hop into memory that does it, and whether a recipe has it.

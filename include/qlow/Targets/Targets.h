@@ -91,15 +91,16 @@ std::optional<OperandElement> smallFloatOf(const Format &format);
 /// What the scales of a type are to an instruction that takes them as they lie, where all but one factor of the tensor
 /// is in them: E8M0 or E4M3; none for others.
 std::optional<OperandElement> scaleElementOf(QType type);
-/// The format of plain scales, or of codes of f8E4M3FN that are scales under one scale of the tensor (`isScaled`);
-/// null: of others.
+/// Codes under one scale along a type's last dimension, or along the one before it; 0: all, or no codes (null).
+int64_t codesUnderOneScale(QType type, bool alongLast);
+/// The format of plain scales, or of codes that are E4M3 under one scale of the tensor (`isScaled`); null: of others.
 struct ScaleCodes {
   const Format *format = nullptr;
   bool isScaled = false;
 };
 ScaleCodes scaleCodesOf(QType type);
 /// Binary digits that hold a code less its zero point (`zero`: its format, null for none); those of a product with a
-/// scale are the sum of both factors' at most, a power of two has none. None where codes are floats of f32.
+/// scale are the sum of both factors' at most, a power of two has none. None of codebooks, whose values are any f32.
 std::optional<int64_t> significantBits(const Format &format, const Format *zero);
 int64_t significantBitsOfScale(const Format &scale);
 /// The element that codes of a format are, as they lie; none where instructions take no such codes.

@@ -103,8 +103,8 @@ static LogicalResult verifyWeightOnly(MatmulKernelOp kernel, RecipeAttr recipe, 
            << "has a recipe that unpacks fragments, which needs a row of 16-bit floats or of s8 and a weight "
            << "stored so, found " << recipe;
   auto tensor = cast<RankedTensorType>(kernel.getRhsType());
-  int64_t ofTokens = WeightOnly::codesUnderOneScale(kernel, /*isLhs=*/true),
-          ofWeight = WeightOnly::codesUnderOneScale(kernel, /*isLhs=*/false);
+  int64_t ofTokens = WeightOnly::codesAlongK(kernel, /*isLhs=*/true),
+          ofWeight = WeightOnly::codesAlongK(kernel, /*isLhs=*/false);
   if (std::string wrong = WeightOnly::declineScales(*row, ofTokens, ofWeight); !wrong.empty())
     return kernel.emitOpError() << "has a recipe with '" << row->id << "', which " << wrong << ", found " << recipe;
   auto tokens = cast<RankedTensorType>(kernel.getLhsType());

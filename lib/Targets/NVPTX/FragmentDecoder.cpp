@@ -49,12 +49,11 @@ static constexpr double kGreatestHalf = 65504, kLeastHalf = 0x1p-24;
 
 std::optional<FragmentDecoder::Way> FragmentDecoder::wayOf(const Format &format, OperandElement element) {
   bool isHalf = element == OperandElement::F16;
-  if (element == OperandElement::S8 && format.kind == DecodeKind::Integer)
-    return format.bits == 4                      ? std::optional(Way::NibbleToByte)
-           : format.bits == 8 && format.isSigned ? std::optional(Way::ByteToByte)
-                                                 : std::nullopt;
-  if (element == OperandElement::S8)
-    return std::nullopt;
+  if (element == OperandElement::S8) {
+    if (format.kind != DecodeKind::Integer || (format.bits != 4 && (format.bits != 8 || !format.isSigned)))
+      return std::nullopt;
+    return format.bits == 4 ? Way::NibbleToByte : Way::ByteToByte;
+  }
   if (format.kind == DecodeKind::Integer && format.bits == 4)
     return Way::Nibble;
   if (format.kind == DecodeKind::Integer && format.bits == 8)

@@ -27,12 +27,9 @@ static int64_t sizeOf(MatmulKernelOp op, bool ofK) {
   return shape[shape.size() - (ofK == op.getTransposeRhs() ? 1 : 2)];
 }
 
-int64_t WeightOnly::codesUnderOneScale(MatmulKernelOp op, bool isLhs) {
-  QType type = getQuantizedElement(isLhs ? op.getLhsType() : op.getRhsType());
-  bool kIsLast = isLhs ? !op.getTransposeLhs() : op.getTransposeRhs();
-  ArrayRef<int64_t> block = type ? type.getBlock() : ArrayRef<int64_t>();
-  int64_t size = block.empty() ? QType::kWhole : block[block.size() - (kIsLast ? 1 : 2)];
-  return size == QType::kWhole ? 0 : size;
+int64_t WeightOnly::codesAlongK(MatmulKernelOp op, bool isLhs) {
+  return codesUnderOneScale(getQuantizedElement(isLhs ? op.getLhsType() : op.getRhsType()),
+                            /*alongLast=*/isLhs ? !op.getTransposeLhs() : op.getTransposeRhs());
 }
 
 std::string WeightOnly::declineScales(const MultiplyRow &row, int64_t ofTokens, int64_t ofWeight) {
@@ -51,8 +48,8 @@ WeightOnly::WeightOnly(OpBuilder &builder, MatmulKernelOp op, RecipeAttr recipe,
     : KernelBuilder(builder, op, machine), recipe(recipe), row(row), type(getQuantizedElement(op.getRhsType())),
       layout(*op.getPackedRhs(), sizeOf(op, false), sizeOf(op, true)),
       decoder(builder, loc, *alignedFormat(*type.getFormat()), type.getZero(), row.lhs), n(layout.n), k(layout.k),
-      scaledTogether(std::gcd(codesUnderOneScale(op, /*isLhs=*/true), codesUnderOneScale(op, /*isLhs=*/false))),
-      tokenSize(elementBytes(row.rhs)), areTokensScaled(codesUnderOneScale(op, /*isLhs=*/true) != 0),
+      scaledTogether(std::gcd(codesAlongK(op, /*isLhs=*/true), codesAlongK(op, /*isLhs=*/false))),
+      tokenSize(elementBytes(row.rhs)), areTokensScaled(codesAlongK(op, /*isLhs=*/true) != 0),
       scalesAreCodes(scaledTogether != 0 && scaleCodesOf(type).isScaled) {}
 
 //===----------------------------------------------------------------------===//

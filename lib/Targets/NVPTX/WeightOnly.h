@@ -3,13 +3,13 @@
 // Products of 16-bit floats, or of codes of 8 bits, and a constant weight of 4- or 8-bit codes, stored as fragments
 // (Layout.h). Weights are the rows of the instruction, tokens (rows of the matmul) its columns. Codes become what
 // tokens are in registers, exactly where the format allows it; scales meet them there, where the law allows it, or the
-// sums of the codes of one scale. Sums of bytes are i32, exact, and become f32 when they are
-// scaled; the tokens' scales meet the result.
+// sums of the codes of one scale. Sums of bytes are i32, exact, and become f32 when they are scaled; the tokens' scales
+// meet the result, or where they change along K these sums, too.
 //
 // Its files: FragmentDecoder.h (codes to floats or bytes), WeightOnly.cpp (what all schedules share),
 // WeightStream.cpp (few rows: a stream of weights through mma.sync), WeightRing.cpp (one row: the same, copied ahead),
-// WeightTiles.cpp (more rows: tiles through wgmma), WeightPairs.cpp (tiles that two blocks share), WeightScales.cpp,
-// WeightProducts.cpp and WeightSums.cpp (their scales, products and results).
+// WeightTiles.cpp (more rows: tiles through wgmma), WeightPairs.cpp (tiles whose columns two blocks share),
+// WeightScales.cpp, WeightProducts.cpp and WeightSums.cpp (their scales, products and results).
 //
 //===----------------------------------------------------------------------===//
 
@@ -40,7 +40,7 @@ public:
 
   static constexpr int64_t kWarp = 32;
   /// Codes along K under one scale of a side, 0: all; and why schedules take no such lengths of both, empty if they do.
-  static int64_t codesUnderOneScale(MatmulKernelOp op, bool isLhs);
+  static int64_t codesAlongK(MatmulKernelOp op, bool isLhs);
   static std::string declineScales(const MultiplyRow &row, int64_t ofTokens, int64_t ofWeight);
 
 protected:
@@ -71,6 +71,7 @@ protected:
                                                   int64_t first, int64_t count);
   /// The one scale of a column; a token's for a k, i32 all.
   mlir::Value emitEndScale(mlir::Value column), emitTokenScale(mlir::Value token, mlir::Value kIndex);
+  /// The one of the tensor, where scalesAreCodes.
   mlir::Value emitTensorScale();
   /// Which of decodeParameters' values belongs to a step of block number `block` among those.
   int64_t scaleNumber(int64_t block, int64_t step) const;

@@ -15,7 +15,9 @@
 // Past the last k tokens are zeros, so that it does not matter what codes are there; past the last token they are zeros
 // or what a buffer held before, and make sums that nobody stores.
 //
-// Two blocks of a cluster may have 64 columns in common, and half of their K each (WeightPairs.cpp).
+// Two blocks of a cluster may have 64 columns in common, and half of their K each (WeightPairs.cpp). Or they have all
+// tokens in common, each by columns of its own: a panel's copy goes to both, so that a buffer is free once both have
+// read it.
 //
 // Blocks of threads whose teams share no K take tile after tile, so that copies for the next one run while results
 // leave.
