@@ -65,14 +65,20 @@ static void measureScales(Value operand, OperandFacts &facts) {
   facts.leastScale = least, facts.mostScale = most, facts.hasScaleOfZero = hasZero;
 }
 
+/// Of an element of a tensor, codes alone.
+static double bytesOf(Type tensor) {
+  if (QType type = getQuantizedElement(tensor))
+    return static_cast<double>(type.getFormat()->bytesPerGroup) / type.getFormat()->codesPerGroup;
+  return cast<RankedTensorType>(tensor).getElementTypeBitWidth() / 8.0;
+}
+
 static OperandFacts factsOf(Value operand, bool exactSum, bool kIsLast) {
   OperandFacts facts;
   facts.isConstant = static_cast<bool>(constantCodes(operand));
   QType type = getQuantizedElement(operand.getType());
+  facts.bytes = bytesOf(operand.getType());
   if (!type) {
-    unsigned bits = cast<RankedTensorType>(operand.getType()).getElementTypeBitWidth();
-    facts.bytes = bits / 8.0;
-    facts.isWhole = bits == 32;
+    facts.isWhole = facts.bytes == 4;
     Type element = cast<RankedTensorType>(operand.getType()).getElementType();
     facts.element = element.isF16()    ? OperandElement::F16
                     : element.isBF16() ? OperandElement::BF16
@@ -88,7 +94,6 @@ static OperandFacts factsOf(Value operand, bool exactSum, bool kIsLast) {
   facts.scales = scaleCodesOf(type);
   facts.scaleElement = scaleElementOf(type);
   facts.linesScaledTogether = codesUnderOneScale(type, /*alongLast=*/!kIsLast);
-  facts.bytes = static_cast<double>(format.bytesPerGroup) / format.codesPerGroup;
   facts.isWhole = exactSum && format.kind == DecodeKind::Integer && format.bits == 8;
   if (std::optional<IntegerImage> image = format.integerImage()) {
     facts.min = image->min;
@@ -115,6 +120,7 @@ MatmulProblem qlow::problemOf(MatmulOp op, bool fastSums, const Family &family) 
     problem.knownN = n;
   if (!ShapedType::isDynamic(k))
     problem.knownK = k;
+  problem.resultBytes = bytesOf(op.getType());
   problem.exactSum = op.hasExactSum();
   problem.fastSums = fastSums;
   problem.lhs = factsOf(op.getLhs(), problem.exactSum, !op.getTransposeLhs());

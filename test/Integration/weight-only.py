@@ -143,7 +143,7 @@ def draw_tiles(r, format, element, follows, has_units, folds, fuses, scales):
     """A recipe of wgmma's tiles. `scales`: in a block of 128 k, 0 where there is one for all of K; sums may be in units
     of them if `has_units`."""
     format = FORMATS[IMAGES.get(format.name, format.name)]
-    tokens = r.choice([8, 16, 32, 64, 128, 256])
+    tokens = r.choice([8, 16, 32, 64, 96, 128, 160, 192, 224, 256])
     columns, group, teams = r.choice([(64, 64, 1), (64, 64, 2), (128, 64, 1), (128, 64, 2), (192, 64, 1), (256, 64, 1), (128, 128, 1), (256, 128, 1), (256, 128, 1)])
     stages, cluster = r.choice([2, 3, 4]), r.choice([1, 1, 2, 4])
     is_pair = group == 64 and teams == 1 and columns > 64 and tokens < 256 and r.random() < 0.4  # two blocks share columns
@@ -151,9 +151,9 @@ def draw_tiles(r, format, element, follows, has_units, folds, fuses, scales):
         cluster = 1 + is_pair
     is_bytes = element == "s8"
     is_apart = scales and (is_bytes or not follows and not folds)
-    if tokens == 256 and is_apart:
+    if tokens > 128 and is_apart:
         tokens = 64
-    if tokens == 256 or (tokens == 128 and is_apart):
+    if tokens > 128 or (tokens > 64 and is_apart):
         columns, group = min(columns, 128), 64
     if format.bits == 8:
         columns, group = min(columns, 128), 64

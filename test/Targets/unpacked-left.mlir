@@ -14,7 +14,7 @@
 // Kernels have the bytes, and recipes that no longer say where they come from.
 // CHECK-DAG: ![[I8:[a-z0-9]+]] = !qlow.q<i8 : f32>
 // CHECK-DAG: ![[ZERO:[a-z0-9]+]] = !qlow.q<i8 : f32, zero = u4>
-// CHECK-DAG: #[[RECIPE:[a-z0-9]+]] = #qlow.recipe<wgmma_64x256x32_i32_s8_s8_via_registers, {{.*}} lhs = [<to = cta, by = tma
+// CHECK-DAG: #[[RECIPE:[a-z0-9]+]] = #qlow.recipe<wgmma_64x128x32_i32_s8_s8_via_registers, {{.*}} lhs = [<to = cta, by = tma
 // CHECK-LABEL: func.func @integers
 // CHECK: %[[WHOLE:.+]] = linalg.generic
 // CHECK: tensor.extract %arg0

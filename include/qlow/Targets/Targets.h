@@ -208,8 +208,9 @@ struct MatmulProblem {
   double batch, m, n, k;
   std::optional<int64_t> knownM, knownN, knownK;
   OperandFacts lhs, rhs;
-  bool exactSum; ///< i32 sums that must equal the law's
-  bool fastSums; ///< the law's bound is that of fast sums
+  double resultBytes; ///< of an element that is stored, behind the epilogue
+  bool exactSum;      ///< i32 sums that must equal the law's
+  bool fastSums;      ///< the law's bound is that of fast sums
 };
 
 /// One way to compute a problem, or why it can not be taken.

@@ -78,6 +78,9 @@ static constexpr double kPieceCycles = 35, kAbsentRowCycles = 3, kStartCycles = 
 /// M = 4 to 24 at K = 4096, N = 6144 to 14336).
 static constexpr double kSlicedAt = 1.08;
 
+/// How much longer memory takes to write than to read (H100, 32 x 4096 x 4096 x 128 and smaller, f16 and f32 results).
+static constexpr double kWrittenAt = 1.5;
+
 /// Operations that decode an element, addresses included (H100, u4 x i4 by products of s8, M = N = K = 4096).
 static constexpr double kDecodeOperations = 35;
 /// Whether scales change along K: sums under one pair of them are short.
@@ -285,6 +288,11 @@ static RecipeAttr makeRecipe(MLIRContext *context, const MultiplyRow &row, const
   return RecipeAttr::get(context, row.id.str(), levels, lhs, rhs, rescale, /*swap=*/false, /*split_k=*/1);
 }
 
+/// Bytes of results, as many as memory would read in the time it takes to write them.
+static double bytesWritten(const MatmulProblem &problem) {
+  return problem.batch * problem.m * problem.n * problem.resultBytes * kWrittenAt;
+}
+
 /// Of a tile's k, those under one pair of scales.
 static int64_t runLength(const MatmulProblem &problem, const Tiling &tiling) {
   return std::gcd(tiling.k, std::gcd(problem.lhs.scaledTogether, problem.rhs.scaledTogether));
@@ -325,7 +333,7 @@ static ResourceVector countUses(const MultiplyRow &row, const MatmulProblem &pro
   double storedRhs = packsRhs(row, problem) ? elementSize : problem.rhs.bytes;
   bool specialized = isSpecialized(row, problem);
   double rhsMemory = rhs * storedRhs * (specialized && tiling.panel != tiling.n ? kSlicedAt : 1);
-  add(Resource::Memory, (lhs * problem.lhs.bytes + rhsMemory + problem.batch * problem.m * problem.n * 4) / cores);
+  add(Resource::Memory, (lhs * problem.lhs.bytes + rhsMemory + bytesWritten(problem)) / cores);
   // A box brings the rows that there are.
   double rows = specialized ? std::min(amount(tiling.m), problem.m) : amount(tiling.m);
   double tileBytes = (rows + amount(tiling.n)) * tiling.k * kTiles * waves * elementSize;
@@ -392,7 +400,7 @@ static void addCandidate(std::vector<Candidate> &result, MLIRContext *context, c
     score(candidate, target.machine());
     candidate.cycles += kStartCycles;
     // Warps that multiply store their sums in the end, and have nothing else to do meanwhile.
-    double results = problem.batch * problem.m * problem.n * 4 / static_cast<double>(target.machine().cores);
+    double results = bytesWritten(problem) / static_cast<double>(target.machine().cores);
     if (row.scope == MultiplyRow::Scope::Warp)
       candidate.cycles += results / target.machine().capacity[static_cast<unsigned>(Resource::Memory)];
     double blocks = problem.batch * std::ceil(problem.m / tiling.m) * std::ceil(problem.n / tiling.n);

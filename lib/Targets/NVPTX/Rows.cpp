@@ -192,6 +192,10 @@ static std::vector<MultiplyRow> integerRows() {
       wgmma("wgmma_64x256x32_i32_u8_s8", "wgmma.m64n256k32", 256, U8, S8, emitWgmma<256, wu8, ws8>),
       wgmma("wgmma_64x256x32_i32_s8_u8", "wgmma.m64n256k32", 256, S8, U8, emitWgmma<256, ws8, wu8>),
       wgmma("wgmma_64x256x32_i32_u8_u8", "wgmma.m64n256k32", 256, U8, U8, emitWgmma<256, wu8, wu8>),
+      wgmma("wgmma_64x192x32_i32_s8_s8", "wgmma.m64n192k32", 192, S8, S8, emitWgmma<192, ws8, ws8>),
+      wgmma("wgmma_64x192x32_i32_u8_s8", "wgmma.m64n192k32", 192, U8, S8, emitWgmma<192, wu8, ws8>),
+      wgmma("wgmma_64x192x32_i32_s8_u8", "wgmma.m64n192k32", 192, S8, U8, emitWgmma<192, ws8, wu8>),
+      wgmma("wgmma_64x192x32_i32_u8_u8", "wgmma.m64n192k32", 192, U8, U8, emitWgmma<192, wu8, wu8>),
       wgmma("wgmma_64x128x32_i32_s8_s8", "wgmma.m64n128k32", 128, S8, S8, emitWgmma<128, ws8, ws8>),
       wgmma("wgmma_64x128x32_i32_u8_s8", "wgmma.m64n128k32", 128, U8, S8, emitWgmma<128, wu8, ws8>),
       wgmma("wgmma_64x128x32_i32_s8_u8", "wgmma.m64n128k32", 128, S8, U8, emitWgmma<128, ws8, wu8>),
@@ -209,7 +213,11 @@ static std::vector<MultiplyRow> integerRows() {
       wgmmaOfRegisters<16, S8>("wgmma_64x16x32_i32_s8_s8_via_registers", "wgmma.m64n16k32"),
       wgmmaOfRegisters<32, S8>("wgmma_64x32x32_i32_s8_s8_via_registers", "wgmma.m64n32k32"),
       wgmmaOfRegisters<64, S8>("wgmma_64x64x32_i32_s8_s8_via_registers", "wgmma.m64n64k32"),
+      wgmmaOfRegisters<96, S8>("wgmma_64x96x32_i32_s8_s8_via_registers", "wgmma.m64n96k32"),
       wgmmaOfRegisters<128, S8>("wgmma_64x128x32_i32_s8_s8_via_registers", "wgmma.m64n128k32"),
+      wgmmaOfRegisters<160, S8>("wgmma_64x160x32_i32_s8_s8_via_registers", "wgmma.m64n160k32"),
+      wgmmaOfRegisters<192, S8>("wgmma_64x192x32_i32_s8_s8_via_registers", "wgmma.m64n192k32"),
+      wgmmaOfRegisters<224, S8>("wgmma_64x224x32_i32_s8_s8_via_registers", "wgmma.m64n224k32"),
       wgmmaOfRegisters<256, S8>("wgmma_64x256x32_i32_s8_s8_via_registers", "wgmma.m64n256k32"),
   };
 }

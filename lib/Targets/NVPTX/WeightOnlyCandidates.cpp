@@ -236,9 +236,9 @@ static constexpr double kOfBlock = 45, kOfCode = 128, kOfToken = 2.5, kTensor = 
 /// threads on a core and token, where codes are as cheap as nibbles (H100, N = 1536 to 6144, K = 7168 and 11008, M = 1
 /// to 7).
 static constexpr double kStreamTurn = 950, kStreamTurnOfBlock = 400, kStreamTurnOfToken = 66, kNibbleAlu = 9.0 / 8;
-/// Codes that are unpacked again for the next tokens take power, of which many tokens leave none; tokens that a cluster
-/// shares leave some.
-static constexpr double kShortAt = 1.07, kSharedAt = 0.985;
+/// Codes that are unpacked again for the next tokens take power, of which many tokens leave none: so much more where
+/// 128 are taken, not 256. Tokens that a cluster shares leave some.
+static constexpr double kShortAt = 0.07, kSharedAt = 0.985;
 /// Of a block of 64 columns x 128 k: cycles for scales that meet its weights, and for each token and scale that meets
 /// its sums, when no product runs; the first scale of a block finds them waited for anyway. The second is for scales
 /// that meet codes in one operation.
@@ -248,6 +248,9 @@ static constexpr double kOfFold = 50, kOfFused = 6, kOfScaledToken = 0.5, kOfSto
 static constexpr double kByteClusterSums = 3700, kByteClusterSumsOfToken = 12, kByteMemory = 0.85;
 static constexpr double kOfByteBlock = 150, kOfFewByteBlock = 220, kOfByteZeros = 53, kOfByteScale = 47;
 static constexpr double kOfByteToken = 1.5, kOfFewByteToken = 1.7, kOfExactToken = 0.8, kOfScaledByteToken = 0.85;
+/// Of exact sums (M = 160 to 4096): where two warpgroups have the same tokens, more than so many; in place of kTensor.
+static constexpr int64_t kFewExactTokens = 64;
+static constexpr double kOfFewExactBlock = 118, kOfFewExactToken = 1, kExactTensor = 1.12;
 /// The same for each scale of each token, where these change along K: a load, and a product with each column's.
 static constexpr double kOfTokenScale = 0.8;
 
@@ -256,12 +259,14 @@ static double cyclesOfByteBlock(const MatmulProblem &problem, const Tiling &tili
           blocks = llvm::divideCeil(tiling.columns, Layout::kFragmentColumns) * tiling.teams;
   bool areFew = blocks < 4;
   int64_t scales = together && together < kBlockK ? kBlockK / together : 1;
-  auto further = static_cast<double>(scales - 1);
+  auto further = static_cast<double>(scales - 1), tokens = static_cast<double>(tiling.tokens);
+  if (!together && areFew && tiling.teams == 1 && tiling.tokens > kFewExactTokens)
+    return kOfFewExactBlock + (problem.rhs.zeroFormat ? kOfByteZeros : 0) + kOfFewExactToken * tokens;
   double ofToken = !together ? kOfExactToken : areFew ? kOfFewByteToken : kOfByteToken;
   return (areFew ? kOfFewByteBlock : kOfByteBlock) + (problem.rhs.zeroFormat ? kOfByteZeros : 0) +
          further * kOfByteScale +
          (ofToken + further * kOfScaledByteToken + (problem.lhs.scaledTogether ? (further + 1) * kOfTokenScale : 0)) *
-             static_cast<double>(tiling.tokens);
+             tokens;
 }
 
 /// Operations for the codes and products of a tile of a stream or a ring.
@@ -344,12 +349,15 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
   if (tiling.stages < 3)
     blocks *= kFewStages;
   double products = blocks * static_cast<double>(kBlockK) / static_cast<double>(row.k);
-  bool areShort = row.isFloat && tiling.tokens < 256 && problem.m > kManyTokens;
-  if (areShort)
-    products *= kShortAt;
+  double shortAt = row.isFloat && problem.m > kManyTokens
+                       ? 1 + kShortAt * std::min<double>(kSharedProduct - tokens, kLongProduct) / kLongProduct
+                       : 1;
+  products *= shortAt;
   if (tiling.sharers > 1)
     products *= kSharedAt;
-  add(Resource::Multiply, products * kTensor * row.uses[static_cast<unsigned>(Resource::Multiply)]);
+  bool isExact = !row.isFloat && !problem.rhs.scaledTogether;
+  add(Resource::Multiply,
+      products * (isExact ? kExactTensor : kTensor) * row.uses[static_cast<unsigned>(Resource::Multiply)]);
   if (!row.isFloat) {
     add(Resource::Alu, blocks * cyclesOfByteBlock(problem, tiling) * 4);
     return uses;
@@ -365,7 +373,7 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
     alu += kOfFold;
   if (tiling.fuses)
     alu += kOfFused;
-  add(Resource::Alu, blocks * alu * (areFew && tokens <= 64 ? kFewGroups : 1) * (areShort ? kShortAt : 1) * 4);
+  add(Resource::Alu, blocks * alu * (areFew && tokens <= 64 ? kFewGroups : 1) * shortAt * 4);
   if (scales > 1)
     add(Resource::Multiply, blocks * (scales - 1) * kOfStop * tokens);
   return uses;
