@@ -37,13 +37,13 @@ static constexpr Tiling kWarpgroupTilings[] = {
 /// As many buffers as the results on their way out leave room for. Narrow tiles are for few rows: every multiprocessor
 /// then reads a part of the weights.
 static constexpr Tiling kSpecializedTilings[] = {
-    {128, 192, 128, 64, 192, 4},     {128, 256, 128, 64, 256, 4},    {128, 128, 128, 64, 128, 6},
-    {64, 128, 128, 64, 128, 8},      {64, 256, 128, 64, 256, 5},     {64, 64, 128, 64, 64, 13, 128},
-    {64, 32, 128, 64, 32, 16, 128},  {16, 32, 128, 64, 32, 16, 128}, {16, 64, 128, 64, 64, 13, 128},
-    {32, 32, 128, 64, 32, 16, 128},  {32, 64, 128, 64, 64, 13, 128}, {128, 128, 128, 64, 128, 6, 256},
-    {64, 128, 128, 64, 128, 8, 256}, {64, 64, 128, 64, 64, 13, 256}, {64, 32, 128, 64, 32, 16, 256},
-    {32, 32, 128, 64, 32, 16, 256},  {32, 64, 128, 64, 64, 13, 256}, {16, 64, 128, 64, 64, 13, 256},
-    {16, 32, 128, 64, 32, 16, 256},
+    {128, 192, 128, 64, 192, 4},    {128, 224, 128, 64, 224, 4},      {128, 160, 128, 64, 160, 5},
+    {128, 256, 128, 64, 256, 4},    {128, 128, 128, 64, 128, 6},      {64, 128, 128, 64, 128, 8},
+    {64, 256, 128, 64, 256, 5},     {64, 64, 128, 64, 64, 13, 128},   {64, 32, 128, 64, 32, 16, 128},
+    {16, 32, 128, 64, 32, 16, 128}, {16, 64, 128, 64, 64, 13, 128},   {32, 32, 128, 64, 32, 16, 128},
+    {32, 64, 128, 64, 64, 13, 128}, {128, 128, 128, 64, 128, 6, 256}, {64, 128, 128, 64, 128, 8, 256},
+    {64, 64, 128, 64, 64, 13, 256}, {64, 32, 128, 64, 32, 16, 256},   {32, 32, 128, 64, 32, 16, 256},
+    {32, 64, 128, 64, 64, 13, 256}, {16, 64, 128, 64, 64, 13, 256},   {16, 32, 128, 64, 32, 16, 256},
 };
 /// Of rows that take scales: those of a tile are whole words, and shared memory has them, too.
 static constexpr Tiling kScaledTilings[] = {
@@ -61,7 +61,8 @@ static constexpr Tiling kComputedTensorTilings[] = {
     {128, 256, 128, 128, 256, 4}, {128, 128, 128, 128, 128, 6}, {128, 64, 128, 128, 64, 9}, {64, 64, 128, 128, 64, 9}};
 /// Where the right side is not stored for them.
 static constexpr Tiling kComputedTilings[] = {
-    {128, 256, 128, 64, 256, 4}, {128, 192, 128, 64, 192, 4}, {128, 128, 128, 64, 128, 6}, {64, 128, 128, 64, 128, 8},
+    {128, 256, 128, 64, 256, 4}, {128, 224, 128, 64, 224, 4}, {128, 192, 128, 64, 192, 4},
+    {128, 160, 128, 64, 160, 5}, {128, 128, 128, 64, 128, 6}, {64, 128, 128, 64, 128, 8},
     {64, 256, 128, 64, 256, 5},  {128, 64, 128, 64, 64, 8},   {64, 64, 128, 64, 64, 13},
 };
 static constexpr Tiling kLaneTiling = {64, 64, 16, 4, 4, 2};
@@ -100,6 +101,9 @@ static constexpr double kPromotedAt = 1.4, kScaledAt = 1.1, kLoneCycles = 400, k
 /// And where one product has all columns of a wide tile: a warpgroup waits half as often as for two (H100, M = N = K =
 /// 8192).
 static constexpr double kWideAt = 0.97;
+/// And of fewer columns than the widest has, 160 to 224, for which the left side is read more often (H100, M = N = K =
+/// 8192).
+static constexpr double kNarrowAt = 1.05;
 
 /// The same of products that nobody adds up, of 8-bit floats and of others: the chip is at its power limit, and its
 /// clock below the described one (H100, M = N = K = 4096 and 8192).
@@ -360,7 +364,8 @@ static ResourceVector countUses(const MultiplyRow &row, const MatmulProblem &pro
   if (!packsRhs(row, problem) && !copiesLines(row, problem, problem.rhs) && !row.rhsByColumns)
     add(Resource::Alu, amount(tiling.n) * tiling.k * kTiles * waves * kDecodeOperations / 32);
   if (row.isFast || (specialized && !row.promotion))
-    uses[static_cast<unsigned>(Resource::Multiply)] *= row.isFast ? kLongSumsAt : kWarmAt;
+    uses[static_cast<unsigned>(Resource::Multiply)] *=
+        (row.isFast ? kLongSumsAt : kWarmAt) * (128 < row.n && row.n < 256 ? kNarrowAt : 1);
   if (row.promotion) {
     uses[static_cast<unsigned>(Resource::Multiply)] *= kPromotedAt * (row.n > 128 ? kWideAt : 1);
     if (tiling.m <= tiling.innerM && tiling.n == tiling.innerN)

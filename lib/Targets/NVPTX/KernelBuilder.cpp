@@ -72,7 +72,8 @@ Value KernelBuilder::emitTensorMap(Value memref, ArrayRef<int64_t> sizes, nvgpu:
 }
 
 /// All dimensions before the last two become one.
-Value KernelBuilder::emitMatrixMap(Value memref, ArrayRef<int64_t> box, Value lines) {
+Value KernelBuilder::emitMatrixMap(Value memref, ArrayRef<int64_t> box, Value lines,
+                                   nvgpu::TensorMapSwizzleKind swizzle) {
   SmallVector<int64_t> sizes(box);
   if (rank > 2) {
     SmallVector<ReassociationIndices> groups{llvm::to_vector(llvm::seq<int64_t>(0, rank - 2)), {rank - 2}, {rank - 1}};
@@ -80,7 +81,7 @@ Value KernelBuilder::emitMatrixMap(Value memref, ArrayRef<int64_t> box, Value li
       memref = memref::CollapseShapeOp::create(builder, loc, memref, groups);
     sizes.insert(sizes.begin(), 1);
   }
-  return emitTensorMap(memref, sizes, nvgpu::TensorMapSwizzleKind::SWIZZLE_128B, lines);
+  return emitTensorMap(memref, sizes, swizzle, lines);
 }
 
 // The copy engine takes long to fill lines past an edge with zeros: on an H100, 130 x 3072 x 7168 of f16 x i4 in tiles

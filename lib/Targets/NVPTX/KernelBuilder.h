@@ -35,7 +35,9 @@ protected:
   mlir::Value emitTensorMap(mlir::Value memref, llvm::ArrayRef<int64_t> sizes,
                             mlir::nvgpu::TensorMapSwizzleKind swizzle, mlir::Value lines = {});
   /// A map of a dense tensor whose last two dimensions are read or written in boxes, swizzled.
-  mlir::Value emitMatrixMap(mlir::Value memref, llvm::ArrayRef<int64_t> box, mlir::Value lines = {});
+  mlir::Value
+  emitMatrixMap(mlir::Value memref, llvm::ArrayRef<int64_t> box, mlir::Value lines = {},
+                mlir::nvgpu::TensorMapSwizzleKind swizzle = mlir::nvgpu::TensorMapSwizzleKind::SWIZZLE_128B);
   /// Maps of a matrix that is read in tiles of lines: of those that lie inside it, and, where there may be one, of the
   /// last that does not, with boxes of the lines that do.
   struct TileMaps {

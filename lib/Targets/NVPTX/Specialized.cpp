@@ -78,7 +78,7 @@ void TileNest::emitSpecializedLaunch() {
   else if (isMapped(recipe))
     rhsMaps.whole = emitPanelMap();
   if (canStageResults())
-    outMap = emitMatrixMap(op.getOut(), {row.m, columnsStaged()});
+    outMap = emitResultsMap();
   gpu::LaunchOp launch =
       startLaunch(index.min(tiles, index.constant(machine.cores)), threads, sharedBytes(recipe, row));
   // ptxas moves registers between roles only in kernels whose blocks a multiprocessor is known to hold.

@@ -1,12 +1,14 @@
 //===- Staging.cpp - results on their way out -------------------------------===//
 //
 // A warpgroup's results go to shared memory in pieces of a product's rows and 128 bytes, each of which one thread then
-// sends to global memory by tensor map while the next one is computed: global memory is written in whole lines, and
-// what lies past the matrix's edges is cut off by the copy. Two pieces are under way.
+// sends to global memory by tensor map while the next one is computed: global memory is written in whole lines, or in
+// halves where a tile's rows are no multiple of them, and what lies past the matrix's edges is cut off by the copy. Two
+// pieces are under way.
 //
 // Registers hold two neighbouring columns of a row, a quarter warp eight of them. A piece is swizzled (PTX ISA 8.0,
-// 5.5.4): 16 bytes number c of row r lie at c ^ (r mod 8), so that the eight rows that a warp stores at a time lie in
-// different banks where results are at most two bytes; those of four bytes meet in pairs.
+// 5.5.4): 16 bytes number c of row r lie at c ^ (r mod 8), of half lines at c ^ (r / 2 mod 4), so that the eight rows
+// that a warp stores at a time lie in different banks where results are at most two bytes; those of four bytes meet in
+// pairs.
 //
 //===----------------------------------------------------------------------===//
 
@@ -24,9 +26,9 @@ using namespace mlir;
 using namespace qlow;
 
 static constexpr int64_t kWarpgroup = 128;
-/// Of a row of a piece, and how many pieces each warpgroup has.
-static constexpr int64_t kRowBytes = 128, kPieces = 2;
-static int64_t pieceBytes(const MultiplyRow &row) { return row.m * kRowBytes; }
+/// Of a line, and how many pieces each warpgroup has.
+static constexpr int64_t kLineBytes = 128, kPieces = 2;
+static int64_t pieceBytes(const MultiplyRow &row) { return row.m * kLineBytes; }
 
 static int64_t bytesOf(Value memref) {
   return llvm::divideCeil(cast<MemRefType>(memref.getType()).getElementTypeBitWidth(), 8);
@@ -66,7 +68,7 @@ SmallVector<Value> TileNest::mapCoordinates(const OutputTile &block, Value line,
 
 /// Tiles of few columns hold few results, which leave from registers as soon.
 bool TileNest::stagesResults(RecipeAttr recipe, const MultiplyRow &row) {
-  return recipe.getTile(innerLevel(row))[1] >= kRowBytes;
+  return recipe.getTile(innerLevel(row))[1] >= kLineBytes;
 }
 
 /// Maps take rows of whole 16 bytes; pieces are whole.
@@ -81,7 +83,15 @@ int64_t TileNest::stagingBytes(RecipeAttr recipe, const MultiplyRow &row) {
   return (threadsOf(recipe, row) / kWarpgroup - 1) * kPieces * pieceBytes(row);
 }
 
-int64_t TileNest::columnsStaged() { return kRowBytes / bytesOf(op.getOut()); }
+/// Pieces are of whole lines where a tile's rows are.
+int64_t TileNest::bytesStaged() { return innerN * bytesOf(op.getOut()) % kLineBytes ? kLineBytes / 2 : kLineBytes; }
+int64_t TileNest::columnsStaged() { return bytesStaged() / bytesOf(op.getOut()); }
+
+Value TileNest::emitResultsMap() {
+  return emitMatrixMap(op.getOut(), {row.m, columnsStaged()}, {},
+                       bytesStaged() == kLineBytes ? nvgpu::TensorMapSwizzleKind::SWIZZLE_128B
+                                                   : nvgpu::TensorMapSwizzleKind::SWIZZLE_64B);
+}
 
 /// Each thread's part of the addresses.
 void TileNest::prepareStaging() {
@@ -89,9 +99,10 @@ void TileNest::prepareStaging() {
     return;
   Value eighth = i32.div(lane, 4), bytes = i32.mul(i32.rem(lane, 4), 2 * bytesOf(op.getOut()));
   Value matrixRow = i32.add(i32.mul(i32.rem(warp, 4), warpRows(row)), eighth);
-  Value at = i32.add(i32.mul(warpgroup, kPieces * pieceBytes(row)), i32.mul(matrixRow, kRowBytes));
+  Value at = i32.add(i32.mul(warpgroup, kPieces * pieceBytes(row)), i32.mul(matrixRow, bytesStaged()));
   stagedRow = offset(stagingAt, i32.add(at, i32.rem(bytes, kCopyBytes)));
-  stagedSwizzle = i32.mul(arith::XOrIOp::create(builder, loc, eighth, i32.div(bytes, kCopyBytes)), kCopyBytes);
+  Value pattern = bytesStaged() == kLineBytes ? eighth : i32.div(eighth, 2);
+  stagedSwizzle = i32.mul(arith::XOrIOp::create(builder, loc, pattern, i32.div(bytes, kCopyBytes)), kCopyBytes);
   isLeader = i32.equal(i32.rem(thread, kWarpgroup), i32.constant(0));
   groupBarrier = i32.add(warpgroup, 1); // 0 is the block's
 }
@@ -118,7 +129,7 @@ void TileNest::stage(int64_t heldRow, int64_t heldColumn, ArrayRef<Value> result
   int64_t inRow = column % columnsStaged() * bytes, piece = column / columnsStaged() % kPieces;
   Value granule =
       arith::XOrIOp::create(builder, loc, i32.constant(inRow / kCopyBytes * kCopyBytes), stagedSwizzle).getResult();
-  int64_t fixed = piece * pieceBytes(row) + heldRow * 8 * kRowBytes + inRow % kCopyBytes;
+  int64_t fixed = piece * pieceBytes(row) + heldRow * 8 * bytesStaged() + inRow % kCopyBytes;
   auto type = VectorType::get({static_cast<int64_t>(results.size())}, results.front().getType());
   Value value = vector::FromElementsOp::create(builder, loc, type, results);
   LLVM::StoreOp::create(builder, loc, value, offset(offset(stagedRow, granule), i32.constant(fixed)), 2 * bytes);

@@ -253,8 +253,10 @@ private:
   bool canStageResults();
   static int64_t stagingBytes(RecipeAttr recipe, const MultiplyRow &row);
   mlir::Value emitPanelMap();
+  mlir::Value emitResultsMap();
   llvm::SmallVector<mlir::Value> mapCoordinates(const OutputTile &block, mlir::Value line, mlir::Value element);
-  int64_t columnsStaged();                        ///< at one time
+  int64_t bytesStaged();                          ///< of a row at one time
+  int64_t columnsStaged();                        ///< as many of its columns
   int64_t piece() { return columnsStaged() / 4; } ///< of them those that a thread holds
   void prepareStaging();
   void beginStaging(int64_t heldColumn);
