@@ -2,6 +2,7 @@
 # open sizes, in every schedule, at sizes that tiles do not divide, as device objects in the emulator, within the law's bound.
 #
 # RUN: python3 %s --targets sm_80,sm_90 --samples 40 --spread --seconds 60 --out %t
+# RUN: python3 %s --targets sm_90 --tilings --samples 14 --seconds 60 --out %t
 #
 # On a GPU: --compile-only here, then the same with --reuse --gpu there.
 
@@ -19,6 +20,35 @@ from samples import add_run_options, run_all
 # Multiples of 8 are lines that copies take; others are not.
 M, N = [1, 5, 16, 64, 65, 129, 200, 257], [3, 8, 16, 64, 100, 129, 136, 256, 264]
 K = [8, 16, 24, 64, 72, 128, 136, 200, 264, 33, 70]
+TILES = [(128, 224, 4), (128, 160, 5), (128, 192, 4), (64, 224, 4), (128, 256, 4), (64, 160, 6), (64, 192, 5)]  # M, N, stages
+
+
+def recipe(element, constant, by_columns, tile_m, tile_n, stages):
+    """Copied by a warpgroup: a right side that is packed, that lies along K, or whose columns lie side by side."""
+    boxes = f"<to = cta, by = tma, stages = {stages}, swizzle = 128>"
+    rhs = f"<to = memory, by = pack>, <to = cta, by = bulk, stages = {stages}>" if constant else boxes
+    return (f" recipes <[#qlow.recipe<wgmma_64x{tile_n}x16_f32_{element}_{element}{'_via_columns' * by_columns},\n"
+            f"    tiles = [<cta, [{tile_m}, {tile_n}, 64]>, <warpgroup, [64, {tile_n}, 16]>], lhs = [{boxes}], rhs = [{rhs}], rescale = fold>]>")
+
+
+def draw_tiles(seed, index):
+    f = Function(f"s{index}", seed)
+    r = f.r
+    element, constant = ("f16", "bf16")[index % 2], r.random() < 0.5
+    tile_m, tile_n, stages = TILES[index % len(TILES)]
+    by_columns = not constant and tile_n % 64 == 0 and r.random() < 0.6
+    m, n, k = r.choice(M), r.choice(N[3:] if by_columns else N), r.choice(K[:9])
+    n -= n % 8 * by_columns
+    batch = () if constant else r.choice([(), (2,)])
+    dims = {len(batch): "m"} if r.random() < 0.3 else {}
+    swapped = r.random() < 0.5 if constant else by_columns
+    lhs = Floats(f, "x", element, stored_shape(batch, m, k, False), False, dims)
+    rhs = Floats(f, "w", element, stored_shape(batch, n, k, swapped), swapped, {}, constant)
+    product = Product(f, lhs, rhs, r.choice(["f32", "f16", "bf16", "codes"]))
+    product.draw_bias(0.3)
+    product.draw_parts()
+    product.given += recipe(element, constant, by_columns, tile_m, tile_n, stages)
+    return product.sample()
 
 
 def draw(seed, index):
@@ -48,8 +78,9 @@ def draw(seed, index):
 def main():
     parser = argparse.ArgumentParser()
     add_run_options(parser, samples=200, out="build/halves")
+    parser.add_argument("--tilings", action="store_true", help="with recipes of a warpgroup that copies")
     options = parser.parse_args()
-    return run_all(options, "Integration/halves.py", lambda index: draw(options.seed, index))
+    return run_all(options, "Integration/halves.py", lambda index: (draw_tiles if options.tilings else draw)(options.seed, index))
 
 
 if __name__ == "__main__":

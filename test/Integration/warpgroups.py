@@ -2,7 +2,7 @@
 # at sizes that tiles do not divide: the samples of matmul.py with such a recipe, as device objects in the emulator, bit
 # for bit.
 #
-# RUN: python3 %s --targets sm_90 --samples 24 --seconds 90 --out %t
+# RUN: python3 %s --targets sm_90 --samples 28 --seconds 90 --out %t
 # RUN: env QLOW_CUDA_CAPABILITY=100 python3 %s --targets sm_100 --samples 8 --seconds 30 --out %t
 #
 # On a GPU: --compile-only here, then the same with --reuse --gpu there.
@@ -29,6 +29,8 @@ TILES = [
     (64, 128, 128, 8, 256),
     (64, 256, 128, 4, 256),
     (32, 64, 32, 6, 64),
+    (128, 192, 192, 4, 192),
+    (64, 192, 192, 5, 192),
 ]
 # Those of sums in tensor memory: one product of 128 rows a block.
 TENSOR_TILES = [

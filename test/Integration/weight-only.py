@@ -159,7 +159,7 @@ def draw_tiles(r, format, element, follows, has_units, folds, fuses, scales):
         columns, group = min(columns, 128), 64
     if columns // group * teams == 4:  # so many threads have registers for 64 sums each, of bytes for 48
         tokens = min(tokens, (64 if is_bytes else 128) // (2 if is_apart else 1))
-    table = 0 if not format.is_codebook or tokens > 128 else 65536 if tokens <= 64 else 32768
+    table = 0 if not format.is_codebook or tokens > 192 else 65536 if tokens <= 64 else 32768
     while teams * stages * (tokens * 256 + columns * (16 * format.bits + 24 * scales)) > 220_000 - table - is_pair * tokens * 256 and stages * teams > 2:
         stages, teams = (stages - 1, teams) if stages > 2 else (stages, 1)
     columns -= 32 * is_pair

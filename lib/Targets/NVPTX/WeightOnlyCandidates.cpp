@@ -93,7 +93,7 @@ static constexpr int64_t kBlockK = Layout::kFragmentK;
 /// Sums of a warpgroup, where there are four.
 static constexpr int64_t kMostSumsOfMany = 64 * 64;
 /// Tokens of a product that takes longer than its weights are unpacked in, and of one whose copies clusters may share;
-/// more than the third leave no power unused.
+/// from the third on no power is left.
 static constexpr int64_t kLongProduct = 128, kSharedProduct = 256, kManyTokens = 512;
 /// Blocks of threads that copy ahead, on a core: one's copies run while another's sums are added up. Bits of a long
 /// turn: of one code of each of its blocks of the layout. Scales of a column in a turn, for which there are registers.
@@ -349,9 +349,8 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
   if (tiling.stages < 3)
     blocks *= kFewStages;
   double products = blocks * static_cast<double>(kBlockK) / static_cast<double>(row.k);
-  double shortAt = row.isFloat && problem.m > kManyTokens
-                       ? 1 + kShortAt * std::min<double>(kSharedProduct - tokens, kLongProduct) / kLongProduct
-                       : 1;
+  bool areMany = row.isFloat && problem.m >= kManyTokens;
+  double shortAt = areMany ? 1 + kShortAt * (kSharedProduct - tokens) / kLongProduct : 1;
   products *= shortAt;
   if (tiling.sharers > 1)
     products *= kSharedAt;
@@ -397,8 +396,8 @@ static void countUses(const MultiplyRow &row, const MatmulProblem &problem, cons
         problem.batch * std::ceil(problem.m / static_cast<double>(tiling.tokens)) * std::ceil(problem.n / columns);
     double exact = tiles * static_cast<double>(tiling.cluster * tiling.sharers) / cores, waves = std::ceil(exact);
     bool isPersistent = tiling.teams * tiling.cluster == 1;
-    if (isPersistent && waves > 2) // cores that idle leave others their power
-      waves = (waves + exact) / 2;
+    if (isPersistent && waves > 2) // cores that idle leave others some of their power
+      waves = (2 * waves + exact) / 3;
     candidate.uses = countTiles(row, problem, tiling, bytes, waves, machine);
     if (tiling.cluster > 1)
       overhead += (row.isFloat ? kClusterSums : kByteClusterSums) +
