@@ -120,7 +120,7 @@ MatmulProblem qlow::problemOf(MatmulOp op, bool fastSums, const Family &family) 
     problem.knownN = n;
   if (!ShapedType::isDynamic(k))
     problem.knownK = k;
-  problem.resultBytes = bytesOf(op.getType());
+  problem.resultBytes = std::max(bytesOf(op.getType()), 1.0);
   problem.exactSum = op.hasExactSum();
   problem.fastSums = fastSums;
   problem.lhs = factsOf(op.getLhs(), problem.exactSum, !op.getTransposeLhs());

@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 # M, N, of a warpgroup, stages, of a panel
-TILES = [(128, 256, 256, 4, 256), (128, 128, 128, 6, 128), (64, 128, 128, 8, 256), (64, 256, 256, 5, 256), (64, 64, 64, 13, 128), (16, 32, 32, 16, 256)]
+TILES = [(128, 256, 256, 4, 256), (128, 128, 128, 6, 128), (64, 128, 128, 8, 256), (64, 256, 256, 5, 256), (128, 192, 192, 4, 192), (64, 64, 64, 13, 128), (16, 32, 32, 16, 256)]
 M, N, K = 512, 768, 1024
 
 PLAIN = """func.func @{name}(%a: tensor<{M}x{K}xi8>) -> tensor<{M}x{N}xi32> {{
@@ -45,7 +45,7 @@ CODES = """func.func @{name}(%x: tensor<{M}x{K}x!qlow.q<i8 : f32, zero = i8>>, %
 """
 
 # Tokens, columns of a block and of a warpgroup, teams, blocks of a cluster, stages.
-UNPACKED_TILES = [(256, 128, 64, 1, 1, 3), (128, 256, 128, 1, 1, 3), (128, 128, 64, 1, 1, 4), (128, 64, 64, 2, 2, 2), (64, 256, 64, 1, 1, 4), (64, 64, 64, 2, 2, 4), (16, 128, 64, 2, 1, 6), (8, 128, 64, 1, 1, 6)]
+UNPACKED_TILES = [(256, 128, 64, 1, 1, 3), (224, 128, 64, 1, 1, 3), (160, 128, 64, 1, 1, 4), (96, 128, 64, 1, 1, 4), (96, 64, 64, 2, 2, 2), (128, 256, 128, 1, 1, 3), (128, 128, 64, 1, 1, 4), (128, 64, 64, 2, 2, 2), (64, 256, 64, 1, 1, 4), (64, 64, 64, 2, 2, 4), (16, 128, 64, 2, 1, 6), (8, 128, 64, 1, 1, 6)]
 # Codes, their decoder, and how scales meet sums.
 UNPACKED = [("u4 : f16, zero = u4, block = [1, 128]", "nibble", 128, "f16", "block"), ("f4E2M1FN : f8E8M0FNU, block = [1, 32]", "minifloat", 32, "f8E8M0FNU", "fold")]
 HALVES = """func.func @{name}(%x: tensor<{M}x{K}x{element}>) -> tensor<{M}x{N}xf16> {{

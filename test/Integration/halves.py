@@ -3,6 +3,7 @@
 #
 # RUN: python3 %s --targets sm_80,sm_90 --samples 40 --spread --seconds 60 --out %t
 # RUN: python3 %s --targets sm_90 --tilings --samples 14 --seconds 60 --out %t
+# RUN: python3 %s --targets %S/Inputs/sm_90_few_cores.json --tilings --samples 14 --seconds 60 --seed 2 --out %t
 #
 # On a GPU: --compile-only here, then the same with --reuse --gpu there.
 

@@ -3,6 +3,7 @@
 # for bit.
 #
 # RUN: python3 %s --targets sm_90 --samples 28 --seconds 90 --out %t
+# RUN: python3 %s --targets %S/Inputs/sm_90_few_cores.json --samples 14 --seconds 60 --seed 2 --out %t
 # RUN: env QLOW_CUDA_CAPABILITY=100 python3 %s --targets sm_100 --samples 8 --seconds 30 --out %t
 #
 # On a GPU: --compile-only here, then the same with --reuse --gpu there.

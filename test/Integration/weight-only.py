@@ -26,7 +26,7 @@ from products import Codes, Floats, Product
 from quantized import FORMATS, Type, canonical_block, draw_tensor, round_to, to_f32
 from samples import add_run_options, rng_of, run_all
 
-TOKENS = [1, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65, 127, 130]
+TOKENS = [1, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65, 127, 130, 200, 300]
 COLUMNS = [1, 2, 15, 16, 17, 63, 64, 65, 80, 129, 200]
 DEPTHS = [8, 16, 24, 120, 128, 136, 256, 264, 384, 512, 520, 1024, 1160, 4096, 4232]
 NAMES = ["u4", "i4", "u4", "i4", "u8", "i8", "nf4", "bnb_fp4", "iq4nl", "f4E2M1FN", "f4E2M1FN", "f8E4M3FN", "f8E5M2"]

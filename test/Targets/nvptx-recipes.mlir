@@ -95,6 +95,22 @@ func.func @few_rows(%a: tensor<64x64x!q>) -> tensor<64x256xi32> {
 
 !q = !qlow.q<i8 : f32>
 
+// Registers are a block's, and ptxas makes no products whose sums have none.
+func.func @many_sums(%a: tensor<256x64x!q>) -> tensor<256x256xi32> {
+  %s = arith.constant dense<1.0> : tensor<f32>
+  %c = arith.constant dense<3> : tensor<64x256xi8>
+  %w = qlow.compose %c, %s : (tensor<64x256xi8>, tensor<f32>) -> tensor<64x256x!q>
+  // expected-error@+1 {{expected warpgroup tiles of at most 64 sums a thread, for which a block of 640 threads has registers, found 128 by}}
+  %y = qlow.matmul %a, %w recipes <[#qlow.recipe<wgmma_64x256x32_i32_s8_s8, tiles = [<cta, [256, 256, 128]>, <warpgroup, [64, 256, 32]>],
+      lhs = [<to = cta, by = tma, stages = 2, swizzle = 128>], rhs = [<to = memory, by = pack>, <to = cta, by = bulk, stages = 2>], rescale = end>]>
+    : tensor<256x64x!q>, tensor<64x256x!q> -> tensor<256x256xi32>
+  return %y : tensor<256x256xi32>
+}
+
+// -----
+
+!q = !qlow.q<i8 : f32>
+
 // Scratch is sized before anybody looks at the recipe.
 func.func @ones(%a: tensor<64x64x!q>, %b: tensor<64x64x!q>) -> tensor<64x64xi32> {
   // expected-error@+1 {{expected a cta tile of at most 256 x 256 x 256 in whole inner tiles, and these in whole units of 16 x 16 x 32, found}}

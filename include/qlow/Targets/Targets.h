@@ -208,7 +208,7 @@ struct MatmulProblem {
   double batch, m, n, k;
   std::optional<int64_t> knownM, knownN, knownK;
   OperandFacts lhs, rhs;
-  double resultBytes; ///< of an element that is stored, behind the epilogue
+  double resultBytes; ///< of an element as the kernel stores it, behind the epilogue: at least one
   bool exactSum;      ///< i32 sums that must equal the law's
   bool fastSums;      ///< the law's bound is that of fast sums
 };

@@ -65,7 +65,7 @@ public:
   /// Tiles of few rows, or the chip stands still; then tiles of some, so that there are enough of them. Small floats
   /// times codes: a stream, then tiles of as many tokens.
   ArrayRef<int64_t> rangeBounds(const MatmulProblem &problem) const override {
-    static constexpr int64_t kBounds[] = {16, 32, 64, 128, 256}, kWeightOnly[] = {1, 8, 16, 32, 64, 128, 512};
+    static constexpr int64_t kBounds[] = {16, 32, 64, 128, 256}, kWeightOnly[] = {1, 8, 16, 32, 64, 96, 128, 256, 512};
     bool isWeightOnly = hasHalves(problem) || (hasBytes(problem) && !problem.exactSum);
     return isWeightOnly ? ArrayRef<int64_t>(kWeightOnly) : ArrayRef<int64_t>(kBounds);
   }
@@ -318,6 +318,21 @@ static LogicalResult verifyTiles(MatmulKernelOp kernel, RecipeAttr recipe, const
   return success();
 }
 
+/// Sums of warpgroups for which a thread has registers: ptxas 13.0 asks for 32 beside them.
+static LogicalResult verifySums(MatmulKernelOp kernel, RecipeAttr recipe, const MultiplyRow &row,
+                                const Machine &machine) {
+  if (row.scope != MultiplyRow::Scope::Warpgroup || row.sumsInMemory || !machine.residents.registers)
+    return success();
+  ArrayRef<int64_t> inner = recipe.getTile(TileNest::innerLevel(row));
+  int64_t threads = TileNest::threadsOf(recipe, row), sums = inner[0] * inner[1] / 128;
+  int64_t most = machine.residents.registers / threads / 8 * 8 - 32;
+  if (sums <= most)
+    return success();
+  return kernel.emitOpError() << "expected warpgroup tiles of at most " << most
+                              << " sums a thread, for which a block of " << threads << " threads has registers, found "
+                              << sums << " by " << recipe;
+}
+
 /// Whether the nest can follow the recipe; says why not.
 static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, const MultiplyRow *row,
                                   const Machine &machine) {
@@ -325,7 +340,7 @@ static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, cons
     return verifyWeightOnly(kernel, recipe, row, machine);
   if (!row)
     return kernel.emitOpError() << "has a recipe with '" << recipe.getUnit() << "', which is no row of this target";
-  if (failed(verifyTiles(kernel, recipe, *row)))
+  if (failed(verifyTiles(kernel, recipe, *row)) || failed(verifySums(kernel, recipe, *row, machine)))
     return failure();
   ArrayRef<int64_t> block = recipe.getTile("cta"), inner = recipe.getTile(TileNest::innerLevel(*row));
   bool isGroup = row->scope == MultiplyRow::Scope::Warpgroup;

@@ -1,9 +1,8 @@
 //===- Staging.cpp - results on their way out -------------------------------===//
 //
-// A warpgroup's results go to shared memory in pieces of a product's rows and 128 bytes, each of which one thread then
-// sends to global memory by tensor map while the next one is computed: global memory is written in whole lines, or in
-// halves where a tile's rows are no multiple of them, and what lies past the matrix's edges is cut off by the copy. Two
-// pieces are under way.
+// A warpgroup's results go to shared memory in pieces of a product's rows and a line of 128 bytes, or half of one where
+// a tile's rows are no whole lines. One thread then sends each to global memory by tensor map while the next one is
+// computed, and what lies past the matrix's edges is cut off by the copy. Two pieces are under way.
 //
 // Registers hold two neighbouring columns of a row, a quarter warp eight of them. A piece is swizzled (PTX ISA 8.0,
 // 5.5.4): 16 bytes number c of row r lie at c ^ (r mod 8), of half lines at c ^ (r / 2 mod 4), so that the eight rows

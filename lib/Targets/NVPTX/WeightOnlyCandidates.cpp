@@ -237,8 +237,9 @@ static constexpr double kOfBlock = 45, kOfCode = 128, kOfToken = 2.5, kTensor = 
 /// to 7).
 static constexpr double kStreamTurn = 950, kStreamTurnOfBlock = 400, kStreamTurnOfToken = 66, kNibbleAlu = 9.0 / 8;
 /// Codes that are unpacked again for the next tokens take power, of which many tokens leave none: so much more where
-/// 128 are taken, not 256. Tokens that a cluster shares leave some.
-static constexpr double kShortAt = 0.07, kSharedAt = 0.985;
+/// the first number of tokens is taken, not the second, and more for fewer. Tokens that a cluster shares leave some.
+static constexpr double kShortAt = 1.07, kSharedAt = 0.985;
+static constexpr int64_t kShortTokens = 128, kMostTokens = 256;
 /// Of a block of 64 columns x 128 k: cycles for scales that meet its weights, and for each token and scale that meets
 /// its sums, when no product runs; the first scale of a block finds them waited for anyway. The second is for scales
 /// that meet codes in one operation.
@@ -350,7 +351,7 @@ static ResourceVector countTiles(const MultiplyRow &row, const MatmulProblem &pr
     blocks *= kFewStages;
   double products = blocks * static_cast<double>(kBlockK) / static_cast<double>(row.k);
   bool areMany = row.isFloat && problem.m >= kManyTokens;
-  double shortAt = areMany ? 1 + kShortAt * (kSharedProduct - tokens) / kLongProduct : 1;
+  double shortAt = areMany ? 1 + (kShortAt - 1) * (kMostTokens - tokens) / (kMostTokens - kShortTokens) : 1;
   products *= shortAt;
   if (tiling.sharers > 1)
     products *= kSharedAt;
@@ -384,7 +385,7 @@ static void countUses(const MultiplyRow &row, const MatmulProblem &problem, cons
   const OperandFacts &rhs = problem.rhs;
   double bytes = problem.batch *
                  (problem.k * problem.n * rhs.format->bits / 8 + problem.m * problem.k * elementBytes(row.lhs) +
-                  problem.m * problem.n * 2) /
+                  problem.m * problem.n * problem.resultBytes) /
                  cores;
   if (row.scope == MultiplyRow::Scope::Warp) {
     overhead = kStreamStart;
