@@ -206,14 +206,22 @@ OwningOpRef<ModuleOp> qlow::readModel(StringRef path, MLIRContext &context) {
     isTold |= diagnostic.getSeverity() == DiagnosticSeverity::Error;
     return failure(); // others print it
   });
-  if (llvm::Error crash = runGuarded([&] { module = parseSourceFile<ModuleOp>(sources, config); })) {
+  auto parse = [&] {
+    module = parseSourceFile<ModuleOp>(sources, config);
+    if (module)
+      return;
+    // A few of MLIR's parsers give up in silence.
+    if (!isTold)
+      (void)fail(1, "can not be parsed: MLIR gives no reason; look for a number where a name belongs");
+    // And some free what others still write to (22: linalg.generic, behind a value that is used before it is defined
+    // twice): destructors, of a thread's memory even, would run into it.
+    std::_Exit(EXIT_FAILURE);
+  };
+  if (llvm::Error crash = runGuarded(parse)) {
     (void)module.release();
     return fail(1, "can not be read: " + llvm::toString(std::move(crash)));
   }
-  // A few of MLIR's parsers give up in silence.
-  if (!module && !isTold)
-    return fail(1, "can not be parsed: MLIR gives no reason; look for a number where a name belongs");
-  if (module && !bytecode && failed(verifyTextWeights(*module)))
+  if (!bytecode && failed(verifyTextWeights(*module)))
     return {};
   return module;
 }

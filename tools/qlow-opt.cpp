@@ -15,6 +15,8 @@
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
 #include "llvm/Support/FileSystem.h"
 
+#include <cstdlib>
+
 int main(int argc, char **argv) {
   mlir::DialectRegistry registry;
   mlir::registerAllDialects(registry);
@@ -29,7 +31,14 @@ int main(int argc, char **argv) {
   qlow::registerPipeline();
   auto [input, output] = mlir::registerAndParseCLIOptions(argc, argv, "qlow optimizer\n", registry);
   llvm::LogicalResult result = llvm::failure();
-  auto run = [&, in = input, out = output] { result = mlir::MlirOptMain(argc, argv, in, out, registry); };
+  auto run = [&, in = input, out = output] {
+    result = mlir::MlirOptMain(argc, argv, in, out, registry);
+    // What has failed may have left memory in no state for destructors; see ModelFile.cpp.
+    if (mlir::succeeded(result))
+      return;
+    llvm::outs().flush();
+    std::_Exit(EXIT_FAILURE);
+  };
   if (llvm::Error crash = qlow::runGuarded(run)) {
     llvm::errs() << input << ":1:1: error: " << llvm::toString(std::move(crash)) << "\n";
     if (output != "-")

@@ -50,13 +50,28 @@ SmallVector<Value> TileNest::emitOrdered(StringRef instruction, ArrayRef<Value> 
   return results;
 }
 
+/// Product number `product` of a warpgroup over steps of K, a sum of its own, in the registers of `last` where there is
+/// one.
+Value TileNest::emitProduct(ArrayRef<Fragments> fragments, int64_t product, Value last) {
+  int64_t columns = fragments.front().rhs.size();
+  Value own;
+  for (const Fragments &step : fragments) {
+    bool isFirst = !own;
+    own = row.emit(builder, loc, own, step.lhs[product / columns], step.rhs[product % columns]);
+    // What begins a sum reads none, but is made in the registers that it is given.
+    if (isFirst && last)
+      own.getDefiningOp<NVVM::WgmmaMmaAsyncOp>().getInoutsMutable().assign(last);
+  }
+  return own;
+}
+
 /// One product after the other, so that the sums of one are in registers beside those they are added to: the next one
 /// is made in the same registers, behind their last use. Meanwhile other warpgroups' products keep the unit busy.
 void TileNest::emitPromoted(function_ref<Fragments(int64_t step)> fragmentsOf,
                             function_ref<Run(int64_t product, int64_t run)> runOf, MutableArrayRef<Value> sums,
                             function_ref<void()> whenRead) {
   SmallVector<Fragments> fragments = llvm::map_to_vector(llvm::seq(steps), fragmentsOf);
-  int64_t columns = fragments.front().rhs.size(), runs = steps / stepsOfRun();
+  int64_t runs = steps / stepsOfRun();
   Value own, *joined = nullptr;
   for (auto [product, sum] : llvm::enumerate(sums))
     for (int64_t run = 0; run < runs; ++run) {
@@ -65,14 +80,8 @@ void TileNest::emitPromoted(function_ref<Fragments(int64_t step)> fragmentsOf,
       else
         NVVM::WgmmaFenceAlignedOp::create(builder, loc);
       joined = &sum;
-      Value last = std::exchange(own, Value());
-      for (const Fragments &step : ArrayRef(fragments).slice(run * stepsOfRun(), stepsOfRun())) {
-        bool isFirst = !own;
-        own = row.emit(builder, loc, own, step.lhs[product / columns], step.rhs[product % columns]);
-        // What begins a sum reads none, but is made in the registers that it is given.
-        if (isFirst && last)
-          own.getDefiningOp<NVVM::WgmmaMmaAsyncOp>().getInoutsMutable().assign(last);
-      }
+      own =
+          emitProduct(ArrayRef(fragments).slice(run * stepsOfRun(), stepsOfRun()), static_cast<int64_t>(product), own);
       NVVM::WgmmaGroupSyncAlignedOp::create(builder, loc);
       Run scales = runOf(static_cast<int64_t>(product), run);
       own = emitOrdered("wgmma.wait_group.sync.aligned 0;", own).front();

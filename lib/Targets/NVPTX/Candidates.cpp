@@ -95,9 +95,10 @@ static bool hasColumnScales(const MultiplyRow &row, const MatmulProblem &problem
 }
 
 /// How much longer products take where threads add them to sums, and once more where scales come in between; cycles for
-/// each tile of K of the wait and the additions where no other warpgroup multiplies meanwhile; and of the load unit for
-/// a warp's sums where each column has scales (H100, M = 16 to 8192 at N = K = 4096 or 8192).
-static constexpr double kPromotedAt = 1.4, kScaledAt = 1.1, kLoneCycles = 400, kColumnScaleCycles = 1.9;
+/// each tile of K, and each of its columns, where no other warpgroup multiplies while threads wait and add; and of the
+/// load unit for a warp's sums where each column has scales (H100, M = 1 to 8192 at N = K = 4096 or 8192).
+static constexpr double kPromotedAt = 1.4, kScaledAt = 1.1, kLoneCycles = 210, kLoneColumnCycles = 1.5,
+                        kColumnScaleCycles = 1.9;
 /// And where one product has all columns of a wide tile: a warpgroup waits half as often as for two (H100, M = N = K =
 /// 8192).
 static constexpr double kWideAt = 0.97;
@@ -369,7 +370,8 @@ static ResourceVector countUses(const MultiplyRow &row, const MatmulProblem &pro
   if (row.promotion) {
     uses[static_cast<unsigned>(Resource::Multiply)] *= kPromotedAt * (row.n > 128 ? kWideAt : 1);
     if (tiling.m <= tiling.innerM && tiling.n == tiling.innerN)
-      add(Resource::Alu, kLoneCycles * machine.capacity[static_cast<unsigned>(Resource::Alu)] * kTiles * waves);
+      add(Resource::Alu, (kLoneCycles + kLoneColumnCycles * amount(tiling.n)) *
+                             machine.capacity[static_cast<unsigned>(Resource::Alu)] * kTiles * waves);
   }
   for (auto [facts, lines] : {std::pair(&problem.lhs, tiling.m), std::pair(&problem.rhs, tiling.n)})
     if (row.takesScales() && !copiesScales(row, problem, *facts))

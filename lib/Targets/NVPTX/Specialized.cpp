@@ -392,10 +392,73 @@ void TileNest::emitRelease(Value stage) {
          [&] { NVVM::MBarrierArriveOp::create(builder, loc, builder.getI64Type(), emptyBarrier(stage), Value()); });
 }
 
+/// Whether products of one tile of K run while those of the tile before join the sums: where no other warpgroup's do,
+/// and threads have registers for two products beside their sums.
+bool TileNest::joinsBehind() {
+  constexpr int64_t kMostColumns = 128;
+  return row.promotion && consumers == kWarpgroup && innerM == row.m && innerN == row.n && row.n <= kMostColumns &&
+         stepsOfRun() == steps && kTiles() > 1;
+}
+
+/// Some tiles of K whose sums join a tile later but for the last. Two products take turns in registers of their own.
+Value TileNest::emitJoinsBehind(Value pitch, RingPlace &place, Value sum, int64_t count) {
+  auto start = [&](const RingPlace &at, Value registers) {
+    emitWait(fullBarrier(at.stage), at.phase);
+    sum = emitOrdered("wgmma.fence.sync.aligned;", sum).front();
+    auto descriptors = [&](int64_t step) { return emitDescriptors(at.stage, pitch, step); };
+    Value own = emitProduct(llvm::map_to_vector(llvm::seq(steps), descriptors), 0, registers);
+    NVVM::WgmmaGroupSyncAlignedOp::create(builder, loc);
+    return own;
+  };
+  auto join = [&](const RingPlace &at, Value own, StringRef wait) {
+    Run scales;
+    if (hasScaleRing()) {
+      emitWait(scaleBarrier(at.turn, true), i32.div(at.turn, 2));
+      scales = emitScalesOfProduct(at.turn, 0, 0, Run());
+    }
+    own = emitOrdered(wait, own).front();
+    emitRelease(at.stage);
+    if (hasScaleRing())
+      emitScaleArrival(scaleBarrier(at.turn, false));
+    sum = emitJoined(sum, own, scales, 0);
+    return own;
+  };
+  Value running = start(place, Value()), joined;
+  for (int64_t tile = 1; tile < count; ++tile) {
+    RingPlace next = placeAfter(place);
+    Value own = start(next, joined);
+    joined = join(place, running, "wgmma.wait_group.sync.aligned 1;");
+    place = next, running = own;
+  }
+  join(place, running, "wgmma.wait_group.sync.aligned 0;");
+  place = placeAfter(place);
+  return sum;
+}
+
+/// All tiles of K so, some at a time: ptxas waits for products that are under way where a loop begins.
+Value TileNest::emitJoinsBehind(Value pitch, RingPlace &place) {
+  constexpr int64_t kTogether = 4;
+  Value sum = emitZeroSums().front();
+  if (int64_t turns = kTiles() / kTogether) {
+    auto loop = scf::ForOp::create(builder, loc, i32.constant(0), i32.constant(turns), i32.constant(1),
+                                   ValueRange{place.stage, place.phase, place.turn, sum});
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPointToStart(loop.getBody());
+    RingPlace at{loop.getRegionIterArg(0), loop.getRegionIterArg(1), loop.getRegionIterArg(2)};
+    sum = emitJoinsBehind(pitch, at, loop.getRegionIterArg(3), kTogether);
+    scf::YieldOp::create(builder, loc, ValueRange{at.stage, at.phase, at.turn, sum});
+    place = {loop.getResult(0), loop.getResult(1), loop.getResult(2)};
+    sum = loop.getResult(3);
+  }
+  return kTiles() % kTogether ? emitJoinsBehind(pitch, place, sum, kTiles() % kTogether) : sum;
+}
+
 /// The sums over all k, and the place behind them.
 SmallVector<Value> TileNest::emitConsumption(const OutputTile &block, RingPlace &place) {
   Panel panel = isPacked ? emitPanel(block) : Panel();
   Value pitch = isSliced() || !isPacked ? i32.constant(tileN) : panel.width;
+  if (joinsBehind())
+    return {emitJoinsBehind(pitch, place)};
   auto stageBefore = [&](Value stage) {
     return i32.select(i32.equal(stage, i32.constant(0)), i32.constant(stages - 1), i32.sub(stage, i32.constant(1)));
   };

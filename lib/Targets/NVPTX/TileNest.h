@@ -162,6 +162,7 @@ private:
   mlir::Value emitDescriptor(mlir::Value address, const Tile &tile);
   /// An instruction between what writes the sums and what reads them; the sums as they come out of it.
   llvm::SmallVector<mlir::Value> emitOrdered(llvm::StringRef instruction, llvm::ArrayRef<mlir::Value> sums);
+  mlir::Value emitProduct(llvm::ArrayRef<Fragments> fragments, int64_t product, mlir::Value last);
   /// Products of one tile of K, whose sums join `sums` in f32. `runOf`: its scales, asked for while the product runs;
   /// `whenRead`: behind the last one's reads.
   void emitPromoted(llvm::function_ref<Fragments(int64_t step)> fragmentsOf,
@@ -230,6 +231,9 @@ private:
   mlir::Value copyTarget(const Tile &tile, mlir::Value stage, mlir::Value bytes);
   void emitConsumers();
   llvm::SmallVector<mlir::Value> emitConsumption(const OutputTile &block, RingPlace &place);
+  bool joinsBehind();
+  mlir::Value emitJoinsBehind(mlir::Value pitch, RingPlace &place);
+  mlir::Value emitJoinsBehind(mlir::Value pitch, RingPlace &place, mlir::Value sum, int64_t count);
   void forEachTile(llvm::function_ref<RingPlace(const OutputTile &, RingPlace)> body);
   Fragments emitDescriptors(mlir::Value stage, mlir::Value width, int64_t step);
   mlir::Value emitLineDescriptor(mlir::Value address), inUnits(mlir::Value address);
