@@ -81,12 +81,27 @@ bool qlow::isAcceptedType(Type type) {
   return isAcceptedScalar(element) || isa<QType, Float8E8M0FNUType, Float8E4M3FNType>(element);
 }
 
+// V9
+LogicalResult qlow::verifyOpenSizes(Operation *pad) {
+  auto op = dyn_cast<tensor::PadOp>(pad);
+  if (!op)
+    return success();
+  for (auto [side, sizes, operands] :
+       {std::tuple("low", op.getStaticLow(), op.getLow()), std::tuple("high", op.getStaticHigh(), op.getHigh())})
+    if (size_t open = llvm::count(sizes, ShapedType::kDynamic); open != operands.size())
+      return op.emitOpError() << "has " << open << " open sizes in '" << side << "' (-2^63 is one) and "
+                              << operands.size() << " operands for them: expected as many";
+  return success();
+}
+
 LogicalResult qlow::verifyAccepted(Operation *op) {
   if (!isAcceptedOp(op))
     return op->emitError() << "'" << op->getName() << "' is not accepted; docs/Semantics.md, \"Float work\", lists the "
                            << "ops that are";
   if (isa<GetWeightOp>(op)) // has a type of its own
     return success();
+  if (failed(verifyOpenSizes(op)))
+    return failure();
   SmallVector<Type> types(op->getResultTypes());
   for (Region &region : op->getRegions())
     for (Block &block : region)

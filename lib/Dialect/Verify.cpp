@@ -287,6 +287,7 @@ private:
         for (BlockArgument argument : block.getArguments())
           verifyTypes([&] { return emitAt(op, argument.getLoc()); }, argument.getType());
     note(verifyWay(op));
+    note(verifyOpenSizes(op));
   }
 
   static InFlightDiagnostic emitAt(Operation *op, Location loc) {

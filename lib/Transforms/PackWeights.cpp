@@ -83,6 +83,9 @@ LogicalResult PackWeights::moveOut(arith::ConstantOp constant) {
   auto type = dyn_cast<RankedTensorType>(constant.getType());
   if (!source || !type)
     return success();
+  if (!type.hasStaticShape())
+    return constant.emitOpError() << "of " << type << " has no size: MLIR folds an op on one tensor twice to it, which "
+                                  << "-qlow-import keeps from happening";
   bool isWhole = type.getElementType().isIntOrFloat() && type.getElementTypeBitWidth() % 8 == 0;
   if (!isWhole && type.getNumElements() > kMostInMemory)
     return constant.emitOpError() << "of " << type << " would pass through the compiler's memory: expected elements of "

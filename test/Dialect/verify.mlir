@@ -330,3 +330,15 @@ func.func private @third_v7() {
 func.func private @leaf() {
   return
 }
+
+// -----
+
+func.func @pad_v9(%x: tensor<2x4xf32>) -> tensor<?x8xf32> {
+  %z = arith.constant 0.0 : f32
+  // expected-error@+1 {{'tensor.pad' op has 1 open sizes in 'low' (-2^63 is one) and 0 operands for them: expected as many}}
+  %p = tensor.pad %x low[-9223372036854775808, 1] high[0, 3] {
+  ^bb0(%i: index, %j: index):
+    tensor.yield %z : f32
+  } : tensor<2x4xf32> to tensor<?x8xf32>
+  return %p : tensor<?x8xf32>
+}
