@@ -18,6 +18,7 @@ void printDiagnostics(mlir::MLIRContext &context);
 
 /// Reads and verifies the model at `path`, - for standard input. Bytecode is mapped, and its resources stay where they
 /// are in the file, so the file must not change while the module lives. Null where it failed; a diagnostic was given.
+/// Ends the process with exit code 1 behind the diagnostic where MLIR can not parse the text.
 mlir::OwningOpRef<mlir::ModuleOp> readModel(llvm::StringRef path, mlir::MLIRContext &context);
 
 } // namespace qlow

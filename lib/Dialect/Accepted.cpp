@@ -82,15 +82,15 @@ bool qlow::isAcceptedType(Type type) {
 }
 
 // V9
-LogicalResult qlow::verifyOpenSizes(Operation *pad) {
-  auto op = dyn_cast<tensor::PadOp>(pad);
-  if (!op)
+LogicalResult qlow::verifyOpenSizes(Operation *op) {
+  auto pad = dyn_cast<tensor::PadOp>(op);
+  if (!pad)
     return success();
   for (auto [side, sizes, operands] :
-       {std::tuple("low", op.getStaticLow(), op.getLow()), std::tuple("high", op.getStaticHigh(), op.getHigh())})
+       {std::tuple("low", pad.getStaticLow(), pad.getLow()), std::tuple("high", pad.getStaticHigh(), pad.getHigh())})
     if (size_t open = llvm::count(sizes, ShapedType::kDynamic); open != operands.size())
-      return op.emitOpError() << "has " << open << " open sizes in '" << side << "' (-2^63 is one) and "
-                              << operands.size() << " operands for them: expected as many";
+      return pad.emitOpError() << "has " << open << " open sizes in '" << side << "' (-2^63 is one) and "
+                               << operands.size() << " operands for them: expected as many";
   return success();
 }
 

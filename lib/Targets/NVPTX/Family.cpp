@@ -318,14 +318,16 @@ static LogicalResult verifyTiles(MatmulKernelOp kernel, RecipeAttr recipe, const
   return success();
 }
 
-/// Sums of warpgroups for which a thread has registers: ptxas 13.0 asks for 32 beside them.
+/// Sums of warpgroups for which a thread has registers, of which ptxas 13.0 gives it eight at a time and asks for some
+/// beside the sums.
 static LogicalResult verifySums(MatmulKernelOp kernel, RecipeAttr recipe, const MultiplyRow &row,
                                 const Machine &machine) {
   if (row.scope != MultiplyRow::Scope::Warpgroup || row.sumsInMemory || !machine.residents.registers)
     return success();
   ArrayRef<int64_t> inner = recipe.getTile(TileNest::innerLevel(row));
-  int64_t threads = TileNest::threadsOf(recipe, row), sums = inner[0] * inner[1] / 128;
-  int64_t most = machine.residents.registers / threads / 8 * 8 - 32;
+  constexpr int64_t kWarpgroup = 128, kTogether = 8, kBesideSums = 32;
+  int64_t threads = TileNest::threadsOf(recipe, row), sums = inner[0] * inner[1] / kWarpgroup;
+  int64_t most = machine.residents.registers / threads / kTogether * kTogether - kBesideSums;
   if (sums <= most)
     return success();
   return kernel.emitOpError() << "expected warpgroup tiles of at most " << most

@@ -83,6 +83,9 @@ void TileNest::emitScaleRingSetup() {
   }
 }
 
+/// Until the scales of a turn are there.
+void TileNest::emitScaleWait(Value turn) { emitWait(scaleBarrier(turn, true), i32.div(turn, kBuffers)); }
+
 /// Each thread that has written or read arrives for itself.
 void TileNest::emitScaleArrival(Value barrier) {
   NVVM::MBarrierArriveOp::create(builder, loc, builder.getI64Type(), barrier, Value());

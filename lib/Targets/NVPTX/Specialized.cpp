@@ -392,6 +392,13 @@ void TileNest::emitRelease(Value stage) {
          [&] { NVVM::MBarrierArriveOp::create(builder, loc, builder.getI64Type(), emptyBarrier(stage), Value()); });
 }
 
+/// And of the tile's scales, where there are such.
+void TileNest::emitReleases(const RingPlace &at) {
+  emitRelease(at.stage);
+  if (hasScaleRing())
+    emitScaleArrival(scaleBarrier(at.turn, false));
+}
+
 /// Whether products of one tile of K run while those of the tile before join the sums: where no other warpgroup's do,
 /// and threads have registers for two products beside their sums.
 bool TileNest::joinsBehind() {
@@ -413,13 +420,11 @@ Value TileNest::emitJoinsBehind(Value pitch, RingPlace &place, Value sum, int64_
   auto join = [&](const RingPlace &at, Value own, StringRef wait) {
     Run scales;
     if (hasScaleRing()) {
-      emitWait(scaleBarrier(at.turn, true), i32.div(at.turn, 2));
+      emitScaleWait(at.turn);
       scales = emitScalesOfProduct(at.turn, 0, 0, Run());
     }
     own = emitOrdered(wait, own).front();
-    emitRelease(at.stage);
-    if (hasScaleRing())
-      emitScaleArrival(scaleBarrier(at.turn, false));
+    emitReleases(at);
     sum = emitJoined(sum, own, scales, 0);
     return own;
   };
@@ -478,17 +483,13 @@ SmallVector<Value> TileNest::emitConsumption(const OutputTile &block, RingPlace 
         if (!hasScaleRing())
           return Run();
         if (product == 0 && run == 0)
-          emitWait(scaleBarrier(at.turn, true), i32.div(at.turn, 2));
+          emitScaleWait(at.turn);
         Run scales = emitScalesOfProduct(at.turn, product, run, first[run]);
         if (product == 0)
           first[run] = scales;
         return scales;
       };
-      emitPromoted(descriptors, runOf, sums, [&] {
-        emitRelease(at.stage);
-        if (hasScaleRing())
-          emitScaleArrival(scaleBarrier(at.turn, false));
-      });
+      emitPromoted(descriptors, runOf, sums, [&] { emitReleases(at); });
     } else {
       sums = emitOrdered("wgmma.fence.sync.aligned;", sums);
       for (int64_t step = 0; step < steps; ++step)

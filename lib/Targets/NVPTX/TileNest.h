@@ -195,7 +195,7 @@ private:
   void emitScaleStores(mlir::Value turn, mlir::ValueRange scales, int64_t tile);
   void emitScaleReaders();
   Run emitScalesOfProduct(mlir::Value turn, int64_t product, int64_t run, const Run &first);
-  void emitScaleArrival(mlir::Value barrier);
+  void emitScaleWait(mlir::Value turn), emitScaleArrival(mlir::Value barrier);
 
   // ProductScales.cpp
   static int64_t scaleWords(RecipeAttr recipe, const MultiplyRow &row);
@@ -242,7 +242,7 @@ private:
   RingPlace placeAfter(RingPlace place);
   mlir::Value fullBarrier(mlir::Value stage), emptyBarrier(mlir::Value stage);
   void emitWait(mlir::Value barrier, mlir::Value phase);
-  void emitRelease(mlir::Value stage);
+  void emitRelease(mlir::Value stage), emitReleases(const RingPlace &at);
 
   // TensorMemory.cpp
   static int64_t tensorMemoryBytes(const MultiplyRow &row); ///< in shared memory, beside the sums
