@@ -25,6 +25,9 @@ mlir::LogicalResult verifyParts(mlir::Operation *op, mlir::TypeRange found, mlir
 /// The same for the codes alone.
 mlir::LogicalResult verifyCodes(mlir::Operation *op, mlir::TypeRange found, mlir::RankedTensorType tensor);
 
+/// C3: scales and zero points of the type can be measured.
+mlir::LogicalResult verifyMeasured(mlir::Operation *op, QType type);
+
 } // namespace qlow::constraints
 
 #endif // QLOW_LIB_DIALECT_CONSTRAINTS_H

@@ -507,3 +507,67 @@ Value ElementReader::emitQuantized(OpBuilder &builder, Location loc, Value x, Va
     x = m.make<arith::DivFOp>(x, scale);
   return emitEncode(builder, loc, *type.getFormat(), x, emitZeroPoint(builder, loc, indices));
 }
+
+//===----------------------------------------------------------------------===//
+// Measured scales
+//===----------------------------------------------------------------------===//
+
+SmallVector<Value> qlow::emitExtremes(OpBuilder &builder, Location loc, QType type, Value x) {
+  if (type.getZero())
+    return {x, x};
+  return {math::AbsFOp::create(builder, loc, x)};
+}
+
+SmallVector<Value> qlow::mergeExtremes(OpBuilder &builder, Location loc, ValueRange kept, ValueRange others) {
+  auto keep = [&](arith::CmpFPredicate predicate, Value x, Value old) {
+    Value isBeyond = arith::CmpFOp::create(builder, loc, predicate, x, old);
+    return arith::SelectOp::create(builder, loc, isBeyond, x, old).getResult();
+  };
+  SmallVector<Value> merged;
+  if (kept.size() == 2)
+    merged.push_back(keep(arith::CmpFPredicate::OLT, others.front(), kept.front()));
+  merged.push_back(keep(arith::CmpFPredicate::OGT, others.back(), kept.back()));
+  return merged;
+}
+
+/// range / divisor, or 1 where that is zero.
+static Value emitRangeOrOne(OpBuilder &builder, Location loc, Value range, float divisor) {
+  auto constant = [&](float value) {
+    return arith::ConstantOp::create(builder, loc, builder.getF32FloatAttr(value)).getResult();
+  };
+  Value scale = arith::DivFOp::create(builder, loc, range, constant(divisor));
+  Value isZero = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OEQ, scale, constant(0));
+  return arith::SelectOp::create(builder, loc, isZero, constant(1), scale);
+}
+
+/// f8E8M0FNU of 2^(floor(log2(max)) - emax), clamped to the format's range; 1 for a block of zeros.
+static Value emitPowerOfTwoScale(OpBuilder &builder, Location loc, const Format &format, Value max) {
+  auto constant = [&](int64_t value) { return arith::ConstantIntOp::create(builder, loc, value, 32).getResult(); };
+  int64_t emax = std::ilogb(format.maxValue());
+  Value bits = arith::BitcastOp::create(builder, loc, builder.getI32Type(), max);
+  // The exponent field of an f32 is the E8M0 code of its power of two; subnormals give 0, the least there is.
+  Value exponent = arith::ShRUIOp::create(builder, loc, bits, constant(23));
+  Value code = arith::SubIOp::create(builder, loc, exponent, constant(emax));
+  code = arith::MaxSIOp::create(builder, loc, code, constant(0));
+  code = arith::MinSIOp::create(builder, loc, code, constant(254));
+  Value isZero = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, bits, constant(0));
+  code = arith::SelectOp::create(builder, loc, isZero, constant(127), code);
+  Value byte = arith::TruncIOp::create(builder, loc, builder.getI8Type(), code);
+  return arith::BitcastOp::create(builder, loc, Float8E8M0FNUType::get(builder.getContext()), byte);
+}
+
+Value qlow::emitMeasuredScale(OpBuilder &builder, Location loc, QType type, ValueRange extremes) {
+  const Format &format = *type.getFormat();
+  if (isa<Float8E8M0FNUType>(type.getScale()))
+    return emitPowerOfTwoScale(builder, loc, format, extremes.front());
+  if (!type.getZero())
+    return emitRangeOrOne(builder, loc, extremes.front(), format.maxValue());
+  Value range = arith::SubFOp::create(builder, loc, extremes[1], extremes[0]);
+  return emitRangeOrOne(builder, loc, range, float((1 << format.bits) - 1));
+}
+
+Value qlow::emitMeasuredZero(OpBuilder &builder, Location loc, const Format &format, Value least, Value scale) {
+  Value quotient = arith::DivFOp::create(builder, loc, least, scale);
+  Value none = arith::ConstantOp::create(builder, loc, builder.getF32FloatAttr(0));
+  return emitEncode(builder, loc, format, arith::SubFOp::create(builder, loc, none, quotient), Value());
+}

@@ -312,11 +312,34 @@ static LogicalResult verifyOperand(MatmulKernelOp op, StringRef name, TypeRange 
   return op.emitOpError() << "expected a packed float " << name << " to be its bytes alone, found (" << found << ")";
 }
 
+QType MatmulKernelOp::getMeasuredType() { return getOutType() ? getQuantizedElement(*getOutType()) : QType(); }
+
+/// Blocks of a row, of whole bytes: what a schedule can measure while it has the row.
+// C17
+static LogicalResult verifyOutputs(MatmulKernelOp op) {
+  if (!op.getOutType()) {
+    if (op.getOuts().size() == 1)
+      return success();
+    return op.emitOpError() << "expected one output, found " << op.getOuts().size();
+  }
+  auto tensor = dyn_cast<RankedTensorType>(*op.getOutType());
+  QType type = op.getMeasuredType();
+  if (!tensor || !type)
+    return op.emitOpError() << "expected out_type to be a ranked tensor of !qlow.q, found " << *op.getOutType();
+  if (failed(QType::verifyTensor([&] { return op.emitOpError(); }, tensor)) || failed(verifyMeasured(op, type)))
+    return failure();
+  ArrayRef<int64_t> block = type.getBlock();
+  if (block.empty() || !llvm::all_of(block.drop_back(), [](int64_t size) { return size == 1; }) ||
+      type.getFormat()->bits != 8)
+    return op.emitOpError() << "expected an out_type of codes of 8 bits whose blocks are of one row, found " << tensor;
+  return verifyParts(op, op.getOuts().getTypes(), tensor, /*withCodes=*/true);
+}
+
 LogicalResult MatmulKernelOp::verify() {
   if (failed(verifyOperand(*this, "lhs", getLhs().getTypes(), getLhsType(), /*isPacked=*/false)) ||
       failed(verifyOperand(*this, "rhs", getRhs().getTypes(), getRhsType(), getPackedRhs().has_value())))
     return failure();
-  if (failed(verifyShapes(productOf(*this))))
+  if (failed(verifyOutputs(*this)) || failed(verifyShapes(productOf(*this))))
     return failure();
   // C15
   if (getScratch() && !areBytes(getScratch().getType()))
@@ -326,8 +349,13 @@ LogicalResult MatmulKernelOp::verify() {
 
 LogicalResult MatmulKernelOp::verifyRegions() {
   Product product = productOf(*this);
-  return verifyEpilogue(product, getEpilogue().front(), getExtras().getTypes(), getExtraMaps(),
-                        product.result.getElementType());
+  Type wanted = product.result.getElementType();
+  if (getMeasuredType()) {
+    auto yield = dyn_cast<YieldOp>(getEpilogue().front().getTerminator());
+    bool isFloat = yield && isa<Float32Type, Float16Type, BFloat16Type>(yield.getValue().getType());
+    wanted = isFloat ? yield.getValue().getType() : Float32Type::get(getContext());
+  }
+  return verifyEpilogue(product, getEpilogue().front(), getExtras().getTypes(), getExtraMaps(), wanted);
 }
 
 Value MatmulKernelOp::emitK(OpBuilder &builder) {
@@ -364,7 +392,7 @@ void MatmulKernelOp::getEffects(Effects &effects) {
   addEffects(effects, getLhsMutable(), /*reads=*/true, /*writes=*/false);
   addEffects(effects, getRhsMutable(), /*reads=*/true, /*writes=*/false);
   addEffects(effects, getExtrasMutable(), /*reads=*/true, /*writes=*/false);
-  addEffects(effects, getOutMutable(), /*reads=*/true, /*writes=*/true);
+  addEffects(effects, getOutsMutable(), /*reads=*/true, /*writes=*/true);
   addEffects(effects, getScratchMutable(), /*reads=*/true, /*writes=*/true);
 }
 

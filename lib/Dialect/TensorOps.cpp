@@ -175,18 +175,23 @@ LogicalResult QuantizeOp::verify() {
   return verifySameShape(*this, getInput().getType(), getType());
 }
 
-LogicalResult QuantizeDynamicOp::verify() {
-  QType type = getQuantizedElement(getType());
-  // C3
+// C3
+LogicalResult constraints::verifyMeasured(Operation *op, QType type) {
   bool isMx = isa<Float8E8M0FNUType>(type.getScale());
   if (type.getOffset() || !(isMx || isa<Float32Type>(type.getScale())))
-    return emitOpError() << "expected a result with a scale of f32 or f8E8M0FNU and no offset, found " << type;
+    return op->emitOpError() << "expected a result with a scale of f32 or f8E8M0FNU and no offset, found " << type;
   if (type.getZero() && (isMx || type.getFormat()->kind != DecodeKind::Integer || type.getZero() != type.getFormat() ||
                          type.getFormat()->isSigned))
-    return emitOpError()
+    return op->emitOpError()
            << "measures a zero point only for unsigned integer codes with an f32 scale and a zero point of "
               "the same format, found "
            << type;
+  return success();
+}
+
+LogicalResult QuantizeDynamicOp::verify() {
+  if (failed(verifyMeasured(*this, getQuantizedElement(getType()))))
+    return failure();
   return verifySameShape(*this, getInput().getType(), getType());
 }
 

@@ -30,6 +30,7 @@ struct Entry {
   SmallVector<StringRef> declined;
   ArrayAttr candidates; ///< the other recipes that were possible
   StringRef portable;   ///< the row of the image for later devices, or why there is none; empty: not needed
+  StringRef result;     ///< what becomes of a result whose scales are measured; empty: of others
   SmallVector<DictionaryAttr> kernels; ///< of a device, where there is code
 };
 } // namespace
@@ -72,6 +73,7 @@ static FailureOr<Entry> readEntry(ModuleOp module, Attribute attribute) {
               {},
               candidates,
               "",
+              "",
               {}};
   auto element = [](TypeAttr type) {
     std::string result;
@@ -82,6 +84,8 @@ static FailureOr<Entry> readEntry(ModuleOp module, Attribute attribute) {
   entry.rhs = element(rhs);
   if (auto portable = dictionary.getAs<StringAttr>("portable"))
     entry.portable = portable.getValue();
+  if (auto result = dictionary.getAs<StringAttr>("result"))
+    entry.result = result.getValue();
   for (Attribute reason : declined)
     if (auto string = dyn_cast<StringAttr>(reason))
       entry.declined.push_back(string.getValue());
@@ -190,6 +194,8 @@ FailureOr<std::string> qlow::writeReport(ModuleOp module) {
     for (DictionaryAttr kernel : entry.kernels)
       os << "  code         " << kernel.getAs<StringAttr>("summary").getValue() << "\n";
     os << "  right side   " << entry.rightSide << "\n";
+    if (!entry.result.empty())
+      os << "  result       " << entry.result << "\n";
     os << llvm::formatv("  predicted    {0:f1} us at M = {1:f0}, {2:f0} cycles limited by {3}\n", entry.seconds * 1e6,
                         entry.typicalM, entry.cycles, entry.limit);
     if (!entry.portable.empty())
@@ -264,6 +270,7 @@ FailureOr<std::string> qlow::writeReportJson(ModuleOp module) {
                                        {"kernel", std::move(figures)},
                                        {"kernels", std::move(kernels)},
                                        {"right_side", entry.rightSide},
+                                       {"result", entry.result},
                                        {"limit", entry.limit},
                                        {"typical_m", entry.typicalM},
                                        {"cycles", entry.cycles},

@@ -129,6 +129,10 @@ const MultiplyRow *Target::findRow(StringRef id) const {
   return nullptr;
 }
 
+bool Family::measuresResult(RecipesAttr recipes, mlir::RankedTensorType type) const {
+  return llvm::all_of(recipes.getRecipes(), [&](RecipeAttr recipe) { return measuresResult(recipe, type); });
+}
+
 mlir::LogicalResult Family::schedule(mlir::RewriterBase &, PackOp pack, const Machine &machine) const {
   return pack.emitOpError() << "is not for " << machine.name << ": its kernels take a right side that is computed from "
                             << "where it lies; expected recipes that pack only constants into memory";

@@ -76,7 +76,7 @@ static void spellStrides(RewriterBase &rewriter, memref::ExpandShapeOp expand) {
 }
 
 namespace {
-/// Kernel forms read all operands but `out`, and overwrite that.
+/// Kernel forms read all operands but their outputs, and overwrite those.
 template <typename OpTy> struct KernelModel : DstBufferizableOpInterfaceExternalModel<KernelModel<OpTy>, OpTy> {
   bool bufferizesToMemoryRead(Operation *op, OpOperand &operand, const AnalysisState &) const {
     return !cast<OpTy>(op).isDpsInit(&operand);
@@ -85,8 +85,8 @@ template <typename OpTy> struct KernelModel : DstBufferizableOpInterfaceExternal
   LogicalResult bufferize(Operation *op, RewriterBase &rewriter, const BufferizationOptions &options,
                           BufferizationState &state) const {
     auto kernel = cast<OpTy>(op);
-    Value out = kernel.getOut(), target;
-    SmallVector<Value> operands;
+    SmallVector<Value> operands, targets;
+    SmallVector<std::pair<Value, Value>> copies;
     for (OpOperand &operand : op->getOpOperands()) {
       Value value = operand.get();
       if (isa<TensorType>(value.getType())) {
@@ -95,14 +95,14 @@ template <typename OpTy> struct KernelModel : DstBufferizableOpInterfaceExternal
           return failure();
         value = *buffer;
         bool isOut = kernel.isDpsInit(&operand);
-        if (isOut)
-          target = value;
         FailureOr<Value> plain = makePlain(rewriter, op->getLoc(), value, !isOut, options);
         if (failed(plain))
           return failure();
-        value = *plain;
         if (isOut)
-          out = value;
+          targets.push_back(value);
+        if (isOut && *plain != value)
+          copies.push_back({*plain, value});
+        value = *plain;
       }
       operands.push_back(value);
     }
@@ -112,9 +112,10 @@ template <typename OpTy> struct KernelModel : DstBufferizableOpInterfaceExternal
     for (Region &region : op->getRegions())
       newState.addRegion()->takeBody(region);
     rewriter.create(newState);
-    if (target && out != target && failed(options.createMemCpy(rewriter, op->getLoc(), out, target)))
-      return failure();
-    replaceOpWithBufferizedValues(rewriter, op, op->getNumResults() ? ValueRange(target) : ValueRange());
+    for (auto [plain, target] : copies)
+      if (failed(options.createMemCpy(rewriter, op->getLoc(), plain, target)))
+        return failure();
+    replaceOpWithBufferizedValues(rewriter, op, targets);
     return success();
   }
 

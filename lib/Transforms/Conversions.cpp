@@ -368,9 +368,9 @@ static Value splitIntoBlocks(OpBuilder &builder, Location loc, Value input, QTyp
   return tensor::ExpandShapeOp::create(builder, loc, tensor.clone(shape), input, dims, sizes);
 }
 
-/// Greatest |x| of each block, or, with `withMin`, least and greatest of the block's values and 0. NaN is no value.
+/// The extremes of each block.
 static SmallVector<Value> emitBlockExtremes(OpBuilder &builder, Location loc, Value input, QType type,
-                                            ArrayRef<OpFoldResult> scaleSizes, bool withMin) {
+                                            ArrayRef<OpFoldResult> scaleSizes) {
   int64_t rank = cast<RankedTensorType>(input.getType()).getRank();
   SmallVector<AffineExpr> blocks;
   SmallVector<utils::IteratorType> iterators(rank, utils::IteratorType::reduction);
@@ -391,65 +391,27 @@ static SmallVector<Value> emitBlockExtremes(OpBuilder &builder, Location loc, Va
   Value zero = arith::ConstantOp::create(builder, loc, builder.getF32FloatAttr(0));
   SmallVector<Value> results;
   SmallVector<AffineMap> maps = {builder.getMultiDimIdentityMap(rank)};
-  for (unsigned i = 0; i < (withMin ? 2 : 1); ++i) {
+  for (unsigned i = 0; i < (type.getZero() ? 2 : 1); ++i) {
     Value empty = tensor::EmptyOp::create(builder, loc, scaleSizes, builder.getF32Type());
     results.push_back(linalg::FillOp::create(builder, loc, zero, empty).getResult(0));
     maps.push_back(blockMap);
   }
   auto body = [&](OpBuilder &builder, Location loc, ValueRange arguments) {
-    auto keep = [&](arith::CmpFPredicate predicate, Value x, Value old) {
-      Value better = arith::CmpFOp::create(builder, loc, predicate, x, old);
-      return arith::SelectOp::create(builder, loc, better, x, old).getResult();
-    };
-    Value x = emitToF32(builder, loc, arguments.front());
-    SmallVector<Value> extremes;
-    if (withMin)
-      extremes.push_back(keep(arith::CmpFPredicate::OLT, x, arguments[1]));
-    else
-      x = math::AbsFOp::create(builder, loc, x);
-    extremes.push_back(keep(arith::CmpFPredicate::OGT, x, arguments.back()));
-    linalg::YieldOp::create(builder, loc, extremes);
+    SmallVector<Value> own = emitExtremes(builder, loc, type, emitToF32(builder, loc, arguments.front()));
+    linalg::YieldOp::create(builder, loc, mergeExtremes(builder, loc, arguments.drop_front(), own));
   };
   auto generic =
       linalg::GenericOp::create(builder, loc, TypeRange(ValueRange(results)), input, results, maps, iterators, body);
   return generic.getResults();
 }
 
-/// range / divisor, or 1 where that is zero.
-static Value emitRangeOrOne(OpBuilder &builder, Location loc, Value range, float divisor) {
-  auto constant = [&](float value) {
-    return arith::ConstantOp::create(builder, loc, builder.getF32FloatAttr(value)).getResult();
-  };
-  Value scale = arith::DivFOp::create(builder, loc, range, constant(divisor));
-  Value isZero = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OEQ, scale, constant(0));
-  return arith::SelectOp::create(builder, loc, isZero, constant(1), scale);
-}
-
-/// f8E8M0FNU of 2^(floor(log2(max)) - emax), clamped to the format's range; 1 for a block of zeros.
-static Value emitPowerOfTwoScale(OpBuilder &builder, Location loc, const Format &format, Value max) {
-  auto constant = [&](int64_t value) { return arith::ConstantIntOp::create(builder, loc, value, 32).getResult(); };
-  int64_t emax = std::ilogb(format.maxValue());
-  Value bits = arith::BitcastOp::create(builder, loc, builder.getI32Type(), max);
-  // The exponent field of an f32 is the E8M0 code of its power of two; subnormals give 0, the least there is.
-  Value exponent = arith::ShRUIOp::create(builder, loc, bits, constant(23));
-  Value code = arith::SubIOp::create(builder, loc, exponent, constant(emax));
-  code = arith::MaxSIOp::create(builder, loc, code, constant(0));
-  code = arith::MinSIOp::create(builder, loc, code, constant(254));
-  Value isZero = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, bits, constant(0));
-  code = arith::SelectOp::create(builder, loc, isZero, constant(127), code);
-  Value byte = arith::TruncIOp::create(builder, loc, builder.getI8Type(), code);
-  return arith::BitcastOp::create(builder, loc, Float8E8M0FNUType::get(builder.getContext()), byte);
-}
-
-/// Zero points of u8-like codes: saturate(round_half_even(0 - min / scale)), packed as the zero part is.
-static Value emitMeasuredZero(OpBuilder &builder, Location loc, RankedTensorType zeroType,
-                              ArrayRef<OpFoldResult> scaleSizes, Value min, Value scale) {
+/// Zero points of blocks, packed as the zero part is.
+static Value emitMeasuredZeros(OpBuilder &builder, Location loc, RankedTensorType zeroType,
+                               ArrayRef<OpFoldResult> scaleSizes, Value min, Value scale) {
   CodeTensor codes{zeroType, SmallVector<OpFoldResult>(scaleSizes), {min, scale}, {}};
   const Format &format = *cast<QType>(zeroType.getElementType()).getFormat();
   codes.code = [&](OpBuilder &builder, Location loc, ValueRange elements, ValueRange) {
-    Value quotient = arith::DivFOp::create(builder, loc, elements[0], elements[1]);
-    Value none = arith::ConstantOp::create(builder, loc, builder.getF32FloatAttr(0));
-    return emitEncode(builder, loc, format, arith::SubFOp::create(builder, loc, none, quotient), Value());
+    return emitMeasuredZero(builder, loc, format, elements[0], elements[1]);
   };
   return codes.emit(builder, loc);
 }
@@ -459,28 +421,21 @@ void qlow::lowerQuantizeDynamic(RewriterBase &rewriter, QuantizeDynamicOp op, bo
   Location loc = op.getLoc();
   auto type = cast<RankedTensorType>(op.getType());
   QType quantized = cast<QType>(type.getElementType());
-  const Format &format = *quantized.getFormat();
   SmallVector<OpFoldResult> scaleSizes, sizes = emitSizes(rewriter, loc, op.getInput());
   for (auto [size, block] : llvm::zip(sizes, quantized.getBlock()))
     scaleSizes.push_back(block == QType::kWhole ? OpFoldResult(rewriter.getIndexAttr(1))
                                                 : emitCeilDiv(rewriter, loc, size, block));
-  bool withMin = quantized.getZero() != nullptr, isMx = isa<Float8E8M0FNUType>(quantized.getScale());
-  SmallVector<Value> extremes = emitBlockExtremes(rewriter, loc, op.getInput(), quantized, scaleSizes, withMin);
+  SmallVector<Value> extremes = emitBlockExtremes(rewriter, loc, op.getInput(), quantized, scaleSizes);
   Value scale = emitElementwise(rewriter, loc, scaleSizes, quantized.getScale(), extremes,
                                 [&](OpBuilder &builder, Location loc, ValueRange elements, ValueRange) {
-                                  if (isMx)
-                                    return emitPowerOfTwoScale(builder, loc, format, elements.front());
-                                  if (!withMin)
-                                    return emitRangeOrOne(builder, loc, elements.front(), format.maxValue());
-                                  Value range = arith::SubFOp::create(builder, loc, elements[1], elements[0]);
-                                  return emitRangeOrOne(builder, loc, range, float((1 << format.bits) - 1));
+                                  return emitMeasuredScale(builder, loc, quantized, elements);
                                 });
   SmallVector<Value> parts = {scale};
-  if (withMin) {
+  if (quantized.getZero()) {
     SmallVector<int64_t> shape = quantized.getScaleShape(type.getShape());
     auto element = QType::get(op.getContext(), quantized.getZero(), rewriter.getF32Type(), nullptr, Type(), {});
     parts.push_back(
-        emitMeasuredZero(rewriter, loc, RankedTensorType::get(shape, element), scaleSizes, extremes[0], scale));
+        emitMeasuredZeros(rewriter, loc, RankedTensorType::get(shape, element), scaleSizes, extremes[0], scale));
   }
   replaceByParts(rewriter, op, emitQuantizedCodes(rewriter, loc, type, op.getInput(), parts, hasFma), parts);
 }

@@ -39,8 +39,9 @@ struct SelectRecipes : qlow::impl::SelectRecipesBase<SelectRecipes> {
   void runOnOperation() override;
 
 private:
-  LogicalResult choose(ArrayRef<Choice *> uses, const Machine &machine);
+  LogicalResult choose(ArrayRef<Choice *> uses, const Target &target);
   LogicalResult choosePortable(ArrayRef<MatmulOp> matmuls, const Target &target);
+  Attribute withResult(MatmulOp op, const Family &family);
 
   llvm::DenseMap<Operation *, MatmulProblem> problems; ///< made once: scales of weights are read for it
   llvm::DenseMap<Operation *, Attribute> entries;      ///< of the report
@@ -53,6 +54,12 @@ static std::pair<const void *, unsigned> rightSide(MatmulOp op) {
   auto compose = op.getRhs().getDefiningOp<ComposeOp>();
   Value codes = compose ? compose.getParts().front() : op.getRhs();
   return {constant ? constant.getAsOpaquePointer() : codes.getAsOpaquePointer(), op.getTransposeRhs()};
+}
+
+/// What the result is quantized to as it is measured, where nothing else reads it; else null.
+static RankedTensorType measuredType(MatmulOp op) {
+  auto quantize = op->hasOneUse() ? dyn_cast<QuantizeDynamicOp>(*op->getUsers().begin()) : QuantizeDynamicOp();
+  return quantize ? cast<RankedTensorType>(quantize.getType()) : RankedTensorType();
 }
 
 static Choice enumerate(MatmulOp op, MatmulProblem problem, const Target &target) {
@@ -88,8 +95,8 @@ static const Candidate *best(ArrayRef<Candidate> candidates, StringRef layout) {
   return result;
 }
 
-/// The layout with the least sum over all uses and ranges of M; packing is paid once for each range.
-static std::string chooseLayout(ArrayRef<Choice *> uses) {
+/// The layout with the least sum over all uses and ranges of M, and that sum; packing is paid once for each range.
+static std::pair<std::string, double> chooseLayout(ArrayRef<Choice *> uses) {
   std::map<std::string, double> sums; // ordered: ties go to the same layout every time
   for (const Candidate &candidate : uses.front()->ranges.front())
     if (candidate.declined.empty())
@@ -108,7 +115,31 @@ static std::string chooseLayout(ArrayRef<Choice *> uses) {
     sum += packing;
   }
   auto least = llvm::min_element(sums, [](const auto &a, const auto &b) { return a.second < b.second; });
-  return least == sums.end() || std::isinf(least->second) ? std::string() : least->first;
+  if (least == sums.end() || std::isinf(least->second))
+    return {std::string(), std::numeric_limits<double>::infinity()};
+  return *least;
+}
+
+/// Where the result is quantized as it is measured, kernels do that if that costs less than to do it behind them: then
+/// only those are left that can.
+static void measureResult(Choice &choice, const MatmulProblem &problem, const Target &target) {
+  RankedTensorType type = measuredType(choice.op);
+  if (!type)
+    return;
+  MatmulProblem measured = problem;
+  measured.resultBytes = 1;
+  Choice codes = enumerate(choice.op, measured, target);
+  double behind = 0;
+  for (auto [number, range] : llvm::enumerate(codes.ranges)) {
+    double m = number < codes.bounds.size() ? static_cast<double>(codes.bounds[number]) : codes.typicalM;
+    double bytes = problem.batch * m * problem.n * (problem.resultBytes + measured.resultBytes);
+    behind += target.family().passCycles(/*kernels=*/1, bytes, target.machine());
+    for (Candidate &candidate : range)
+      if (candidate.declined.empty() && !target.family().measuresResult(candidate.recipe, type))
+        candidate.declined = "holds no whole blocks of the result, whose scales are measured";
+  }
+  if (chooseLayout(&codes).second < chooseLayout(&choice).second + behind)
+    choice = std::move(codes);
 }
 
 /// All that the stored bytes of a packed right side depend on.
@@ -203,8 +234,12 @@ static LogicalResult refuse(MatmulOp op, ArrayRef<Candidate> candidates, const M
 }
 
 /// Gives each of the ops, which share a right side, its recipes, and writes their entries.
-LogicalResult SelectRecipes::choose(ArrayRef<Choice *> uses, const Machine &machine) {
-  std::string layout = chooseLayout(uses);
+LogicalResult SelectRecipes::choose(ArrayRef<Choice *> uses, const Target &target) {
+  const Machine &machine = target.machine();
+  // Matmuls that share a right side are not to be left without a layout for all.
+  if (uses.size() == 1)
+    measureResult(*uses.front(), problems.at(uses.front()->op), target);
+  std::string layout = chooseLayout(uses).first;
   for (Choice *use : uses) {
     const Candidate *last = nullptr;
     SmallVector<RecipeAttr> recipes;
@@ -250,10 +285,17 @@ static RecipesAttr choosePortable(MatmulOp op, const MatmulProblem &problem, con
   stored.recipe = op.getRecipes()->getRecipes().front();
   stored.row = target.findRow(stored.recipe.getUnit());
   Choice choice = enumerate(op, problem, portable);
+  RankedTensorType measured = measuredType(op);
+  if (measured && !target.family().measuresResult(*op.getRecipes(), measured))
+    measured = {};
+  auto measures = [&](const Candidate &it) { return portable.family().measuresResult(it.recipe, measured); };
   SmallVector<RecipeAttr> recipes;
   SmallVector<int64_t> bounds;
   for (auto [number, range] : llvm::enumerate(choice.ranges)) {
     llvm::erase_if(range, [&](const Candidate &it) { return !it.declined.empty() || !readAlike(it, stored); });
+    // Both measure results, or neither.
+    if (measured && llvm::any_of(range, measures))
+      llvm::erase_if(range, [&](const Candidate &it) { return !measures(it); });
     const Candidate *candidate = best(range, /*layout=*/"");
     if (!candidate)
       return {};
@@ -299,6 +341,24 @@ LogicalResult SelectRecipes::choosePortable(ArrayRef<MatmulOp> matmuls, const Ta
   return success();
 }
 
+/// The op's entry with what becomes of a result whose scales are measured; see qlow-split-quantized.
+Attribute SelectRecipes::withResult(MatmulOp op, const Family &family) {
+  RankedTensorType type = measuredType(op);
+  if (!type)
+    return entries.lookup(op);
+  RecipesAttr portable = op.getPortableRecipesAttr();
+  bool measures = family.measuresResult(*op.getRecipes(), type);
+  StringRef where = !measures ? "behind the kernel, from memory"
+                    : portable && !family.measuresResult(portable, type)
+                        ? "behind the kernel, from memory: that for later devices does not hold whole blocks"
+                        : "in the kernel";
+  NamedAttrList entry(cast<DictionaryAttr>(entries.lookup(op)));
+  std::string text;
+  llvm::raw_string_ostream(text) << type.getElementType() << ", measured and quantized " << where;
+  entry.set("result", StringAttr::get(&getContext(), text));
+  return entry.getDictionary(&getContext());
+}
+
 void SelectRecipes::runOnOperation() {
   FailureOr<std::shared_ptr<const Target>> found = findTarget(getOperation(), target);
   if (failed(found))
@@ -328,10 +388,10 @@ void SelectRecipes::runOnOperation() {
   for (Choice &choice : choices)
     rightSides[rightSide(choice.op)].push_back(&choice);
   for (auto &[_, uses] : rightSides)
-    if (failed(choose(uses, machine.machine())))
+    if (failed(choose(uses, machine)))
       return signalPassFailure();
   if (!machine.machine().portable.empty() && failed(choosePortable(matmuls, machine)))
     return signalPassFailure();
-  auto report = llvm::map_to_vector(matmuls, [&](MatmulOp op) { return entries.lookup(op); });
+  auto report = llvm::map_to_vector(matmuls, [&](MatmulOp op) { return withResult(op, machine.family()); });
   getOperation()->setAttr("qlow.report", ArrayAttr::get(&getContext(), report));
 }

@@ -180,8 +180,8 @@ static LogicalResult lowerMatmul(IRRewriter &rewriter, MatmulOp op, const Target
   }
   Value out = tensor::EmptyOp::create(rewriter, loc, sizes, element);
   auto kernel = MatmulKernelOp::create(rewriter, loc, out.getType(), lhs, rhs, extras, out, /*scratch=*/Value(),
-                                       lhsType, op.getRhs().getType(), op.getTransposeLhs(), op.getTransposeRhs(),
-                                       *layout, maps, recipes, portableRecipes);
+                                       lhsType, op.getRhs().getType(), /*out_type=*/TypeAttr(), op.getTransposeLhs(),
+                                       op.getTransposeRhs(), *layout, maps, recipes, portableRecipes);
   kernel->setDiscardableAttrs(op->getDiscardableAttrDictionary());
   Value result = kernel.getResult(0);
   if (areTerms) {
@@ -202,6 +202,42 @@ static LogicalResult lowerMatmul(IRRewriter &rewriter, MatmulOp op, const Target
   }
   rewriter.replaceOp(op, result);
   return success();
+}
+
+/// %x = qlow.matmul_kernel ... outs(%e) epilogue R;  %q = qlow.quantize_dynamic %x
+///   ->  %c, %s = qlow.matmul_kernel ... outs(%ce, %se) as type of q epilogue R;  %q = compose %c, %s
+/// where nothing else reads the floats and all ways to compute them can measure them.
+static bool measureInKernel(IRRewriter &rewriter, QuantizeDynamicOp op, const Target &target) {
+  auto kernel = op.getInput().getDefiningOp<MatmulKernelOp>();
+  auto type = cast<RankedTensorType>(op.getType());
+  if (!kernel || !kernel->hasOneUse() || !target.family().measuresResult(kernel.getRecipes(), type))
+    return false;
+  RecipesAttr portable = kernel.getPortableRecipesAttr();
+  if (portable && !target.family().measuresResult(portable, type))
+    return false;
+  rewriter.setInsertionPoint(kernel);
+  SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(rewriter, op.getLoc(), kernel.getOut());
+  SmallVector<Value> outs;
+  for (Type each : cast<QType>(type.getElementType()).getParts(type.getShape())) {
+    auto part = cast<RankedTensorType>(each);
+    // Blocks are of one row: what sizes are open, parts share with the whole.
+    SmallVector<OpFoldResult> partSizes(sizes);
+    for (auto [size, known] : llvm::zip_equal(partSizes, part.getShape()))
+      if (!ShapedType::isDynamic(known))
+        size = rewriter.getIndexAttr(known);
+    outs.push_back(tensor::EmptyOp::create(rewriter, op.getLoc(), partSizes, part.getElementType()));
+  }
+  auto measuring = MatmulKernelOp::create(rewriter, kernel.getLoc(), TypeRange(ValueRange(outs)), kernel.getLhs(),
+                                          kernel.getRhs(), kernel.getExtras(), outs, kernel.getScratch(),
+                                          kernel.getLhsType(), kernel.getRhsType(), TypeAttr::get(type),
+                                          kernel.getTransposeLhs(), kernel.getTransposeRhs(), kernel.getPackedRhsAttr(),
+                                          kernel.getExtraMaps(), kernel.getRecipes(), kernel.getPortableRecipesAttr());
+  measuring->setDiscardableAttrs(kernel->getDiscardableAttrDictionary());
+  measuring.getEpilogue().takeBody(kernel.getEpilogue());
+  rewriter.setInsertionPoint(op);
+  rewriter.replaceOpWithNewOp<ComposeOp>(op, type, measuring.getResults());
+  rewriter.eraseOp(kernel);
+  return true;
 }
 
 /// Sizes asked of a quantized tensor are sizes of its codes.
@@ -302,6 +338,8 @@ LogicalResult SplitQuantized::rewriteOverParts(const Target &machine) {
   getOperation().walk([&](Operation *op) { ops.push_back(op); });
   IRRewriter rewriter(&getContext());
   for (Operation *op : ops) {
+    if (auto quantize = dyn_cast<QuantizeDynamicOp>(op); quantize && measureInKernel(rewriter, quantize, machine))
+      continue;
     numKernels += isa<MatmulOp>(op);
     numConversions += isa<QuantizeOp, QuantizeDynamicOp, DequantizeOp, RequantizeOp>(op);
     if (failed(lowerOp(rewriter, op, machine)))

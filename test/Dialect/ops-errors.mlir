@@ -582,6 +582,115 @@ func.func @kernel_scratch_c15(%a: tensor<4x8xf32>, %b: tensor<8x2xf32>, %out: te
 
 // -----
 
+#r = #qlow.recipe<mul, tiles = [<reg, [1, 1, 1]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>], rescale = end>
+func.func @kernel_outputs_c17(%a: tensor<4x8xf32>, %b: tensor<8x16xf32>, %o0: tensor<4x16xf32>, %o1: tensor<4x1xf32>) {
+  // expected-error@+1 {{expected one output, found 2}}
+  %0:2 = qlow.matmul_kernel lhs(%a : tensor<4x8xf32>) as tensor<4x8xf32> rhs(%b : tensor<8x16xf32>) as tensor<8x16xf32> maps [] outs(%o0, %o1 : tensor<4x16xf32>, tensor<4x1xf32>) epilogue {
+  ^bb0(%sum: f32):
+    qlow.yield %sum : f32
+  } recipes <[#r]> -> tensor<4x16xf32>, tensor<4x1xf32>
+  return
+}
+
+// -----
+
+#r = #qlow.recipe<mul, tiles = [<reg, [1, 1, 1]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>], rescale = end>
+func.func @kernel_out_type_c17(%a: tensor<4x8xf32>, %b: tensor<8x16xf32>, %o0: tensor<4x16xf32>) {
+  // expected-error@+1 {{expected out_type to be a ranked tensor of !qlow.q, found 'tensor<4x16xf32>'}}
+  %0 = qlow.matmul_kernel lhs(%a : tensor<4x8xf32>) as tensor<4x8xf32> rhs(%b : tensor<8x16xf32>) as tensor<8x16xf32> maps [] outs(%o0 : tensor<4x16xf32>) as tensor<4x16xf32> epilogue {
+  ^bb0(%sum: f32):
+    qlow.yield %sum : f32
+  } recipes <[#r]> -> tensor<4x16xf32>
+  return
+}
+
+// -----
+
+#r = #qlow.recipe<mul, tiles = [<reg, [1, 1, 1]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>], rescale = end>
+func.func @kernel_out_rank_c17(%a: tensor<4x8xf32>, %b: tensor<8x16xf32>, %o0: tensor<4x16xi8>, %o1: tensor<4x1xf32>) {
+  // expected-error@+1 {{expected out_type to be a ranked tensor of !qlow.q, found 'f32'}}
+  %0:2 = qlow.matmul_kernel lhs(%a : tensor<4x8xf32>) as tensor<4x8xf32> rhs(%b : tensor<8x16xf32>) as tensor<8x16xf32> maps [] outs(%o0, %o1 : tensor<4x16xi8>, tensor<4x1xf32>) as f32 epilogue {
+  ^bb0(%sum: f32):
+    qlow.yield %sum : f32
+  } recipes <[#r]> -> tensor<4x16xi8>, tensor<4x1xf32>
+  return
+}
+
+// -----
+
+#r = #qlow.recipe<mul, tiles = [<reg, [1, 1, 1]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>], rescale = end>
+func.func @kernel_out_parts_c17(%a: tensor<4x8xf32>, %b: tensor<8x16xf32>, %o0: tensor<4x16xi8>, %o1: tensor<4x2xf32>) {
+  // expected-error@+1 {{expected the parts ('tensor<4x16xi8>', 'tensor<4x1xf32>') for 'tensor<4x16x!qlow.q<i8 : f32, block = [1, *]>>', found ('tensor<4x16xi8>', 'tensor<4x2xf32>')}}
+  %0:2 = qlow.matmul_kernel lhs(%a : tensor<4x8xf32>) as tensor<4x8xf32> rhs(%b : tensor<8x16xf32>) as tensor<8x16xf32> maps [] outs(%o0, %o1 : tensor<4x16xi8>, tensor<4x2xf32>) as tensor<4x16x!qlow.q<i8 : f32, block = [1, *]>> epilogue {
+  ^bb0(%sum: f32):
+    qlow.yield %sum : f32
+  } recipes <[#r]> -> tensor<4x16xi8>, tensor<4x2xf32>
+  return
+}
+
+// -----
+
+#r = #qlow.recipe<mul, tiles = [<reg, [1, 1, 1]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>], rescale = end>
+func.func @kernel_out_blocks_c17(%a: tensor<4x8xf32>, %b: tensor<8x16xf32>, %o0: tensor<4x16xi8>, %o1: tensor<2x1xf32>) {
+  // expected-error@+1 {{expected an out_type of codes of 8 bits whose blocks are of one row, found 'tensor<4x16x!qlow.q<i8 : f32, block = [2, *]>>'}}
+  %0:2 = qlow.matmul_kernel lhs(%a : tensor<4x8xf32>) as tensor<4x8xf32> rhs(%b : tensor<8x16xf32>) as tensor<8x16xf32> maps [] outs(%o0, %o1 : tensor<4x16xi8>, tensor<2x1xf32>) as tensor<4x16x!qlow.q<i8 : f32, block = [2, *]>> epilogue {
+  ^bb0(%sum: f32):
+    qlow.yield %sum : f32
+  } recipes <[#r]> -> tensor<4x16xi8>, tensor<2x1xf32>
+  return
+}
+
+// -----
+
+#r = #qlow.recipe<mul, tiles = [<reg, [1, 1, 1]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>], rescale = end>
+func.func @kernel_out_bits_c17(%a: tensor<4x8xf32>, %b: tensor<8x16xf32>, %o0: tensor<4x8xi8>, %o1: tensor<4x1xf32>) {
+  // expected-error@+1 {{expected an out_type of codes of 8 bits whose blocks are of one row, found 'tensor<4x16x!qlow.q<i4 : f32, block = [1, *]>>'}}
+  %0:2 = qlow.matmul_kernel lhs(%a : tensor<4x8xf32>) as tensor<4x8xf32> rhs(%b : tensor<8x16xf32>) as tensor<8x16xf32> maps [] outs(%o0, %o1 : tensor<4x8xi8>, tensor<4x1xf32>) as tensor<4x16x!qlow.q<i4 : f32, block = [1, *]>> epilogue {
+  ^bb0(%sum: f32):
+    qlow.yield %sum : f32
+  } recipes <[#r]> -> tensor<4x8xi8>, tensor<4x1xf32>
+  return
+}
+
+// -----
+
+#r = #qlow.recipe<mul, tiles = [<reg, [1, 1, 1]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>], rescale = end>
+func.func @kernel_out_scale_c17(%a: tensor<4x8xf32>, %b: tensor<8x16xf32>, %o0: tensor<4x16xi8>, %o1: tensor<4x1xf16>) {
+  // expected-error@+1 {{expected a result with a scale of f32 or f8E8M0FNU and no offset}}
+  %0:2 = qlow.matmul_kernel lhs(%a : tensor<4x8xf32>) as tensor<4x8xf32> rhs(%b : tensor<8x16xf32>) as tensor<8x16xf32> maps [] outs(%o0, %o1 : tensor<4x16xi8>, tensor<4x1xf16>) as tensor<4x16x!qlow.q<i8 : f16, block = [1, *]>> epilogue {
+  ^bb0(%sum: f32):
+    qlow.yield %sum : f32
+  } recipes <[#r]> -> tensor<4x16xi8>, tensor<4x1xf16>
+  return
+}
+
+// -----
+
+#r = #qlow.recipe<mul, tiles = [<reg, [1, 1, 1]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>], rescale = end>
+func.func @kernel_out_shape_c17(%a: tensor<4x8xf32>, %b: tensor<8x16xf32>, %o0: tensor<4x12xi8>, %o1: tensor<4x1xf32>) {
+  // expected-error@+1 {{expected a result of size M x N}}
+  %0:2 = qlow.matmul_kernel lhs(%a : tensor<4x8xf32>) as tensor<4x8xf32> rhs(%b : tensor<8x16xf32>) as tensor<8x16xf32> maps [] outs(%o0, %o1 : tensor<4x12xi8>, tensor<4x1xf32>) as tensor<4x12x!qlow.q<i8 : f32, block = [1, *]>> epilogue {
+  ^bb0(%sum: f32):
+    qlow.yield %sum : f32
+  } recipes <[#r]> -> tensor<4x12xi8>, tensor<4x1xf32>
+  return
+}
+
+// -----
+
+#r = #qlow.recipe<mul, tiles = [<reg, [1, 1, 1]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>], rescale = end>
+func.func @kernel_out_yield_c17(%a: tensor<4x8xf32>, %b: tensor<8x16xf32>, %o0: tensor<4x16xi8>, %o1: tensor<4x1xf32>) {
+  // expected-error@+1 {{expected the epilogue to yield 'f32', found 'i8'}}
+  %0:2 = qlow.matmul_kernel lhs(%a : tensor<4x8xf32>) as tensor<4x8xf32> rhs(%b : tensor<8x16xf32>) as tensor<8x16xf32> maps [] outs(%o0, %o1 : tensor<4x16xi8>, tensor<4x1xf32>) as tensor<4x16x!qlow.q<i8 : f32, block = [1, *]>> epilogue {
+  ^bb0(%sum: f32):
+    %y = arith.fptosi %sum : f32 to i8
+    qlow.yield %y : i8
+  } recipes <[#r]> -> tensor<4x16xi8>, tensor<4x1xf32>
+  return
+}
+
+// -----
+
 func.func @pack_type_c16(%w: tensor<8x4xi8>, %out: tensor<256xi8>) {
   // expected-error@+1 {{expected the type after 'as' to be a ranked tensor of !qlow.q, f32, f16 or bf16, found 'tensor<8x4xi8>'}}
   %0 = qlow.pack (%w : tensor<8x4xi8>) as tensor<8x4xi8> outs(%out : tensor<256xi8>) layout <element = i8, panel = 16, columns = 16, group = 4> -> tensor<256xi8>

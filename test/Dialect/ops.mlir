@@ -220,6 +220,22 @@ func.func @pack(%codes: tensor<4x8xi8>, %out: tensor<768xi8>, %open: tensor<?x8x
   return
 }
 
+// Floats that a kernel measures leave as the parts of a quantized tensor.
+// CHECK-LABEL: @kernel_that_measures
+// CHECK: %{{.*}}:2 = qlow.matmul_kernel lhs(%{{.*}} : tensor<?x8xf32>) as tensor<?x8xf32> rhs(%{{.*}} : tensor<8x4xf32>) as tensor<8x4xf32>
+// CHECK-SAME: outs(%{{.*}}, %{{.*}} : tensor<?x4xi8>, tensor<?x1xf32>) as tensor<?x4x!{{.*}}> epilogue {
+// CHECK: } recipes <[#{{.+}}]> -> tensor<?x4xi8>, tensor<?x1xf32>
+func.func @kernel_that_measures(%a: tensor<?x8xf32>, %b: tensor<8x4xf32>, %codes: tensor<?x4xi8>, %scale: tensor<?x1xf32>)
+    -> (tensor<?x4xi8>, tensor<?x1xf32>) {
+  %0:2 = qlow.matmul_kernel lhs(%a : tensor<?x8xf32>) as tensor<?x8xf32> rhs(%b : tensor<8x4xf32>) as tensor<8x4xf32>
+    maps [] outs(%codes, %scale : tensor<?x4xi8>, tensor<?x1xf32>) as tensor<?x4x!qlow.q<i8 : f32, block = [1, *]>> epilogue {
+  ^bb0(%sum: f32):
+    %y = arith.truncf %sum : f32 to f16
+    qlow.yield %y : f16
+  } recipes <[#recipe]> -> tensor<?x4xi8>, tensor<?x1xf32>
+  return %0#0, %0#1 : tensor<?x4xi8>, tensor<?x1xf32>
+}
+
 // CHECK-LABEL: @kernel_on_memrefs
 // CHECK: qlow.matmul_kernel lhs(%{{.*}} : memref<?x8xf32>) as tensor<?x8xf32> rhs(%{{.*}}, %{{.*}} : memref<8x4xi8>, memref<f32>) as tensor<8x4x![[I8]]>
 // CHECK-SAME: outs(%{{.*}} : memref<?x4xf32>) scratch(%{{.*}} : memref<?xi8>) epilogue {

@@ -21,7 +21,7 @@ from functions import Function, of_parts, same
 from objects import registered_formats
 from products import Codes, Floats, Product, k_dim_of, stored_shape
 from quantized import (DECODE, ENCODE, F32, FORMATS, STORED, Part, Quantized, Type, draw_block, draw_tensor, draw_type,
-                       round_to, tensor_type, to_f32)
+                       measured, round_to, tensor_type, to_f32)
 from samples import add_run_options, rng_of, run_all
 
 SIZES = [1, 2, 3, 5, 7, 15, 16, 17, 31, 33, 64, 65]
@@ -111,24 +111,6 @@ def give_quantized(f, value, want, description):
                 return f"{part.suffix}: {wrong}"
         return ""
     return f.sample([(value, type_, "y", want.codes.shape, of_parts("y", want), {})], description, "", {}, check)
-
-
-def measured(type_, x):
-    """quantize_dynamic: the tensor with its measured scale and zero point."""
-    shape, block = x.shape, type_.block or (None,) * x.ndim
-    low, high = np.zeros(type_.scale_shape(shape), F32), np.zeros(type_.scale_shape(shape), F32)
-    place = tuple(np.zeros(n, int) if size is None else np.arange(n) // size for n, size in zip(shape, block))
-    at = np.ix_(*place) if x.ndim and type_.block else ()
-    known = np.where(np.isnan(x), F32(0), x)
-    np.minimum.at(low, at, known if type_.block else known.min(initial=0))
-    np.maximum.at(high, at, known if type_.block else known.max(initial=0))
-    peak, format = np.maximum(-low, high), type_.format
-    if type_.scale == "f8E8M0FNU":
-        exponent = np.where(np.isinf(peak), 128, np.frexp(peak)[1] - 1) - (np.frexp(format.max)[1] - 1)
-        return Quantized(type_, None, np.where(peak == 0, 127, np.clip(exponent, -127, 127) + 127).astype(np.uint8))
-    scale = (high - low) / F32(format.count - 1) if type_.zero else peak / format.max
-    scale = np.where(scale == 0, F32(1), scale).astype(F32)
-    return Quantized(type_, None, scale, format.encode(F32(0) - low / scale) if type_.zero else None)
 
 
 def quantize_dynamic(f, format):

@@ -95,6 +95,21 @@ private:
   LoadPart load;
 };
 
+//===----------------------------------------------------------------------===//
+// Measured scales (docs/Semantics.md, quantize_dynamic)
+//===----------------------------------------------------------------------===//
+
+/// The extremes of one value `x`, f32: |x|, or for a type with a zero point x as the least and as the greatest.
+llvm::SmallVector<mlir::Value> emitExtremes(mlir::OpBuilder &builder, mlir::Location loc, QType type, mlir::Value x);
+/// The extremes of what two sets of values have. A block's begin with 0; NaN among `others` does not count.
+llvm::SmallVector<mlir::Value> mergeExtremes(mlir::OpBuilder &builder, mlir::Location loc, mlir::ValueRange kept,
+                                             mlir::ValueRange others);
+/// The scale of a block with these extremes, f32 or f8E8M0FNU.
+mlir::Value emitMeasuredScale(mlir::OpBuilder &builder, mlir::Location loc, QType type, mlir::ValueRange extremes);
+/// The zero point of a block, i32: the code of 0 - least / scale in the zero point's format.
+mlir::Value emitMeasuredZero(mlir::OpBuilder &builder, mlir::Location loc, const Format &format, mlir::Value least,
+                             mlir::Value scale);
+
 } // namespace qlow
 
 #endif // QLOW_DIALECT_ELEMENTS_H

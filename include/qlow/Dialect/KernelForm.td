@@ -12,32 +12,38 @@ def Qlow_MatmulKernelOp : Op<Qlow_Dialect, "matmul_kernel", [
   let description = [{
     Computes what the `qlow.matmul` it came from computes. `lhs` and `rhs` are the parts of the operands, whose types as
     tensors are `lhs_type` and `rhs_type`, ranked tensors of `!qlow.q` or float; a rhs with the layout `packed_rhs` has in
-    place of its codes (or floats) the bytes `qlow.pack` makes of them, and its other parts behind them (C14). `out` is
-    [batch..., M, N] and takes what the epilogue yields (C7, C10, C11). `scratch`, bytes, is memory the schedule may use:
-    slot i, of the size the family states, belongs to task i (C15).
+    place of its codes (or floats) the bytes `qlow.pack` makes of them, and its other parts behind them (C14). The one
+    output is [batch..., M, N] and takes what the epilogue yields (C7, C10, C11); with an `out_type`, a tensor of
+    `!qlow.q`, the outputs are the parts of what `qlow.quantize_dynamic` makes of that (C17). `scratch`, bytes, is memory
+    the schedule may use: slot i, of the size the family states, belongs to task i (C15).
 
     `portable_recipes` are what `recipes` are, for the machine whose code later devices run, and read the same layout.
 
     Lives on tensors until bufferization and on memrefs after it.
   }];
   let arguments = (ins Variadic<AnyShaped>:$lhs, Variadic<AnyShaped>:$rhs, Variadic<AnyShaped>:$extras,
-                       AnyShaped:$out, Optional<AnyShaped>:$scratch,
-                       TypeAttr:$lhs_type, TypeAttr:$rhs_type, UnitAttr:$transpose_lhs, UnitAttr:$transpose_rhs,
-                       OptionalAttr<Qlow_LayoutAttr>:$packed_rhs, AffineMapArrayAttr:$extra_maps, Qlow_RecipesAttr:$recipes,
+                       Variadic<AnyShaped>:$outs, Optional<AnyShaped>:$scratch,
+                       TypeAttr:$lhs_type, TypeAttr:$rhs_type, OptionalAttr<TypeAttr>:$out_type,
+                       UnitAttr:$transpose_lhs, UnitAttr:$transpose_rhs, OptionalAttr<Qlow_LayoutAttr>:$packed_rhs, AffineMapArrayAttr:$extra_maps,
+                       Qlow_RecipesAttr:$recipes,
                        OptionalAttr<Qlow_RecipesAttr>:$portable_recipes);
   let regions = (region SizedRegion<1>:$epilogue);
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let assemblyFormat = [{
     (`transpose_lhs` $transpose_lhs^)? (`transpose_rhs` $transpose_rhs^)? (`packed_rhs` $packed_rhs^)?
     `lhs` `(` $lhs `:` type($lhs) `)` `as` $lhs_type `rhs` `(` $rhs `:` type($rhs) `)` `as` $rhs_type
-    (`extras` `(` $extras^ `:` type($extras) `)`)? `maps` $extra_maps `outs` `(` $out `:` type($out) `)`
-    (`scratch` `(` $scratch^ `:` type($scratch) `)`)?
+    (`extras` `(` $extras^ `:` type($extras) `)`)? `maps` $extra_maps `outs` `(` $outs `:` type($outs) `)`
+    (`as` $out_type^)? (`scratch` `(` $scratch^ `:` type($scratch) `)`)?
     `epilogue` $epilogue `recipes` $recipes (`portable_recipes` $portable_recipes^)? attr-dict (`->` type($results)^)?
   }];
   let hasVerifier = 1;
   let hasRegionVerifier = 1;
   let extraClassDeclaration = [{
-    ::mlir::MutableOperandRange getDpsInitsMutable() { return getOutMutable(); }
+    ::mlir::MutableOperandRange getDpsInitsMutable() { return getOutsMutable(); }
+    /// Of M x N elements: what the epilogue yields, or its codes.
+    ::mlir::Value getOut() { return getOuts().front(); }
+    /// What outputs are quantized to; null: they are what the epilogue yields.
+    ::qlow::QType getMeasuredType();
     /// K, an index; of a kernel on memrefs.
     ::mlir::Value emitK(::mlir::OpBuilder &builder);
     /// Type of the sum, the first argument of the epilogue.

@@ -297,6 +297,13 @@ public:
   /// Replaces a bufferized kernel by loops; its scratch holds one slot for each task it may start.
   virtual mlir::LogicalResult schedule(mlir::RewriterBase &rewriter, MatmulKernelOp kernel,
                                        const Machine &machine) const = 0;
+  /// Whether a kernel by the recipe can quantize its result to `type`, a tensor of `!qlow.q`, as it measures it: the
+  /// kernel form with that `out_type`.
+  virtual bool measuresResult(RecipeAttr recipe, mlir::RankedTensorType type) const { return false; }
+  /// Whether kernels by all of the recipes can.
+  bool measuresResult(RecipesAttr recipes, mlir::RankedTensorType type) const;
+  /// Cycles of so many kernels of a device beside that of a product, which read and write so many bytes.
+  virtual double passCycles(double kernels, double bytes, const Machine &machine) const { return 0; }
   /// Whether kernels run on a device apart from the processor that starts them: all loops over tensors become launches.
   virtual bool runsOnDevice() const { return false; }
   virtual LaunchFacts launchFacts(const Machine &machine) const { return {}; }

@@ -52,7 +52,8 @@ def SelectRecipes : Pass<"qlow-select-recipes", "::mlir::ModuleOp"> {
     ```
 
     and the module gets a `qlow.report`: for each op its row, whether it is native, the resource that limits it, the
-    predicted time, and why each other row was not taken. All uses of one constant share one layout.
+    predicted time, and why each other row was not taken. All uses of one constant share one layout. Where a result goes
+    to a `qlow.quantize_dynamic` alone, recipes whose kernels do that are taken if it costs less than a kernel behind.
 
     Where the machine names another as `portable`, whose code later devices run, ops also get `portable_recipes` for that
     one, and the module gets its name as `qlow.portable`; none where a right side lies as no row of that machine reads it.
@@ -132,8 +133,9 @@ def SplitQuantized : Pass<"qlow-split-quantized", "::mlir::ModuleOp"> {
     ```
 
     A matmul without epilogue gets its law's first. Where its recipes store the right side in memory, `qlow.pack` puts it
-    there; equal packs are one after common subexpressions are. Does not fuse, does not look whether a right side is
-    constant, and does not change numbers.
+    there; equal packs are one after common subexpressions are. A `qlow.quantize_dynamic` that alone reads a matmul's
+    floats is left to its kernel, where by all recipes that can measure them. Does not fuse anything else, does not look
+    whether a right side is constant, and does not change numbers.
   }];
   let options = [Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">];
   let statistics = [Statistic<"numKernels", "kernels", "Matmuls in kernel form">,

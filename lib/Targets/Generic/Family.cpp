@@ -105,6 +105,9 @@ static LogicalResult verifyRecipe(MatmulKernelOp kernel, RecipeAttr recipe, cons
                                 << " columns, at most 64 x 1024, and thread rows in whole tiles, found " << recipe;
   if (failed(verifyHops(kernel, recipe)))
     return failure();
+  if (std::optional<Type> measured = kernel.getOutType())
+    return kernel.emitOpError() << "measures scales of its results, which no recipe of this target does: expected "
+                                << "floats for a qlow.quantize_dynamic of its own, found " << *measured;
   if (recipe.getLhs().size() == 1 && !MatmulNest::canReadInPlace(kernel, *row))
     return kernel.emitOpError()
            << "has a recipe that broadcasts the left side from where it lies, which needs whole groups "

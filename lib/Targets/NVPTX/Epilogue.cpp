@@ -16,9 +16,6 @@
 using namespace mlir;
 using namespace qlow;
 
-/// Columns held whose scales and the like are kept at one time, beside the sums.
-static constexpr int64_t kColumnsAhead = 16;
-
 /// The sum of a column's codes, i32.
 Value TileNest::emitColumnSum(const OutputTile &block, Value column) {
   Value address;
@@ -181,6 +178,8 @@ void TileNest::emitEpilogue(const OutputTile &block, ArrayRef<HeldLine> rows, Ar
 
 /// Columns in groups: what belongs to those of a group is read ahead of its results, since no load passes a barrier.
 void TileNest::emitResults(const OutputTile &block, ArrayRef<HeldLine> rows, ArrayRef<Value> sums) {
+  if (op.getMeasuredType())
+    return emitMeasuredResults(block, rows, sums);
   SmallVector<Value> positions = columnsHeld(block);
   int64_t together = columnsStoredTogether(), group = outMap ? std::min(kColumnsAhead, piece()) : together;
   if (row.sumsInMemory && !outMap)

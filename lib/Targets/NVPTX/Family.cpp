@@ -73,8 +73,19 @@ public:
   bool asksForScales(const MatmulProblem &problem) const override {
     return hasHalves(problem) && problem.rhs.scaledTogether;
   }
+  using Family::measuresResult;
+  bool measuresResult(RecipeAttr recipe, RankedTensorType type) const override {
+    const MultiplyRow *row = findNvptxRow(recipe.getUnit());
+    return row && !storesFragments(recipe) && TileNest::measuresResult(recipe, *row, type);
+  }
+  double passCycles(double kernels, double bytes, const Machine &machine) const override {
+    return nvptxPassCycles(kernels, bytes, machine);
+  }
   Value emitSlotBytes(OpBuilder &builder, MatmulKernelOp kernel, const Machine &machine) const override;
   LogicalResult schedule(RewriterBase &rewriter, MatmulKernelOp kernel, const Machine &machine) const override;
+
+private:
+  LogicalResult verifyMeasured(MatmulKernelOp kernel, RecipeAttr recipe) const;
 };
 } // namespace
 
@@ -409,12 +420,22 @@ static LogicalResult verifySizes(MatmulKernelOp kernel) {
   return success();
 }
 
+LogicalResult NvptxFamily::verifyMeasured(MatmulKernelOp kernel, RecipeAttr recipe) const {
+  std::optional<Type> type = kernel.getOutType();
+  if (!type || measuresResult(recipe, cast<RankedTensorType>(*type)))
+    return success();
+  return kernel.emitOpError() << "measures scales of results, and has a recipe whose warps do not hold the blocks of "
+                              << *type << ": expected blocks of multiples of 8 columns that divide those of a warp or "
+                              << "warpgroup, or rows of no more, found " << recipe;
+}
+
 LogicalResult NvptxFamily::schedule(RewriterBase &rewriter, MatmulKernelOp kernel, const Machine &machine) const {
   if (failed(verifySizes(kernel)))
     return failure();
   RecipesAttr recipes = kernel.getRecipes();
   for (RecipeAttr recipe : recipes.getRecipes())
-    if (failed(verifyRecipe(kernel, recipe, findNvptxRow(recipe.getUnit()), machine)))
+    if (failed(verifyRecipe(kernel, recipe, findNvptxRow(recipe.getUnit()), machine)) ||
+        failed(verifyMeasured(kernel, recipe)))
       return failure();
   OpBuilder::InsertionGuard guard(rewriter);
   rewriter.setInsertionPoint(kernel);

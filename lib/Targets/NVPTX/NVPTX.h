@@ -13,6 +13,9 @@ const MultiplyRow *findNvptxRow(llvm::StringRef id);
 /// Cycles in which a kernel ahead of a product starts and ends.
 inline constexpr double kKernelAheadCycles = 3000;
 
+/// See Family::passCycles.
+double nvptxPassCycles(double kernels, double bytes, const Machine &machine);
+
 /// All rows as candidates; see Family::candidates.
 std::vector<Candidate> nvptxCandidates(mlir::MLIRContext *context, const MatmulProblem &problem, const Target &target);
 /// The same where kernels read the left side as the model stores it.

@@ -23,8 +23,8 @@
 // Its files: TileNest.cpp (tiles and the pipeline), LineSums.cpp (what zero points need beside), Asynchronous.cpp (the
 // pipeline of wgmma), Specialized.cpp (the same with a warpgroup that copies), TensorMemory.cpp (its other side where
 // sums lie in tensor memory), BlockScales.cpp and ScaleRing.cpp (scales that change along K), ProductScales.cpp (those
-// that instructions take), Copies.cpp (hops), Fragments.cpp (who holds what), Epilogue.cpp, Staging.cpp (results on
-// their way out).
+// that instructions take), Copies.cpp (hops), Fragments.cpp (who holds what), Epilogue.cpp, MeasuredResults.cpp (codes
+// whose scales are made of results), Staging.cpp (results on their way out).
 //
 //===----------------------------------------------------------------------===//
 
@@ -56,6 +56,8 @@ public:
   /// Whether tensor maps bring the right side, too, and most columns of such a tile.
   static bool isMapped(RecipeAttr recipe) { return recipe.getRhs().back().getBy() == "tma"; }
   static constexpr int64_t kMostMapped = 64;
+  /// Columns held whose scales and the like are kept at one time, beside the sums.
+  static constexpr int64_t kColumnsAhead = 16;
   /// Bytes of K in a tile that tensor maps bring, or of a row of columns: a line is one pattern of their swizzle.
   static constexpr int64_t kSwizzleBytes = 128;
 
@@ -73,6 +75,8 @@ public:
   static int64_t threadsOf(RecipeAttr recipe, const MultiplyRow &row);
   /// The level whose tile one thread, warp or warpgroup computes.
   static llvm::StringRef innerLevel(const MultiplyRow &row);
+  /// Whether a warpgroup, or the warps of a block, hold all of each part of a row that one scale of `type` is for.
+  static bool measuresResult(RecipeAttr recipe, const MultiplyRow &row, mlir::RankedTensorType type);
   /// Whether a nest can be laid out for the recipe's tiles.
   static bool hasWholeTiles(RecipeAttr recipe, const MultiplyRow &row);
 
@@ -308,6 +312,19 @@ private:
   mlir::Value emitColumnSum(const OutputTile &block, mlir::Value column);
   int64_t columnsStoredTogether() const;
   void emitStore(const OutputTile &block, mlir::Value row, mlir::Value column, llvm::ArrayRef<mlir::Value> results);
+
+  // MeasuredResults.cpp
+  int64_t columnsMeasured();  ///< of those a thread holds, how many have one scale
+  bool measuresAcrossWarps(); ///< whether others hold more of them
+  void emitMeasuredResults(const OutputTile &block, llvm::ArrayRef<HeldLine> rows, llvm::ArrayRef<mlir::Value> sums);
+  std::array<mlir::Value, 2> emitPairToF32(mlir::Value one, mlir::Value other);
+  llvm::SmallVector<mlir::Value> emitExtremesHeld(llvm::ArrayRef<mlir::Value> positions,
+                                                  llvm::ArrayRef<mlir::Value> results);
+  void emitExchange(const OutputTile &block, llvm::ArrayRef<HeldLine> rows,
+                    llvm::MutableArrayRef<llvm::SmallVector<mlir::Value>> extremes);
+  llvm::SmallVector<mlir::Value> emitMeasured(const OutputTile &block, const HeldLine &held, mlir::Value position,
+                                              mlir::ValueRange extremes, llvm::ArrayRef<mlir::Value> results);
+  void emitStoreOfBlock(const OutputTile &block, const HeldLine &held, mlir::Value position, mlir::ValueRange parts);
 
   // Building blocks
   mlir::Value shared(mlir::Value stage, mlir::Value bytes); ///< pointer into a stage's buffer

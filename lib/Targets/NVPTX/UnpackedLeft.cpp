@@ -16,6 +16,11 @@
 using namespace mlir;
 using namespace qlow;
 
+double qlow::nvptxPassCycles(double kernels, double bytes, const Machine &machine) {
+  return kernels * kKernelAheadCycles +
+         bytes / static_cast<double>(machine.cores) / machine.capacity[static_cast<unsigned>(Resource::Memory)];
+}
+
 std::vector<Candidate> qlow::nvptxCandidates(MLIRContext *context, const MatmulProblem &problem, const Target &target) {
   std::vector<Candidate> result = candidatesAsStored(context, problem, target);
   if (!problem.lhs.unpacked)
@@ -53,9 +58,7 @@ std::vector<Candidate> qlow::nvptxCandidates(MLIRContext *context, const MatmulP
     ++kernels;
   }
   bytes += problem.batch * whole.m * problem.k * whole.lhs.bytes;
-  const Machine &machine = target.machine();
-  double cycles = kernels * kKernelAheadCycles + bytes / static_cast<double>(machine.cores) /
-                                                     machine.capacity[static_cast<unsigned>(Resource::Memory)];
+  double cycles = nvptxPassCycles(kernels, bytes, target.machine());
   OperandElement unpacked = isa<QType>(problem.lhs.unpacked) ? OperandElement::S8 : OperandElement::BF16;
   for (Candidate &candidate : candidatesAsStored(context, whole, target)) {
     if (candidate.row->lhs == OperandElement::F32) // which takes the left side as it lies, or decodes it as well

@@ -3,7 +3,8 @@ bit for bit where sums are exact, inside the law's bound elsewhere."""
 
 import numpy as np
 from functions import of_parts, same
-from quantized import F32, FORMATS, STORED, Part, Quantized, Type, draw_block, draw_tensor, round_to, tensor_type, to_f32
+from quantized import (F32, FORMATS, STORED, Part, Quantized, Type, draw_block, draw_tensor, extremes, factor_values, measured, measured_scale,
+                       round_to, tensor_type, to_f32)
 
 # ---- sides -----------------------------------------------------------------------------------------------------------
 
@@ -68,7 +69,8 @@ class Codes(Side):
 
 
 class Product:
-    """%y = %x %w, of floats or i32 as `result` names them, or of "codes". `given` is what stands behind its operands."""
+    """%y = %x %w, of floats or i32 as `result` names them, or of "codes". `given` is what stands behind its operands; to
+    `measured`, a Type, the floats are quantized with scales of their own."""
 
     def __init__(self, f, lhs, rhs, result):
         self.f, self.lhs, self.rhs, self.result = f, lhs, rhs, result
@@ -78,7 +80,7 @@ class Product:
         self.shape, self.sizes = (*batch, m, n), {"m": m, "n": n, "k": k}
         self.open = {name: size for name, size in self.sizes.items() if name in names}
         self.dims = {len(batch) + i: name for i, name in enumerate("mn") if name in names}
-        self.bias, self.parts, self.element, self.given = None, None, result, ""
+        self.bias, self.parts, self.element, self.given, self.measured = None, None, result, "", None
 
     def draw_bias(self, often, of_integers=False):
         f, n = self.f, self.shape[-1]
@@ -110,12 +112,16 @@ class Product:
         words = "transpose_lhs " * lhs.swapped + "transpose_rhs " * (not rhs.swapped)
         y = tensor_type(self.shape, self.element, self.dims)
         f.body += f"  %y = qlow.matmul {words}%x, %w{self.given} : {lhs.type}, {rhs.type} -> {y}\n"
+        value = "%y"
+        if self.measured:
+            value, of_floats, y = "%q", y, tensor_type(self.shape, self.measured, self.dims)
+            f.body += f"  %q = qlow.quantize_dynamic %y : {of_floats} -> {y}\n"
         check = exact_check(self) if is_exact else float_check(self, lhs_element)
         m, n, k = self.sizes.values()
         description = f"matmul {words}{m}x{n}x{k} {lhs.type} {rhs.type} -> {y}{' with bias' * (self.bias is not None)}{note}"
-        parts = self.parts
+        parts = self.parts or self.measured and measured(self.measured, np.zeros(self.shape, F32))
         outputs = of_parts("y", Quantized(parts.type, np.zeros(self.shape, int), parts.scale, parts.zero)) if parts else STORED[self.result]
-        return f.sample([("%y", y, "y", self.shape, outputs, self.dims)], description, "", self.open, check)
+        return f.sample([(value, y, "y", self.shape, outputs, self.dims)], description, "", self.open, check)
 
 
 # ---- checks ----------------------------------------------------------------------------------------------------------
@@ -135,7 +141,14 @@ def exact_check(product):
         v = acc.astype(F32) * (factor / parts.scales(acc.shape))
         return same("y_codes", parts.type.format.pack(parts.type.format.encode(v, parts.zeros(acc.shape))))
     y = acc.astype(F32) * factor
-    return same("y", round_to(result, y if bias is None else y + bias), result)
+    y = round_to(result, y if bias is None else y + bias)
+    if not product.measured:
+        return same("y", y, result)
+    y = to_f32(result, y)
+    want = measured(product.measured, y)
+    want.codes = want.quantize(y)
+    checks = [same(f"y_{part.suffix}", part.array) for part in want.parts()]
+    return lambda got: next(filter(None, (check(got) for check in checks)), "")
 
 
 # Of a codebook's values as floats of 16 bits, where its own are none.
@@ -172,6 +185,8 @@ def float_check(product, lhs_element):
         else:
             ends.append(to_f32(result, round_to(result, y)))
     low, high = np.minimum(*ends), np.maximum(*ends)
+    if product.measured:
+        return measured_check(product.measured, low, high)
 
     def check(got):
         if parts:
@@ -184,5 +199,33 @@ def float_check(product, lhs_element):
             return ""
         at = tuple(int(i) for i in np.argwhere(wrong)[0])
         return f"{wrong.sum()} of {wrong.size} out of bounds, first at {at}: expected {low[at]} to {high[at]}, found {found[at]}"
+
+    return check
+
+
+def measured_check(type_, low, high):
+    """Of floats between these, which the codes, their scales and zero points were measured from."""
+    # The least of the greater ends lies over the least, and so on.
+    (least, under), (over, greatest) = extremes(type_, low), extremes(type_, high)
+    scales = [factor_values(type_.scale, measured_scale(type_, *ends)) for ends in ((over, under), (least, greatest))]
+
+    def check(got):
+        found = Quantized(type_, None, got["y_scale"])
+        scale = factor_values(type_.scale, found.scale)
+        # A block that may be one of zeros has a scale of 1, or a small one.
+        may_vanish = np.maximum(-over, under) == 0
+        values = type_.format.values
+        ranges = [("scales", np.where(may_vanish & (scale == 1), 0, scale), np.where(may_vanish, 0, scales[0]), scales[1])]
+        if type_.zero:
+            found.zero = type_.zero.unpack(got["y_zero"], scale.shape)
+            ranges.append(("zero points", values[found.zero], *(values[type_.zero.encode(-end / scale)] for end in (over, least))))
+        codes = values[type_.format.unpack(got["y_codes"], low.shape)]
+        ranges.append(("codes", codes, *(values[found.quantize(end)] for end in (low, high))))
+        for name, numbers, first, last in ranges:
+            wrong = ~((first <= numbers) & (numbers <= last))
+            if wrong.any():
+                at = tuple(int(i) for i in np.argwhere(wrong)[0])
+                return f"{wrong.sum()} of {wrong.size} {name} out of bounds, first at {at}: expected {first[at]} to {last[at]}, found {numbers[at]}"
+        return ""
 
     return check

@@ -247,6 +247,38 @@ def factor_parts(suffix, element, stored):
     return [Part(f"{suffix}_{part.suffix}", part.array, part.element) for part in stored.parts()]
 
 
+# ---- measured scales --------------------------------------------------------------------------------------------------
+
+
+def extremes(type_, x):
+    """Of each block the least and the greatest value; 0 is one, NaN is none."""
+    shape, block = x.shape, type_.block or (None,) * x.ndim
+    least, greatest = np.zeros(type_.scale_shape(shape), F32), np.zeros(type_.scale_shape(shape), F32)
+    place = tuple(np.zeros(n, int) if size is None else np.arange(n) // size for n, size in zip(shape, block))
+    at = np.ix_(*place) if x.ndim and type_.block else ()
+    known = np.where(np.isnan(x), F32(0), x)
+    np.minimum.at(least, at, known if type_.block else known.min(initial=0))
+    np.maximum.at(greatest, at, known if type_.block else known.max(initial=0))
+    return least, greatest
+
+
+def measured_scale(type_, least, greatest):
+    """Of blocks with these extremes."""
+    peak, format = np.maximum(-least, greatest), type_.format
+    if type_.scale == "f8E8M0FNU":
+        exponent = np.where(np.isinf(peak), 128, np.frexp(peak)[1] - 1) - (np.frexp(format.max)[1] - 1)
+        return np.where(peak == 0, 127, np.clip(exponent, -127, 127) + 127).astype(np.uint8)
+    scale = (greatest - least) / F32(format.count - 1) if type_.zero else peak / format.max
+    return np.where(scale == 0, F32(1), scale).astype(F32)
+
+
+def measured(type_, x):
+    """quantize_dynamic: the tensor with its measured scale and zero point."""
+    least, greatest = extremes(type_, x)
+    scale = measured_scale(type_, least, greatest)
+    return Quantized(type_, None, scale, type_.format.encode(F32(0) - least / scale) if type_.zero else None)
+
+
 # ---- random types and tensors ----------------------------------------------------------------------------------------
 
 
