@@ -79,9 +79,9 @@ struct Math {
 
   /// NaN becomes `low`, which is also what one x86 max instruction gives.
   Value clamp(Value x, float low, float high) {
-    x = select(compare(FloatPredicate::OGT, x, low), x, number(x, low));
-    return select(compare(FloatPredicate::OLT, x, high), x, number(x, high));
+    return atMost(select(compare(FloatPredicate::OGT, x, low), x, number(x, low)), high);
   }
+  Value atMost(Value x, float high) { return select(compare(FloatPredicate::OLT, x, high), x, number(x, high)); }
   /// i32 of |x| <= 2^22, ties to even: at 1.5 * 2^23 the units of an f32 are the units of its bits.
   Value roundToInt(Value x) {
     constexpr float magic = 12582912.0f;
@@ -325,28 +325,28 @@ static Value emitEncodeCodebook(Math &m, const Format &format, Value x) {
   return m.select(isNaN, m.integer(code, search.nanCode), code);
 }
 
-/// Normal numbers round by adding just under half a unit to their bits; those below the lowest normal number by adding
-/// a float whose unit is the format's.
-static Value emitEncodeMinifloat(Math &m, const Format &format, Value x) {
+/// A float whose unit is that of the format's numbers near x rounds x when it is added: its exponent is x's, but at
+/// least the lowest normal one, and so many more as the format has fewer bits. `isNegative` stands for x < 0, null: it
+/// is that.
+static Value emitEncodeMinifloat(Math &m, const Format &format, Value x, Value isNegative = {}) {
+  constexpr int64_t kExponentF32 = 0x7f800000;
+  constexpr int kMantissaBits = 23, kBiasF32 = 127;
   const MinifloatLayout &layout = format.layout;
-  unsigned dropped = 23 - layout.mantissaBits, magnitudeBits = layout.exponentBits + layout.mantissaBits;
-  int minExponent = 1 - layout.bias;
-  Value a = layout.isSigned ? m.asFloat(m.bitAnd(m.asBits(x), 0x7fffffff)) : x;
-  a = m.clamp(a, 0, format.maxValue());
-
-  Value bits = m.asBits(a);
-  Value odd = m.bitAnd(m.shr(bits, dropped), 1);
-  Value rounded = m.shr(m.add(m.add(bits, odd), (int64_t(1) << (dropped - 1)) - 1), dropped);
-  Value code = m.add(rounded, -(int64_t(127 - layout.bias) << layout.mantissaBits));
-
-  float magic = std::ldexp(1.0f, 23 + minExponent - int(layout.mantissaBits));
-  Value subnormal =
-      m.add(m.asBits(m.make<arith::AddFOp>(a, m.number(a, magic))), -int64_t(llvm::bit_cast<uint32_t>(magic)));
-  code = m.select(m.compare(FloatPredicate::OLT, a, std::ldexp(1.0f, minExponent)), subnormal, code);
+  int dropped = kMantissaBits - int(layout.mantissaBits), minExponent = 1 - layout.bias;
+  Value a = layout.isSigned ? m.atMost(m.make<math::AbsFOp>(x), format.maxValue()) : m.clamp(x, 0, format.maxValue());
+  auto exponentBits = [](int exponent) { return int64_t(kBiasF32 + exponent) << kMantissaBits; };
+  Value unit = m.add(m.bitAnd(m.asBits(a), kExponentF32), int64_t(dropped) << kMantissaBits);
+  unit = m.make<arith::MaxSIOp>(unit, m.integer(unit, exponentBits(minExponent + dropped)));
+  Value sum = m.asBits(m.make<arith::AddFOp>(a, m.asFloat(unit)));
+  // Units of x, and those of all exponents below it but the lowest.
+  Value code = m.sub(m.add(sum, m.shr(unit, dropped)), unit);
+  code = m.add(code, -(exponentBits(minExponent + dropped) >> dropped));
   if (layout.isSigned) {
-    Value isNegative = m.compare(FloatPredicate::OLT, x, 0);
+    if (!isNegative)
+      isNegative = m.compare(FloatPredicate::OLT, x, 0);
     if (layout.nan == NaN::MinusZero)
       isNegative = m.make<arith::AndIOp>(isNegative, m.compare(IntPredicate::ne, code, 0));
+    unsigned magnitudeBits = layout.exponentBits + layout.mantissaBits;
     code = m.select(isNegative, m.bitOr(code, int64_t(1) << magnitudeBits), code);
   }
   Value isNaN = m.make<arith::CmpFOp>(FloatPredicate::UNO, x, x);
@@ -478,7 +478,7 @@ Value ElementReader::emitValue(OpBuilder &builder, Location loc, ValueRange indi
 /// Computation of elementary functions on the IBM RISC System/6000 processor, 1990). Scales far from 1 come nearer to
 /// it first, so that neither inverse nor remainder is subnormal; what overflows then saturates all the same. An
 /// infinite scale leaves no remainder to correct by.
-static Value emitQuotient(Math &m, Value x, Value scale) {
+static Value emitQuotient(Math &m, Value x, Value scale, bool isMeasured) {
   constexpr float kFar = 0x1p64f, kSaturates = 0x1p22f;
   Value magnitude = m.make<math::AbsFOp>(scale), one = m.number(x, 1);
   Value nearer = m.select(m.compare(FloatPredicate::OLT, magnitude, 1 / kFar), m.number(x, kFar), one);
@@ -489,23 +489,67 @@ static Value emitQuotient(Math &m, Value x, Value scale) {
   Value limit = m.select(isFinite, m.number(x, kSaturates), m.number(x, 0));
   Value first = m.make<arith::MulFOp>(x, inverse), quotient = first;
   Value minus = m.make<arith::NegFOp>(s);
+  if (isMeasured)
+    minus = m.select(isFinite, minus, m.number(x, 0));
   for (int i = 0; i < 2; ++i)
     quotient = m.make<math::FmaOp>(m.make<math::FmaOp>(quotient, minus, x), inverse, quotient);
+  if (isMeasured)
+    return quotient;
   Value isCorrected = m.make<arith::CmpFOp>(FloatPredicate::OLT, m.make<math::AbsFOp>(first), limit);
   return m.select(isCorrected, quotient, first);
 }
 
-Value ElementReader::emitQuantized(OpBuilder &builder, Location loc, Value x, ValueRange indices, bool hasFma) const {
+/// Whether a minifloat's magnitude follows from what that gives: a quotient which it may not round correctly is more
+/// than 2^21 or less than 2^-39.
+static bool takesQuotient(const Format &format) {
+  if (format.kind != DecodeKind::Minifloat || !format.layout.isSigned)
+    return false;
+  int leastExponent = 1 - format.layout.bias - int(format.layout.mantissaBits);
+  return format.maxValue() < 0x1p21f && leastExponent > -38;
+}
+
+/// Whether x / scale, rounded, is below 0: not where it is at most 2^-150, which is rounded to zero. x is held against
+/// the greatest float up to scale * 2^-150, whose bits count 2^-149 where it is subnormal.
+static Value isNegativeQuotient(Math &m, Value x, Value scale, bool isMeasured) {
+  constexpr float kNormal = 0x1p24f, kThreshold = 0x1p-75f; // its square is
+  Value magnitude = m.make<math::AbsFOp>(scale),
+        half = m.make<arith::MulFOp>(m.atMost(magnitude, kNormal), m.number(x, 0.5f));
+  Value normal =
+      m.make<arith::MulFOp>(m.make<arith::MulFOp>(magnitude, m.number(x, kThreshold)), m.number(x, kThreshold));
+  Value subnormal = m.asFloat(m.make<arith::FPToUIOp>(m.i32(half), half));
+  Value threshold = m.select(m.compare(FloatPredicate::OLT, magnitude, kNormal), subnormal, normal);
+  Value numerator = x;
+  if (!isMeasured) // which scales are above 0
+    numerator = m.asFloat(m.bitXor(m.asBits(x), m.bitAnd(m.asBits(scale), int64_t(1) << 31)));
+  return m.make<arith::CmpFOp>(FloatPredicate::OLT, numerator, m.make<arith::NegFOp>(threshold));
+}
+
+/// 1 / 2^(code - 127) of an f8E8M0FNU's code, exactly. Times that, or over the power, is one number, rounded once.
+static Value emitInverseOfPower(Math &m, Value code) {
+  constexpr int64_t kNaN = 0xff, kQuietF32 = 0x7fc00000, kSubnormal = 0x00400000;
+  Value bits = m.shl(m.make<arith::SubIOp>(m.integer(code, 254), code), 23);
+  bits = m.select(m.compare(IntPredicate::eq, code, 254), m.integer(code, kSubnormal), bits);
+  return m.asFloat(m.select(m.compare(IntPredicate::eq, code, kNaN), m.integer(code, kQuietF32), bits));
+}
+
+Value ElementReader::emitQuantized(OpBuilder &builder, Location loc, Value x, ValueRange indices, bool hasFma,
+                                   bool isMeasured) const {
   Math m{builder, loc};
   if (Value offset = emitOffset(builder, loc, indices))
     x = m.make<arith::SubFOp>(x, offset);
-  Value scale = emitScale(builder, loc, indices);
+  const Format &format = *type.getFormat();
   bool sharesScale = type.getBlock().empty() || type.getBlock().back() != 1;
-  if (hasFma && sharesScale && type.getFormat()->kind == DecodeKind::Integer)
-    x = emitQuotient(m, x, scale);
+  Value scale = emitScale(builder, loc, indices), zero = emitZeroPoint(builder, loc, indices);
+  if (isa<Float8E8M0FNUType>(type.getScale()))
+    x = m.make<arith::MulFOp>(x, emitInverseOfPower(m, emitScaleCode(builder, loc, indices)));
+  else if (hasFma && sharesScale && format.kind == DecodeKind::Integer)
+    x = emitQuotient(m, x, scale, isMeasured);
+  else if (hasFma && sharesScale && !zero && takesQuotient(format))
+    return emitEncodeMinifloat(m, format, emitQuotient(m, x, scale, isMeasured),
+                               isNegativeQuotient(m, x, scale, isMeasured));
   else
     x = m.make<arith::DivFOp>(x, scale);
-  return emitEncode(builder, loc, *type.getFormat(), x, emitZeroPoint(builder, loc, indices));
+  return emitEncode(builder, loc, format, x, zero);
 }
 
 //===----------------------------------------------------------------------===//

@@ -332,7 +332,15 @@ static LogicalResult verifyOutputs(MatmulKernelOp op) {
   if (block.empty() || !llvm::all_of(block.drop_back(), [](int64_t size) { return size == 1; }) ||
       type.getFormat()->bits != 8)
     return op.emitOpError() << "expected an out_type of codes of 8 bits whose blocks are of one row, found " << tensor;
-  return verifyParts(op, op.getOuts().getTypes(), tensor, /*withCodes=*/true);
+  if (failed(verifyParts(op, op.getOuts().getTypes(), tensor, /*withCodes=*/true)))
+    return failure();
+  // Schedules go by either.
+  ArrayRef<int64_t> shape = cast<ShapedType>(op.getOut().getType()).getShape();
+  for (auto [found, meant] : llvm::zip_equal(shape, tensor.getShape()))
+    if (ShapedType::isDynamic(found) && !ShapedType::isDynamic(meant))
+      return op.emitOpError() << "expected outputs that have the static sizes of " << tensor << ", found "
+                              << op.getOut().getType();
+  return success();
 }
 
 LogicalResult MatmulKernelOp::verify() {

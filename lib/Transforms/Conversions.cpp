@@ -184,13 +184,13 @@ static void replaceByParts(RewriterBase &rewriter, Operation *op, Value codes, V
 }
 
 static Value emitQuantizedCodes(OpBuilder &builder, Location loc, RankedTensorType type, Value input,
-                                ValueRange otherParts, bool hasFma) {
+                                ValueRange otherParts, bool hasFma, bool isMeasured) {
   SmallVector<Value> parts = {Value()};
   llvm::append_range(parts, otherParts);
   ElementReader reader(cast<QType>(type.getElementType()), parts, makeHoistingLoad(builder));
   CodeTensor codes{type, emitSizes(builder, loc, input), {input}, {}};
   codes.code = [&](OpBuilder &builder, Location loc, ValueRange elements, ValueRange indices) {
-    return reader.emitQuantized(builder, loc, emitToF32(builder, loc, elements.front()), indices, hasFma);
+    return reader.emitQuantized(builder, loc, emitToF32(builder, loc, elements.front()), indices, hasFma, isMeasured);
   };
   return codes.emit(builder, loc);
 }
@@ -206,8 +206,9 @@ Value qlow::emitPackedCodes(OpBuilder &builder, Location loc, RankedTensorType t
 void qlow::lowerQuantize(RewriterBase &rewriter, QuantizeOp op, bool hasFma) {
   rewriter.setInsertionPoint(op);
   auto type = cast<RankedTensorType>(op.getType());
-  replaceByParts(rewriter, op, emitQuantizedCodes(rewriter, op.getLoc(), type, op.getInput(), op.getParts(), hasFma),
-                 op.getParts());
+  Value codes =
+      emitQuantizedCodes(rewriter, op.getLoc(), type, op.getInput(), op.getParts(), hasFma, /*isMeasured=*/false);
+  replaceByParts(rewriter, op, codes, op.getParts());
 }
 
 void qlow::lowerDequantize(RewriterBase &rewriter, DequantizeOp op) {
@@ -437,5 +438,6 @@ void qlow::lowerQuantizeDynamic(RewriterBase &rewriter, QuantizeDynamicOp op, bo
     parts.push_back(
         emitMeasuredZeros(rewriter, loc, RankedTensorType::get(shape, element), scaleSizes, extremes[0], scale));
   }
-  replaceByParts(rewriter, op, emitQuantizedCodes(rewriter, loc, type, op.getInput(), parts, hasFma), parts);
+  Value codes = emitQuantizedCodes(rewriter, loc, type, op.getInput(), parts, hasFma, /*isMeasured=*/true);
+  replaceByParts(rewriter, op, codes, parts);
 }

@@ -32,7 +32,7 @@ using namespace qlow;
 /// A subgroup takes a row that is known to be no longer, else a block does; fewer threads take one that leaves them
 /// little.
 static constexpr int64_t kSubgroupRow = 1024;
-static constexpr int64_t kThreadElements = 16;
+static constexpr int64_t kThreadElements = 16, kFewestThreads = 4;
 
 //===----------------------------------------------------------------------===//
 // The launch
@@ -83,6 +83,7 @@ private:
   /// By the row's first thread, where there is a row.
   void ifFirst(function_ref<void()> body);
   Value combine(const Accumulator &accumulator, Value a, Value b);
+  Value emitBeyond(const Accumulator &accumulator, Value acc, Value term);
   /// `value` of the row's threads, combined: every thread of the row gets it.
   Value reduceThreads(const Accumulator &accumulator, Value value);
 
@@ -386,6 +387,13 @@ Value RowLaunch::combine(const Accumulator &accumulator, Value a, Value b) {
   return last->getResult(0);
 }
 
+/// The same of a thread's own, by one instruction: what began as a neutral element is a number.
+Value RowLaunch::emitBeyond(const Accumulator &accumulator, Value acc, Value term) {
+  if (cast<FloatAttr>(accumulator.neutral).getValue().isNegative())
+    return arith::MaxNumFOp::create(builder, loc, acc, term);
+  return arith::MinNumFOp::create(builder, loc, acc, term);
+}
+
 Value RowLaunch::reduceThreads(const Accumulator &accumulator, Value value) {
   auto reduceLanes = [&](Value of, int64_t lanes) {
     for (int64_t distance = lanes / 2; distance > 0; distance /= 2) {
@@ -425,9 +433,12 @@ void RowLaunch::emitReduction(const RowLoop &each) {
   SmallVector<Operation *> ops;
   for (Operation &op : reduction.loop.getBody()->without_terminator()) {
     auto load = dyn_cast<memref::LoadOp>(op);
+    auto isReplaced = [&](const Accumulator &a) {
+      return &op == a.load || &op == a.store || (a.dropsNaN && llvm::is_contained(a.combine, &op));
+    };
     if (Value value = load ? knownValue(each, load) : Value())
       mapping.map(load.getResult(), value);
-    else if (llvm::none_of(accumulators, [&](const Accumulator &a) { return &op == a.load || &op == a.store; }))
+    else if (llvm::none_of(accumulators, isReplaced))
       ops.push_back(&op);
   }
   SmallVector<Value> neutrals, totals, results;
@@ -443,9 +454,11 @@ void RowLaunch::emitReduction(const RowLoop &each) {
     }
     cloneTogether(builder, ops, mappings);
     SmallVector<Value> next;
-    for (const Accumulator &accumulator : accumulators)
-      for (IRMapping &clone : mappings)
-        next.push_back(clone.lookup(accumulator.store.getValueToStore()));
+    for (auto [a, accumulator] : llvm::enumerate(accumulators))
+      for (auto [i, clone] : llvm::enumerate(mappings))
+        next.push_back(accumulator.dropsNaN
+                           ? emitBeyond(accumulator, carried[a * numbers.size() + i], clone.lookup(accumulator.term))
+                           : clone.lookup(accumulator.store.getValueToStore()));
     return next;
   });
   size_t together = sums.size() / accumulators.size();
@@ -491,7 +504,7 @@ void RowLaunch::emitReduction(const RowLoop &each) {
 void RowLaunch::emit() {
   int64_t longest = longestRow();
   rowThreads = longest <= kSubgroupRow ? facts.subgroup : facts.block;
-  while (rowThreads <= facts.subgroup && rowThreads > 8 && rowThreads * kThreadElements / 2 >= longest)
+  while (rowThreads <= facts.subgroup && rowThreads > kFewestThreads && rowThreads * kThreadElements / 2 >= longest)
     rowThreads /= 2;
   int64_t rowsInBlock = facts.block / rowThreads;
   scf::ParallelOp first = group.loops.front().loop;

@@ -86,6 +86,7 @@ static Accumulator matchAccumulator(scf::ForOp loop, memref::StoreOp store) {
       result.term = operand;
   if (result.term)
     result.neutral = neutralOf(result.combine, acc, result.term);
+  result.dropsNaN = result.combine.size() == 2;
   return result;
 }
 

@@ -12,6 +12,7 @@
 #include "qlow/Targets/Targets.h"
 #include "qlow/Transforms/Pipeline.h"
 
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "llvm/ADT/MapVector.h"
 
 #include <cmath>
@@ -39,8 +40,11 @@ struct SelectRecipes : qlow::impl::SelectRecipesBase<SelectRecipes> {
   void runOnOperation() override;
 
 private:
-  LogicalResult choose(ArrayRef<Choice *> uses, const Target &target);
-  LogicalResult choosePortable(ArrayRef<MatmulOp> matmuls, const Target &target);
+  LogicalResult assign(ArrayRef<Choice *> uses, const Machine &machine);
+  LogicalResult measureResult(Choice &use, ArrayRef<Choice *> uses, const Target &target, const Target *portable);
+  LogicalResult choose(ArrayRef<Choice *> uses, const Target &target, const Target *portable);
+  FailureOr<std::shared_ptr<const Target>> findPortable(const Target &target);
+  void choosePortables(ArrayRef<MatmulOp> matmuls, const Target &target, const Target &portable);
   Attribute withResult(MatmulOp op, const Family &family);
 
   llvm::DenseMap<Operation *, MatmulProblem> problems; ///< made once: scales of weights are read for it
@@ -58,7 +62,9 @@ static std::pair<const void *, unsigned> rightSide(MatmulOp op) {
 
 /// What the result is quantized to as it is measured, where nothing else reads it; else null.
 static RankedTensorType measuredType(MatmulOp op) {
-  auto quantize = op->hasOneUse() ? dyn_cast<QuantizeDynamicOp>(*op->getUsers().begin()) : QuantizeDynamicOp();
+  auto userOf = [](Operation *of) { return of->hasOneUse() ? *of->getUsers().begin() : nullptr; };
+  Operation *user = userOf(op);
+  auto quantize = dyn_cast_if_present<QuantizeDynamicOp>(isa_and_present<tensor::CastOp>(user) ? userOf(user) : user);
   return quantize ? cast<RankedTensorType>(quantize.getType()) : RankedTensorType();
 }
 
@@ -120,26 +126,22 @@ static std::pair<std::string, double> chooseLayout(ArrayRef<Choice *> uses) {
   return *least;
 }
 
-/// Where the result is quantized as it is measured, kernels do that if that costs less than to do it behind them: then
-/// only those are left that can.
-static void measureResult(Choice &choice, const MatmulProblem &problem, const Target &target) {
-  RankedTensorType type = measuredType(choice.op);
-  if (!type)
-    return;
+/// The candidates of a matmul whose kernels quantize its result to `type` as they measure it; adds to `behind` what
+/// kernels behind it would cost.
+static Choice enumerateMeasuring(MatmulOp op, const MatmulProblem &problem, RankedTensorType type, const Target &target,
+                                 double &behind) {
   MatmulProblem measured = problem;
   measured.resultBytes = 1;
-  Choice codes = enumerate(choice.op, measured, target);
-  double behind = 0;
-  for (auto [number, range] : llvm::enumerate(codes.ranges)) {
-    double m = number < codes.bounds.size() ? static_cast<double>(codes.bounds[number]) : codes.typicalM;
+  Choice choice = enumerate(op, measured, target);
+  for (auto [number, range] : llvm::enumerate(choice.ranges)) {
+    double m = number < choice.bounds.size() ? static_cast<double>(choice.bounds[number]) : choice.typicalM;
     double bytes = problem.batch * m * problem.n * (problem.resultBytes + measured.resultBytes);
     behind += target.family().passCycles(/*kernels=*/1, bytes, target.machine());
     for (Candidate &candidate : range)
       if (candidate.declined.empty() && !target.family().measuresResult(candidate.recipe, type))
         candidate.declined = "holds no whole blocks of the result, whose scales are measured";
   }
-  if (chooseLayout(&codes).second < chooseLayout(&choice).second + behind)
-    choice = std::move(codes);
+  return choice;
 }
 
 /// All that the stored bytes of a packed right side depend on.
@@ -233,40 +235,6 @@ static LogicalResult refuse(MatmulOp op, ArrayRef<Candidate> candidates, const M
   return error;
 }
 
-/// Gives each of the ops, which share a right side, its recipes, and writes their entries.
-LogicalResult SelectRecipes::choose(ArrayRef<Choice *> uses, const Target &target) {
-  const Machine &machine = target.machine();
-  // Matmuls that share a right side are not to be left without a layout for all.
-  if (uses.size() == 1)
-    measureResult(*uses.front(), problems.at(uses.front()->op), target);
-  std::string layout = chooseLayout(uses).first;
-  for (Choice *use : uses) {
-    const Candidate *last = nullptr;
-    SmallVector<RecipeAttr> recipes;
-    SmallVector<int64_t> bounds;
-    for (auto [number, range] : llvm::enumerate(use->ranges)) {
-      const Candidate *candidate = best(range, layout);
-      if (!candidate)
-        return refuse(use->op, range, machine);
-      // Ranges side by side that are computed alike are one.
-      if (last && last->recipe == candidate->recipe) {
-        bounds.pop_back();
-        recipes.pop_back();
-      }
-      last = candidate;
-      recipes.push_back(candidate->recipe);
-      if (number < use->bounds.size())
-        bounds.push_back(use->bounds[number]);
-    }
-    use->op.setRecipesAttr(RecipesAttr::get(&getContext(), bounds, recipes));
-    ++numSelected;
-    numEmulated += !emulationOf(*last, problems.at(use->op)).empty();
-    entries[use->op] =
-        describe(use->op, problems.at(use->op), *last, use->ranges.back(), uses.size(), use->typicalM, machine);
-  }
-  return success();
-}
-
 //===----------------------------------------------------------------------===//
 // The machine whose code later devices run
 //===----------------------------------------------------------------------===//
@@ -285,17 +253,18 @@ static RecipesAttr choosePortable(MatmulOp op, const MatmulProblem &problem, con
   stored.recipe = op.getRecipes()->getRecipes().front();
   stored.row = target.findRow(stored.recipe.getUnit());
   Choice choice = enumerate(op, problem, portable);
-  RankedTensorType measured = measuredType(op);
-  if (measured && !target.family().measuresResult(*op.getRecipes(), measured))
-    measured = {};
-  auto measures = [&](const Candidate &it) { return portable.family().measuresResult(it.recipe, measured); };
+  for (std::vector<Candidate> &range : choice.ranges)
+    llvm::erase_if(range, [&](const Candidate &it) { return !it.declined.empty() || !readAlike(it, stored); });
+  // Both measure results, or neither.
+  RankedTensorType type = measuredType(op);
+  auto measures = [&](const Candidate &it) { return portable.family().measuresResult(it.recipe, type); };
+  if (type && target.family().measuresResult(*op.getRecipes(), type) &&
+      llvm::all_of(choice.ranges, [&](auto &range) { return llvm::any_of(range, measures); }))
+    for (std::vector<Candidate> &range : choice.ranges)
+      llvm::erase_if(range, std::not_fn(measures));
   SmallVector<RecipeAttr> recipes;
   SmallVector<int64_t> bounds;
   for (auto [number, range] : llvm::enumerate(choice.ranges)) {
-    llvm::erase_if(range, [&](const Candidate &it) { return !it.declined.empty() || !readAlike(it, stored); });
-    // Both measure results, or neither.
-    if (measured && llvm::any_of(range, measures))
-      llvm::erase_if(range, [&](const Candidate &it) { return !measures(it); });
     const Candidate *candidate = best(range, /*layout=*/"");
     if (!candidate)
       return {};
@@ -310,21 +279,94 @@ static RecipesAttr choosePortable(MatmulOp op, const MatmulProblem &problem, con
   return RecipesAttr::get(op.getContext(), bounds, recipes);
 }
 
-/// All or none: an object has an image for later devices only if it has all kernels.
-LogicalResult SelectRecipes::choosePortable(ArrayRef<MatmulOp> matmuls, const Target &target) {
+//===----------------------------------------------------------------------===//
+// Choices
+//===----------------------------------------------------------------------===//
+
+/// Gives each of the ops, which share a right side, its recipes.
+LogicalResult SelectRecipes::assign(ArrayRef<Choice *> uses, const Machine &machine) {
+  std::string layout = chooseLayout(uses).first;
+  for (Choice *use : uses) {
+    SmallVector<RecipeAttr> recipes;
+    SmallVector<int64_t> bounds;
+    for (auto [number, range] : llvm::enumerate(use->ranges)) {
+      const Candidate *candidate = best(range, layout);
+      if (!candidate)
+        return refuse(use->op, range, machine);
+      // Ranges side by side that are computed alike are one.
+      if (!recipes.empty() && recipes.back() == candidate->recipe) {
+        bounds.pop_back();
+        recipes.pop_back();
+      }
+      recipes.push_back(candidate->recipe);
+      if (number < use->bounds.size())
+        bounds.push_back(use->bounds[number]);
+    }
+    use->op.setRecipesAttr(RecipesAttr::get(&getContext(), bounds, recipes));
+  }
+  return success();
+}
+
+/// Where a result is quantized as it is measured, kernels do that if that costs less than to do it behind them, and
+/// those for later devices do, too: then only candidates that can are left.
+LogicalResult SelectRecipes::measureResult(Choice &use, ArrayRef<Choice *> uses, const Target &target,
+                                           const Target *portable) {
+  RankedTensorType type = measuredType(use.op);
+  if (!type)
+    return success();
+  const MatmulProblem &problem = problems.at(use.op);
+  double limit = chooseLayout(uses).second;
+  Choice floats = std::exchange(use, enumerateMeasuring(use.op, problem, type, target, limit));
+  if (chooseLayout(uses).second < limit) {
+    if (failed(assign(uses, target.machine())))
+      return failure();
+    RecipesAttr later = portable ? choosePortable(use.op, problem, target, *portable) : RecipesAttr();
+    if (!later || portable->family().measuresResult(later, type))
+      return success();
+  }
+  use = std::move(floats);
+  return assign(uses, target.machine());
+}
+
+/// Chooses for ops that share a right side, and writes their entries.
+LogicalResult SelectRecipes::choose(ArrayRef<Choice *> uses, const Target &target, const Target *portable) {
+  const Machine &machine = target.machine();
+  if (failed(assign(uses, machine)))
+    return failure();
+  for (Choice *use : uses)
+    if (failed(measureResult(*use, uses, target, portable)))
+      return failure();
+  std::string layout = chooseLayout(uses).first;
+  for (Choice *use : uses) {
+    const Candidate &last = *best(use->ranges.back(), layout);
+    const MatmulProblem &problem = problems.at(use->op);
+    ++numSelected;
+    numEmulated += !emulationOf(last, problem).empty();
+    entries[use->op] = describe(use->op, problem, last, use->ranges.back(), uses.size(), use->typicalM, machine);
+  }
+  return success();
+}
+
+/// Null where the machine names none.
+FailureOr<std::shared_ptr<const Target>> SelectRecipes::findPortable(const Target &target) {
+  if (target.machine().portable.empty())
+    return std::shared_ptr<const Target>();
   ModuleOp module = getOperation();
   auto found = findTarget(module, target.machine().portable);
-  if (failed(found))
-    return failure();
-  const Target &portable = **found;
-  if (&portable.family() != &target.family())
+  if (succeeded(found) && &(*found)->family() != &target.family())
     return module.emitError("target '" + target.machine().name +
                             "': expected \"portable\" to name one of the family '" + target.family().name() +
-                            "', found '" + portable.machine().name + "'");
+                            "', found '" + (*found)->machine().name + "'");
+  return found;
+}
+
+/// All or none: an object has an image for later devices only if it has all kernels.
+void SelectRecipes::choosePortables(ArrayRef<MatmulOp> matmuls, const Target &target, const Target &portable) {
+  ModuleOp module = getOperation();
   Builder builder(&getContext());
   bool isComplete = true;
   for (MatmulOp op : matmuls) {
-    RecipesAttr recipes = ::choosePortable(op, problems.at(op), target, portable);
+    RecipesAttr recipes = choosePortable(op, problems.at(op), target, portable);
     op.setPortableRecipesAttr(recipes);
     isComplete &= bool(recipes);
     NamedAttrList entry(cast<DictionaryAttr>(entries[op]));
@@ -338,7 +380,6 @@ LogicalResult SelectRecipes::choosePortable(ArrayRef<MatmulOp> matmuls, const Ta
   else
     for (MatmulOp op : matmuls)
       op.removePortableRecipesAttr();
-  return success();
 }
 
 /// The op's entry with what becomes of a result whose scales are measured; see qlow-split-quantized.
@@ -364,6 +405,9 @@ void SelectRecipes::runOnOperation() {
   if (failed(found))
     return signalPassFailure();
   const Target &machine = **found;
+  FailureOr<std::shared_ptr<const Target>> portable = findPortable(machine);
+  if (failed(portable))
+    return signalPassFailure();
   entries.clear();
   problems.clear();
   SmallVector<MatmulOp> matmuls;
@@ -388,10 +432,10 @@ void SelectRecipes::runOnOperation() {
   for (Choice &choice : choices)
     rightSides[rightSide(choice.op)].push_back(&choice);
   for (auto &[_, uses] : rightSides)
-    if (failed(choose(uses, machine)))
+    if (failed(choose(uses, machine, portable->get())))
       return signalPassFailure();
-  if (!machine.machine().portable.empty() && failed(choosePortable(matmuls, machine)))
-    return signalPassFailure();
+  if (*portable)
+    choosePortables(matmuls, machine, **portable);
   auto report = llvm::map_to_vector(matmuls, [&](MatmulOp op) { return withResult(op, machine.family()); });
   getOperation()->setAttr("qlow.report", ArrayAttr::get(&getContext(), report));
 }

@@ -208,8 +208,10 @@ static LogicalResult lowerMatmul(IRRewriter &rewriter, MatmulOp op, const Target
 ///   ->  %c, %s = qlow.matmul_kernel ... outs(%ce, %se) as type of q epilogue R;  %q = compose %c, %s
 /// where nothing else reads the floats and all ways to compute them can measure them.
 static bool measureInKernel(IRRewriter &rewriter, QuantizeDynamicOp op, const Target &target) {
-  auto kernel = op.getInput().getDefiningOp<MatmulKernelOp>();
-  auto type = cast<RankedTensorType>(op.getType());
+  // A kernel may know more sizes than its result's type says.
+  auto cast = op.getInput().getDefiningOp<tensor::CastOp>();
+  auto kernel = (cast && cast->hasOneUse() ? cast.getSource() : op.getInput()).getDefiningOp<MatmulKernelOp>();
+  auto type = llvm::cast<RankedTensorType>(op.getType());
   if (!kernel || !kernel->hasOneUse() || !target.family().measuresResult(kernel.getRecipes(), type))
     return false;
   RecipesAttr portable = kernel.getPortableRecipesAttr();
@@ -217,16 +219,18 @@ static bool measureInKernel(IRRewriter &rewriter, QuantizeDynamicOp op, const Ta
     return false;
   rewriter.setInsertionPoint(kernel);
   SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(rewriter, op.getLoc(), kernel.getOut());
-  SmallVector<Value> outs;
-  for (Type each : cast<QType>(type.getElementType()).getParts(type.getShape())) {
-    auto part = cast<RankedTensorType>(each);
-    // Blocks are of one row: what sizes are open, parts share with the whole.
-    SmallVector<OpFoldResult> partSizes(sizes);
-    for (auto [size, known] : llvm::zip_equal(partSizes, part.getShape()))
-      if (!ShapedType::isDynamic(known))
-        size = rewriter.getIndexAttr(known);
-    outs.push_back(tensor::EmptyOp::create(rewriter, op.getLoc(), partSizes, part.getElementType()));
-  }
+  for (auto [size, known] : llvm::zip_equal(sizes, type.getShape()))
+    if (!ShapedType::isDynamic(known))
+      size = rewriter.getIndexAttr(known);
+  QType quantized = getQuantizedElement(type);
+  SmallVector<Value> outs{tensor::EmptyOp::create(rewriter, op.getLoc(), sizes, rewriter.getI8Type())};
+  // Blocks are of one row.
+  int64_t block = quantized.getBlock().back();
+  sizes.back() = block == QType::kWhole ? OpFoldResult(rewriter.getIndexAttr(1))
+                                        : emitCeilDiv(rewriter, op.getLoc(), sizes.back(), block);
+  for (Type part : llvm::drop_begin(quantized.getParts(type.getShape())))
+    outs.push_back(
+        tensor::EmptyOp::create(rewriter, op.getLoc(), sizes, llvm::cast<RankedTensorType>(part).getElementType()));
   auto measuring = MatmulKernelOp::create(rewriter, kernel.getLoc(), TypeRange(ValueRange(outs)), kernel.getLhs(),
                                           kernel.getRhs(), kernel.getExtras(), outs, kernel.getScratch(),
                                           kernel.getLhsType(), kernel.getRhsType(), TypeAttr::get(type),
@@ -236,6 +240,8 @@ static bool measureInKernel(IRRewriter &rewriter, QuantizeDynamicOp op, const Ta
   measuring.getEpilogue().takeBody(kernel.getEpilogue());
   rewriter.setInsertionPoint(op);
   rewriter.replaceOpWithNewOp<ComposeOp>(op, type, measuring.getResults());
+  if (cast)
+    rewriter.eraseOp(cast);
   rewriter.eraseOp(kernel);
   return true;
 }

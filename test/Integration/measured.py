@@ -80,16 +80,18 @@ def draw(seed, index, options):
     r = f.r
     in_warps = not options.chosen and (options.targets == ["sm_80"] or r.random() < 0.4)
     kind = r.choice(["i8", "f16", "i8"] if in_warps else list(KINDS))
-    m, n, k = r.choice(M), r.choice(N), r.choice(K)
+    m, n, k = r.choice(M), r.choice([*N, 0] if options.chosen else N), r.choice(K)
     batch = () if r.random() < 0.8 else (2,)
     dims = {len(batch): "m"} if r.random() < 0.3 else {}
     lhs = side(f, "x", kind, stored_shape(batch, m, k, False), dims, "argument")
     given, inner, most = ("", 64, 256) if options.chosen else of_warp(kind, index) if in_warps else of_warpgroup(kind, index, n)
     # The kernel has whole blocks, or it would leave them to another.
     blocks = [None] * (n <= most) + [block for block in BLOCKS if block < n and (options.chosen or is_held(block, inner, most))]
-    rhs = side(f, "w", kind, stored_shape(batch, n, k, False), {}, r.choice(["constant", "argument"]) if options.chosen else "constant")
+    how = r.choice(["constant", "argument"]) if options.chosen else "constant"
+    opens_n = {len(batch): "n"} if how == "argument" and r.random() < 0.4 else {}
+    rhs = side(f, "w", kind, stored_shape(batch, n, k, False), opens_n, how)
     product = Product(f, lhs, rhs, r.choice(["f32", "f16", "bf16"]))
-    product.draw_bias(0.3)
+    product.draw_bias(0.3 if not opens_n else 0)
     format, scale, has_zero = r.choice(RESULTS)
     block = canonical_block(product.shape, (1,) * (len(product.shape) - 1) + (r.choice(blocks),), tuple(product.dims))
     product.measured = Type(FORMATS[format], scale, FORMATS[format] if has_zero else None, block=block)

@@ -85,9 +85,10 @@ public:
   /// scale * (decode(code) - zero) + offset in f32, each operation rounded once.
   mlir::Value emitValue(mlir::OpBuilder &builder, mlir::Location loc, mlir::ValueRange indices) const;
   /// The code, i32, of the f32 `x` at this place: encode((x - offset) / scale, zero). Does not read the codes, so the
-  /// first part may be null. With `hasFma` the division may be multiply-adds; the code is the same.
+  /// first part may be null. With `hasFma` the division may be multiply-adds; the code is the same. `isMeasured`: the
+  /// scale is emitMeasuredScale's, for a block that has x.
   mlir::Value emitQuantized(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value x, mlir::ValueRange indices,
-                            bool hasFma) const;
+                            bool hasFma, bool isMeasured) const;
 
 private:
   QType type;

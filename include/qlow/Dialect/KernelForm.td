@@ -24,9 +24,8 @@ def Qlow_MatmulKernelOp : Op<Qlow_Dialect, "matmul_kernel", [
   let arguments = (ins Variadic<AnyShaped>:$lhs, Variadic<AnyShaped>:$rhs, Variadic<AnyShaped>:$extras,
                        Variadic<AnyShaped>:$outs, Optional<AnyShaped>:$scratch,
                        TypeAttr:$lhs_type, TypeAttr:$rhs_type, OptionalAttr<TypeAttr>:$out_type,
-                       UnitAttr:$transpose_lhs, UnitAttr:$transpose_rhs, OptionalAttr<Qlow_LayoutAttr>:$packed_rhs, AffineMapArrayAttr:$extra_maps,
-                       Qlow_RecipesAttr:$recipes,
-                       OptionalAttr<Qlow_RecipesAttr>:$portable_recipes);
+                       UnitAttr:$transpose_lhs, UnitAttr:$transpose_rhs, OptionalAttr<Qlow_LayoutAttr>:$packed_rhs,
+                       AffineMapArrayAttr:$extra_maps, Qlow_RecipesAttr:$recipes, OptionalAttr<Qlow_RecipesAttr>:$portable_recipes);
   let regions = (region SizedRegion<1>:$epilogue);
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let assemblyFormat = [{

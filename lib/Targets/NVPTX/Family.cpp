@@ -425,8 +425,9 @@ LogicalResult NvptxFamily::verifyMeasured(MatmulKernelOp kernel, RecipeAttr reci
   if (!type || measuresResult(recipe, cast<RankedTensorType>(*type)))
     return success();
   return kernel.emitOpError() << "measures scales of results, and has a recipe whose warps do not hold the blocks of "
-                              << *type << ": expected blocks of multiples of 8 columns that divide those of a warp or "
-                              << "warpgroup, or rows of no more, found " << recipe;
+                              << *type << ": expected sums in registers of warps, and rows or blocks of multiples of 8 "
+                              << "columns that are whole in a tile of mma or in a warpgroup's of wgmma, found "
+                              << recipe;
 }
 
 LogicalResult NvptxFamily::schedule(RewriterBase &rewriter, MatmulKernelOp kernel, const Machine &machine) const {

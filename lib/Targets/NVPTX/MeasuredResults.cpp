@@ -33,7 +33,7 @@ bool TileNest::measuresResult(RecipeAttr recipe, const MultiplyRow &row, RankedT
   // The warps of a block are done at one time, warpgroups of some schedules are not.
   int64_t most = row.scope == MultiplyRow::Scope::Warp ? tile[1] : inner[1];
   if (block == QType::kWhole)
-    return !ShapedType::isDynamic(n) && n <= most;
+    return !ShapedType::isDynamic(n) && 0 < n && n <= most; // a row of nothing has a scale
   bool isOfWarps = block <= inner[1] ? inner[1] % block == 0 : block % inner[1] == 0;
   return block % kColumnsOfThreads == 0 && most % block == 0 && isOfWarps;
 }
@@ -75,6 +75,7 @@ void TileNest::emitExchange(const OutputTile &block, ArrayRef<HeldLine> rows,
                             MutableArrayRef<SmallVector<Value>> extremes) {
   int64_t size = op.getMeasuredType().getBlock().back(), warps = tileN / innerN, width = extremes.front().size();
   int64_t together = size == QType::kWhole ? warps : size / innerN;
+  assert(tileM * warps * width * 4 <= sharedBytes(recipe, row) && "a tile's operands take more than its extremes");
   Value own = i32.rem(warp, warps), first = i32.sub(own, i32.rem(own, together));
   auto at = [&](const HeldLine &held, Value warpOfRow, int64_t number) {
     Value slot = i32.add(i32.mul(i32.sub(held.position, block.row0), warps), warpOfRow);
@@ -97,8 +98,7 @@ void TileNest::emitExchange(const OutputTile &block, ArrayRef<HeldLine> rows,
     }
 }
 
-/// What a block has beside its codes, by the thread that holds its first column, at `position` for this one. Blocks
-/// begin where the matrix has columns, or nowhere.
+/// What a block has beside its codes, by the thread that holds its first column, at `position` for this one.
 void TileNest::emitStoreOfBlock(const OutputTile &block, const HeldLine &held, Value position, ValueRange parts) {
   int64_t size = op.getMeasuredType().getBlock().back();
   Value number = size == QType::kWhole ? i32.constant(0) : i32.div(position, size);
@@ -127,7 +127,7 @@ SmallVector<Value> TileNest::emitMeasured(const OutputTile &block, const HeldLin
   llvm::append_range(values, parts);
   ElementReader reader(type, values, [](OpBuilder &, Location, Value part, ValueRange) { return part; });
   return llvm::map_to_vector(results, [&](Value result) {
-    return toByte(reader.emitQuantized(builder, loc, result, indices, /*hasFma=*/true));
+    return toByte(reader.emitQuantized(builder, loc, result, indices, /*hasFma=*/true, /*isMeasured=*/true));
   });
 }
 
