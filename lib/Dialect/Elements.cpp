@@ -333,14 +333,15 @@ static Value emitEncodeMinifloat(Math &m, const Format &format, Value x, Value i
   constexpr int kMantissaBits = 23, kBiasF32 = 127;
   const MinifloatLayout &layout = format.layout;
   int dropped = kMantissaBits - int(layout.mantissaBits), minExponent = 1 - layout.bias;
-  Value a = layout.isSigned ? m.atMost(m.make<math::AbsFOp>(x), format.maxValue()) : m.clamp(x, 0, format.maxValue());
-  auto exponentBits = [](int exponent) { return int64_t(kBiasF32 + exponent) << kMantissaBits; };
-  Value unit = m.add(m.bitAnd(m.asBits(a), kExponentF32), int64_t(dropped) << kMantissaBits);
-  unit = m.make<arith::MaxSIOp>(unit, m.integer(unit, exponentBits(minExponent + dropped)));
-  Value sum = m.asBits(m.make<arith::AddFOp>(a, m.asFloat(unit)));
+  Value a = layout.isSigned ? m.atMost(m.asFloat(m.bitAnd(m.asBits(x), 0x7fffffff)), format.maxValue())
+                            : m.clamp(x, 0, format.maxValue());
+  Value power = m.asFloat(m.bitAnd(m.asBits(a), kExponentF32)), least = m.number(a, std::ldexp(1.0f, minExponent));
+  power = m.select(m.make<arith::CmpFOp>(FloatPredicate::OGT, power, least), power, least);
+  Value unit = m.make<arith::MulFOp>(power, m.number(a, std::ldexp(1.0f, dropped)));
+  Value sum = m.asBits(m.make<arith::AddFOp>(a, unit)), bits = m.asBits(unit);
   // Units of x, and those of all exponents below it but the lowest.
-  Value code = m.sub(m.add(sum, m.shr(unit, dropped)), unit);
-  code = m.add(code, -(exponentBits(minExponent + dropped) >> dropped));
+  Value code = m.add(sum, m.sub(m.shr(bits, dropped), bits));
+  code = m.add(code, -((int64_t(kBiasF32 + minExponent + dropped) << kMantissaBits) >> dropped));
   if (layout.isSigned) {
     if (!isNegative)
       isNegative = m.compare(FloatPredicate::OLT, x, 0);
@@ -477,7 +478,7 @@ Value ElementReader::emitValue(OpBuilder &builder, Location loc, ValueRange indi
 /// correctly rounded, as the first is within a unit of the quotient and r is the rounded inverse (P. Markstein:
 /// Computation of elementary functions on the IBM RISC System/6000 processor, 1990). Scales far from 1 come nearer to
 /// it first, so that neither inverse nor remainder is subnormal; what overflows then saturates all the same. An
-/// infinite scale leaves no remainder to correct by.
+/// infinite scale leaves no remainder to correct by; a measured one bounds the quotient, too.
 static Value emitQuotient(Math &m, Value x, Value scale, bool isMeasured) {
   constexpr float kFar = 0x1p64f, kSaturates = 0x1p22f;
   Value magnitude = m.make<math::AbsFOp>(scale), one = m.number(x, 1);
@@ -532,7 +533,7 @@ static Value emitInverseOfPower(Math &m, Value code) {
   return m.asFloat(m.select(m.compare(IntPredicate::eq, code, kNaN), m.integer(code, kQuietF32), bits));
 }
 
-Value ElementReader::emitQuantized(OpBuilder &builder, Location loc, Value x, ValueRange indices, bool hasFma,
+Value ElementReader::emitQuantized(OpBuilder &builder, Location loc, Value x, ValueRange indices, ByInverse byInverse,
                                    bool isMeasured) const {
   Math m{builder, loc};
   if (Value offset = emitOffset(builder, loc, indices))
@@ -540,11 +541,12 @@ Value ElementReader::emitQuantized(OpBuilder &builder, Location loc, Value x, Va
   const Format &format = *type.getFormat();
   bool sharesScale = type.getBlock().empty() || type.getBlock().back() != 1;
   Value scale = emitScale(builder, loc, indices), zero = emitZeroPoint(builder, loc, indices);
-  if (isa<Float8E8M0FNUType>(type.getScale()))
+  byInverse = sharesScale ? byInverse : ByInverse::Nothing;
+  if (byInverse == ByInverse::All && isa<Float8E8M0FNUType>(type.getScale()))
     x = m.make<arith::MulFOp>(x, emitInverseOfPower(m, emitScaleCode(builder, loc, indices)));
-  else if (hasFma && sharesScale && format.kind == DecodeKind::Integer)
+  else if (byInverse != ByInverse::Nothing && format.kind == DecodeKind::Integer)
     x = emitQuotient(m, x, scale, isMeasured);
-  else if (hasFma && sharesScale && !zero && takesQuotient(format))
+  else if (byInverse == ByInverse::All && !zero && takesQuotient(format))
     return emitEncodeMinifloat(m, format, emitQuotient(m, x, scale, isMeasured),
                                isNegativeQuotient(m, x, scale, isMeasured));
   else

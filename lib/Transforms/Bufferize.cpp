@@ -176,7 +176,6 @@ struct Bufferize : qlow::impl::BufferizeBase<Bufferize> {
     protectInputs(module);
     replacePoison(module);
     removeEmptySources(module);
-    separateFills(module);
     OneShotBufferizationOptions options;
     options.bufferizeFunctionBoundaries = true;
     options.allowReturnAllocsFromLoops = true; // qlow-plan-workspace gives these buffers that outlive the loop.
@@ -201,24 +200,6 @@ struct Bufferize : qlow::impl::BufferizeBase<Bufferize> {
         if (isa<TensorType>(function.getArgument(i).getType()))
           function.setArgAttr(i, BufferizationDialect::kWritableAttrName,
                               builder.getBoolAttr(argumentIsState(function, i)));
-  }
-
-  /// What several ops update in place each needs a buffer of its own: filled, not copied from the first.
-  void separateFills(ModuleOp module) {
-    SmallVector<linalg::FillOp> fills;
-    module.walk([&](linalg::FillOp fill) {
-      if (fill->getNumResults() == 1 && fill.getOutputs().front().getDefiningOp<tensor::EmptyOp>())
-        fills.push_back(fill);
-    });
-    OpBuilder builder(&getContext());
-    for (linalg::FillOp fill : fills)
-      for (OpOperand &use : llvm::make_early_inc_range(llvm::drop_begin(fill->getUses()))) {
-        builder.setInsertionPoint(fill);
-        Operation *empty = builder.clone(*fill.getOutputs().front().getDefiningOp());
-        auto own = cast<linalg::FillOp>(builder.clone(*fill));
-        own.getOutputsMutable().assign(empty->getResults());
-        use.set(own.getResult(0));
-      }
   }
 
   /// Upstream moves what is joined or padded by way of slices, and no slice begins where the whole ends, not even one

@@ -184,13 +184,14 @@ static void replaceByParts(RewriterBase &rewriter, Operation *op, Value codes, V
 }
 
 static Value emitQuantizedCodes(OpBuilder &builder, Location loc, RankedTensorType type, Value input,
-                                ValueRange otherParts, bool hasFma, bool isMeasured) {
+                                ValueRange otherParts, ByInverse byInverse, bool isMeasured) {
   SmallVector<Value> parts = {Value()};
   llvm::append_range(parts, otherParts);
   ElementReader reader(cast<QType>(type.getElementType()), parts, makeHoistingLoad(builder));
   CodeTensor codes{type, emitSizes(builder, loc, input), {input}, {}};
   codes.code = [&](OpBuilder &builder, Location loc, ValueRange elements, ValueRange indices) {
-    return reader.emitQuantized(builder, loc, emitToF32(builder, loc, elements.front()), indices, hasFma, isMeasured);
+    return reader.emitQuantized(builder, loc, emitToF32(builder, loc, elements.front()), indices, byInverse,
+                                isMeasured);
   };
   return codes.emit(builder, loc);
 }
@@ -203,11 +204,11 @@ Value qlow::emitPackedCodes(OpBuilder &builder, Location loc, RankedTensorType t
   return packed.emit(builder, loc);
 }
 
-void qlow::lowerQuantize(RewriterBase &rewriter, QuantizeOp op, bool hasFma) {
+void qlow::lowerQuantize(RewriterBase &rewriter, QuantizeOp op, ByInverse byInverse) {
   rewriter.setInsertionPoint(op);
   auto type = cast<RankedTensorType>(op.getType());
   Value codes =
-      emitQuantizedCodes(rewriter, op.getLoc(), type, op.getInput(), op.getParts(), hasFma, /*isMeasured=*/false);
+      emitQuantizedCodes(rewriter, op.getLoc(), type, op.getInput(), op.getParts(), byInverse, /*isMeasured=*/false);
   replaceByParts(rewriter, op, codes, op.getParts());
 }
 
@@ -417,7 +418,7 @@ static Value emitMeasuredZeros(OpBuilder &builder, Location loc, RankedTensorTyp
   return codes.emit(builder, loc);
 }
 
-void qlow::lowerQuantizeDynamic(RewriterBase &rewriter, QuantizeDynamicOp op, bool hasFma) {
+void qlow::lowerQuantizeDynamic(RewriterBase &rewriter, QuantizeDynamicOp op, ByInverse byInverse) {
   rewriter.setInsertionPoint(op);
   Location loc = op.getLoc();
   auto type = cast<RankedTensorType>(op.getType());
@@ -438,6 +439,6 @@ void qlow::lowerQuantizeDynamic(RewriterBase &rewriter, QuantizeDynamicOp op, bo
     parts.push_back(
         emitMeasuredZeros(rewriter, loc, RankedTensorType::get(shape, element), scaleSizes, extremes[0], scale));
   }
-  Value codes = emitQuantizedCodes(rewriter, loc, type, op.getInput(), parts, hasFma, /*isMeasured=*/true);
+  Value codes = emitQuantizedCodes(rewriter, loc, type, op.getInput(), parts, byInverse, /*isMeasured=*/true);
   replaceByParts(rewriter, op, codes, parts);
 }

@@ -52,8 +52,8 @@ mlir::Value emitPackedCodes(mlir::OpBuilder &builder, mlir::Location loc, mlir::
                             mlir::Value codes);
 
 /// Replaces the op by linalg over parts and a qlow.compose.
-void lowerQuantize(mlir::RewriterBase &rewriter, QuantizeOp op, bool hasFma);
-void lowerQuantizeDynamic(mlir::RewriterBase &rewriter, QuantizeDynamicOp op, bool hasFma);
+void lowerQuantize(mlir::RewriterBase &rewriter, QuantizeOp op, ByInverse byInverse);
+void lowerQuantizeDynamic(mlir::RewriterBase &rewriter, QuantizeDynamicOp op, ByInverse byInverse);
 void lowerDequantize(mlir::RewriterBase &rewriter, DequantizeOp op);
 void lowerRequantize(mlir::RewriterBase &rewriter, RequantizeOp op);
 

@@ -182,29 +182,6 @@ static void launchAlone(ArrayRef<Operation *> ops) {
   }
 }
 
-static scf::ParallelOp copyAsLoop(memref::CopyOp copy) {
-  OpBuilder builder(copy);
-  Location loc = copy.getLoc();
-  int64_t rank = cast<MemRefType>(copy.getSource().getType()).getRank();
-  SmallVector<Value> lower, upper, step;
-  // A scalar is a loop of one iteration.
-  for (int64_t dim = 0; dim < std::max<int64_t>(rank, 1); ++dim) {
-    lower.push_back(constantIndex(builder, loc, 0));
-    upper.push_back(rank ? builder.createOrFold<memref::DimOp>(loc, copy.getSource(), dim)
-                         : constantIndex(builder, loc, 1));
-    step.push_back(constantIndex(builder, loc, 1));
-  }
-  auto loop = scf::ParallelOp::create(builder, loc, lower, upper, step);
-  builder.setInsertionPointToStart(loop.getBody());
-  SmallVector<Value> indices;
-  if (rank)
-    llvm::append_range(indices, loop.getInductionVars());
-  Value element = memref::LoadOp::create(builder, loc, copy.getSource(), indices);
-  memref::StoreOp::create(builder, loc, element, copy.getTarget(), indices);
-  copy.erase();
-  return loop;
-}
-
 //===----------------------------------------------------------------------===//
 // Values loaded outside of loops
 //===----------------------------------------------------------------------===//

@@ -564,6 +564,10 @@ struct LaunchRows : qlow::impl::LaunchRowsBase<LaunchRows> {
       return signalPassFailure();
     if (!(*found)->family().runsOnDevice())
       return;
+    // Reductions that begin with one buffer's elements copy them: that is done row by row, too.
+    SmallVector<memref::CopyOp> copies;
+    getOperation().walk([&](memref::CopyOp copy) { copies.push_back(copy); });
+    llvm::for_each(copies, copyAsLoop);
     SmallVector<scf::ParallelOp> loops;
     getOperation().walk<WalkOrder::PreOrder>([&](Operation *op) {
       if (auto loop = dyn_cast<scf::ParallelOp>(op))

@@ -144,6 +144,29 @@ void qlow::cloneTogether(OpBuilder &builder, ArrayRef<Operation *> ops, MutableA
       builder.clone(*op, mapping);
 }
 
+scf::ParallelOp qlow::copyAsLoop(memref::CopyOp copy) {
+  OpBuilder builder(copy);
+  Location loc = copy.getLoc();
+  auto constant = [&](int64_t value) -> Value { return arith::ConstantIndexOp::create(builder, loc, value); };
+  int64_t rank = cast<MemRefType>(copy.getSource().getType()).getRank();
+  SmallVector<Value> lower, upper, step;
+  // A scalar is a loop of one iteration.
+  for (int64_t dim = 0; dim < std::max<int64_t>(rank, 1); ++dim) {
+    lower.push_back(constant(0));
+    upper.push_back(rank ? builder.createOrFold<memref::DimOp>(loc, copy.getSource(), dim) : constant(1));
+    step.push_back(constant(1));
+  }
+  auto loop = scf::ParallelOp::create(builder, loc, lower, upper, step);
+  builder.setInsertionPointToStart(loop.getBody());
+  SmallVector<Value> indices;
+  if (rank)
+    llvm::append_range(indices, loop.getInductionVars());
+  Value element = memref::LoadOp::create(builder, loc, copy.getSource(), indices);
+  memref::StoreOp::create(builder, loc, element, copy.getTarget(), indices);
+  copy.erase();
+  return loop;
+}
+
 Value qlow::rootOf(Value buffer) {
   while (auto view = buffer.getDefiningOp<ViewLikeOpInterface>())
     buffer = view.getViewSource();

@@ -67,6 +67,9 @@ void assumeAlignment(mlir::OpBuilder &builder, mlir::scf::ParallelOp loop, mlir:
 void cloneTogether(mlir::OpBuilder &builder, llvm::ArrayRef<mlir::Operation *> ops,
                    llvm::MutableArrayRef<mlir::IRMapping> mappings);
 
+/// Replaces a copy by a parallel loop over its elements.
+mlir::scf::ParallelOp copyAsLoop(mlir::memref::CopyOp copy);
+
 /// The buffer that a view of a view is of.
 mlir::Value rootOf(mlir::Value buffer);
 

@@ -257,11 +257,15 @@ static void lowerDim(IRRewriter &rewriter, tensor::DimOp op) {
 }
 
 static LogicalResult lowerOp(IRRewriter &rewriter, Operation *op, const Target &target) {
-  bool hasFma = target.family().hasNative(FloatUnit::Fma, target.machine());
+  // A processor's vectors divide as fast as they multiply and add but for what integers take; a device's threads do
+  // not.
+  ByInverse byInverse = !target.family().hasNative(FloatUnit::Fma, target.machine()) ? ByInverse::Nothing
+                        : target.family().runsOnDevice()                             ? ByInverse::All
+                                                                                     : ByInverse::Integers;
   return TypeSwitch<Operation *, LogicalResult>(op)
       .Case([&](MatmulOp matmul) { return lowerMatmul(rewriter, matmul, target); })
-      .Case([&](QuantizeOp quantize) { return lowerQuantize(rewriter, quantize, hasFma), success(); })
-      .Case([&](QuantizeDynamicOp quantize) { return lowerQuantizeDynamic(rewriter, quantize, hasFma), success(); })
+      .Case([&](QuantizeOp quantize) { return lowerQuantize(rewriter, quantize, byInverse), success(); })
+      .Case([&](QuantizeDynamicOp quantize) { return lowerQuantizeDynamic(rewriter, quantize, byInverse), success(); })
       .Case([&](DequantizeOp dequantize) { return lowerDequantize(rewriter, dequantize), success(); })
       .Case([&](RequantizeOp requantize) { return lowerRequantize(rewriter, requantize), success(); })
       .Case([&](tensor::DimOp dim) { return lowerDim(rewriter, dim), success(); })

@@ -65,6 +65,9 @@ using LoadPart =
 /// Reads tensors by tensor.extract and memrefs by memref.load.
 mlir::Value emitLoad(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value part, mlir::ValueRange indices);
 
+/// What is divided by a scale that its neighbours have, too, by multiply-adds with its inverse; codes are the same.
+enum class ByInverse { Nothing, Integers, All };
+
 /// A quantized tensor as its parts: tensors, memrefs, or whatever `load` reads. All of `indices` below are the
 /// element's, one for each dimension of the quantized tensor; blocks are counted here.
 class ElementReader {
@@ -85,10 +88,9 @@ public:
   /// scale * (decode(code) - zero) + offset in f32, each operation rounded once.
   mlir::Value emitValue(mlir::OpBuilder &builder, mlir::Location loc, mlir::ValueRange indices) const;
   /// The code, i32, of the f32 `x` at this place: encode((x - offset) / scale, zero). Does not read the codes, so the
-  /// first part may be null. With `hasFma` the division may be multiply-adds; the code is the same. `isMeasured`: the
-  /// scale is emitMeasuredScale's, for a block that has x.
+  /// first part may be null. `isMeasured`: the scale is emitMeasuredScale's, for a block that has x.
   mlir::Value emitQuantized(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value x, mlir::ValueRange indices,
-                            bool hasFma, bool isMeasured) const;
+                            ByInverse byInverse, bool isMeasured) const;
 
 private:
   QType type;

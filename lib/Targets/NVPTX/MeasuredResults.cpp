@@ -127,7 +127,7 @@ SmallVector<Value> TileNest::emitMeasured(const OutputTile &block, const HeldLin
   llvm::append_range(values, parts);
   ElementReader reader(type, values, [](OpBuilder &, Location, Value part, ValueRange) { return part; });
   return llvm::map_to_vector(results, [&](Value result) {
-    return toByte(reader.emitQuantized(builder, loc, result, indices, /*hasFma=*/true, /*isMeasured=*/true));
+    return toByte(reader.emitQuantized(builder, loc, result, indices, ByInverse::All, /*isMeasured=*/true));
   });
 }
 
