@@ -148,19 +148,20 @@ scf::ParallelOp qlow::copyAsLoop(memref::CopyOp copy) {
   OpBuilder builder(copy);
   Location loc = copy.getLoc();
   auto constant = [&](int64_t value) -> Value { return arith::ConstantIndexOp::create(builder, loc, value); };
-  int64_t rank = cast<MemRefType>(copy.getSource().getType()).getRank();
-  SmallVector<Value> lower, upper, step;
-  // A scalar is a loop of one iteration.
-  for (int64_t dim = 0; dim < std::max<int64_t>(rank, 1); ++dim) {
-    lower.push_back(constant(0));
-    upper.push_back(rank ? builder.createOrFold<memref::DimOp>(loc, copy.getSource(), dim) : constant(1));
-    step.push_back(constant(1));
-  }
+  ArrayRef<int64_t> shape = cast<MemRefType>(copy.getSource().getType()).getShape();
+  SmallVector<Value> indices(shape.size(), constant(0)), upper;
+  for (auto [dim, size] : llvm::enumerate(shape))
+    if (size != 1)
+      upper.push_back(builder.createOrFold<memref::DimOp>(loc, copy.getSource(), static_cast<int64_t>(dim)));
+  if (upper.empty()) // a loop of one iteration
+    upper.push_back(constant(1));
+  SmallVector<Value> lower(upper.size(), constant(0)), step(upper.size(), constant(1));
   auto loop = scf::ParallelOp::create(builder, loc, lower, upper, step);
   builder.setInsertionPointToStart(loop.getBody());
-  SmallVector<Value> indices;
-  if (rank)
-    llvm::append_range(indices, loop.getInductionVars());
+  auto *variable = loop.getBody()->args_begin();
+  for (auto [index, size] : llvm::zip_equal(indices, shape))
+    if (size != 1)
+      index = *variable++;
   Value element = memref::LoadOp::create(builder, loc, copy.getSource(), indices);
   memref::StoreOp::create(builder, loc, element, copy.getTarget(), indices);
   copy.erase();
