@@ -542,6 +542,7 @@ Value ElementReader::emitQuantized(OpBuilder &builder, Location loc, Value x, Va
   bool sharesScale = type.getBlock().empty() || type.getBlock().back() != 1;
   Value scale = emitScale(builder, loc, indices), zero = emitZeroPoint(builder, loc, indices);
   byInverse = sharesScale ? byInverse : ByInverse::Nothing;
+  isMeasured &= type.getScale().isF32(); // a power of two does not grow with an infinity
   if (byInverse == ByInverse::All && isa<Float8E8M0FNUType>(type.getScale()))
     x = m.make<arith::MulFOp>(x, emitInverseOfPower(m, emitScaleCode(builder, loc, indices)));
   else if (byInverse != ByInverse::Nothing && format.kind == DecodeKind::Integer)

@@ -33,6 +33,8 @@ using namespace qlow;
 /// little.
 static constexpr int64_t kSubgroupRow = 1024;
 static constexpr int64_t kThreadElements = 16, kFewestThreads = 4;
+/// Loads that a thread waits for together, where rows are known to have as many.
+static constexpr int64_t kGroups = 2;
 
 //===----------------------------------------------------------------------===//
 // The launch
@@ -73,6 +75,8 @@ private:
   /// Neighbours that a thread works on together in the loop, where `size` says how many elements there are: one
   /// instruction loads them.
   int64_t countTogether(scf::ParallelOp loop, Value size);
+  /// How many groups of neighbours a thread works on at one time, so that it waits for all their loads at once.
+  int64_t countGroups(Value size, int64_t together);
   /// Runs body(numbers) for all numbers below `size`, spread over the row's threads, some neighbours at a time. Carries
   /// as many of each value, side by side, and returns them.
   using Body = function_ref<SmallVector<Value>(ArrayRef<Value> numbers, ValueRange carried)>;
@@ -156,35 +160,42 @@ int64_t RowLaunch::countTogether(scf::ParallelOp loop, Value size) {
   return together;
 }
 
+int64_t RowLaunch::countGroups(Value size, int64_t together) {
+  APInt known;
+  return matchPattern(size, m_ConstantInt(&known)) && known.urem(kGroups * rowThreads * together) == 0 ? kGroups : 1;
+}
+
 SmallVector<Value> RowLaunch::forShare(scf::ParallelOp loop, Value size, ValueRange values, Body body) {
-  int64_t together = countTogether(loop, size);
+  int64_t together = countTogether(loop, size), groups = countGroups(size, together);
   if (isThere)
     size = arith::SelectOp::create(builder, loc, isThere, size, constant(0));
   SmallVector<Value> begin;
   for (Value value : values)
-    begin.append(together, value);
-  auto emitLoop = [&](Value from, Value to, int64_t width, ValueRange carried) {
-    auto loop = scf::ForOp::create(builder, loc, from, to, constant(rowThreads * width), carried);
+    begin.append(groups * together, value);
+  auto emitLoop = [&](Value from, Value to, int64_t groups, int64_t width, ValueRange carried) {
+    auto loop = scf::ForOp::create(builder, loc, from, to, constant(groups * rowThreads * width), carried);
     OpBuilder::InsertionGuard guard(builder);
     builder.setInsertionPointToStart(loop.getBody());
     SmallVector<Value> numbers;
-    for (int64_t i = 0; i < width; ++i)
-      numbers.push_back(add(loop.getInductionVar(), constant(i)));
+    for (int64_t group = 0; group < groups; ++group)
+      for (int64_t i = 0; i < width; ++i)
+        numbers.push_back(add(loop.getInductionVar(), constant(group * rowThreads * width + i)));
     SmallVector<Value> next = body(numbers, loop.getRegionIterArgs());
     if (!carried.empty())
       scf::YieldOp::create(builder, loc, next);
     return SmallVector<Value>(loop.getResults());
   };
   Value end = mul(div(size, constant(together)), constant(together));
-  SmallVector<Value> carried = emitLoop(mul(thread, constant(together)), end, together, begin);
+  SmallVector<Value> carried = emitLoop(mul(thread, constant(together)), end, groups, together, begin);
   if (together == 1)
     return carried;
   // Of each value's, the first goes on.
   SmallVector<Value> firsts;
-  for (size_t i = 0; i < carried.size(); i += together)
+  int64_t ofValue = groups * together;
+  for (size_t i = 0; i < carried.size(); i += ofValue)
     firsts.push_back(carried[i]);
-  for (auto [i, rest] : llvm::enumerate(emitLoop(add(end, thread), size, 1, firsts)))
-    carried[i * together] = rest;
+  for (auto [i, rest] : llvm::enumerate(emitLoop(add(end, thread), size, 1, 1, firsts)))
+    carried[i * ofValue] = rest;
   return carried;
 }
 

@@ -56,16 +56,16 @@ func.func @norm(%x: memref<?x?xf32>, %s: memref<?xf32>, %y: memref<?x?xf32>, %m:
 // -----
 
 // Short rows take some lanes each, and need no shared memory; two accumulations of one loop; a dimension that is split into
-// the rows' blocks.
+// the rows' blocks. Each thread waits for two loads of four elements together, since all have as many.
 // CHECK-LABEL: func @blocks
 // CHECK: arith.ceildivui %{{.+}}, %c32
 // CHECK: gpu.launch
 // CHECK-NOT: workgroup
-// CHECK: %{{.+}}:8 = scf.for
+// CHECK: %{{.+}}:16 = scf.for
 // CHECK-COUNT-6: gpu.shuffle
 // CHECK-NOT: gpu.shuffle
 // CHECK: arith.mulf %{{.+}}, %[[SCALE:.+]] : f32
-// CHECK-COUNT-3: arith.mulf %{{.+}}, %[[SCALE]] : f32
+// CHECK-COUNT-7: arith.mulf %{{.+}}, %[[SCALE]] : f32
 // CHECK-NOT: scf.parallel
 func.func @blocks(%x: memref<?x32x128xf32>, %low: memref<?x32xf32>, %high: memref<?x32xf32>, %z: memref<?x4096xf32>,
                   %y: memref<?x4096xf32>, %m: index) {
