@@ -87,7 +87,6 @@ private:
   /// By the row's first thread, where there is a row.
   void ifFirst(function_ref<void()> body);
   Value combine(const Accumulator &accumulator, Value a, Value b);
-  Value emitBeyond(const Accumulator &accumulator, Value acc, Value term);
   /// `value` of the row's threads, combined: every thread of the row gets it.
   Value reduceThreads(const Accumulator &accumulator, Value value);
 
@@ -398,13 +397,6 @@ Value RowLaunch::combine(const Accumulator &accumulator, Value a, Value b) {
   return last->getResult(0);
 }
 
-/// The same of a thread's own, by one instruction: what began as a neutral element is a number.
-Value RowLaunch::emitBeyond(const Accumulator &accumulator, Value acc, Value term) {
-  if (cast<FloatAttr>(accumulator.neutral).getValue().isNegative())
-    return arith::MaxNumFOp::create(builder, loc, acc, term);
-  return arith::MinNumFOp::create(builder, loc, acc, term);
-}
-
 Value RowLaunch::reduceThreads(const Accumulator &accumulator, Value value) {
   auto reduceLanes = [&](Value of, int64_t lanes) {
     for (int64_t distance = lanes / 2; distance > 0; distance /= 2) {
@@ -445,7 +437,7 @@ void RowLaunch::emitReduction(const RowLoop &each) {
   for (Operation &op : reduction.loop.getBody()->without_terminator()) {
     auto load = dyn_cast<memref::LoadOp>(op);
     auto isReplaced = [&](const Accumulator &a) {
-      return &op == a.load || &op == a.store || (a.dropsNaN && llvm::is_contained(a.combine, &op));
+      return &op == a.load || &op == a.store || (a.isGreatest && llvm::is_contained(a.combine, &op));
     };
     if (Value value = load ? knownValue(each, load) : Value())
       mapping.map(load.getResult(), value);
@@ -466,10 +458,12 @@ void RowLaunch::emitReduction(const RowLoop &each) {
     cloneTogether(builder, ops, mappings);
     SmallVector<Value> next;
     for (auto [a, accumulator] : llvm::enumerate(accumulators))
-      for (auto [i, clone] : llvm::enumerate(mappings))
-        next.push_back(accumulator.dropsNaN
-                           ? emitBeyond(accumulator, carried[a * numbers.size() + i], clone.lookup(accumulator.term))
-                           : clone.lookup(accumulator.store.getValueToStore()));
+      for (auto [i, clone] : llvm::enumerate(mappings)) {
+        Value acc = carried[a * numbers.size() + i], term = clone.lookupOrDefault(accumulator.term);
+        // What began as a neutral element is a number.
+        next.push_back(accumulator.isGreatest ? arith::MaxNumFOp::create(builder, loc, acc, term).getResult()
+                                              : clone.lookup(accumulator.store.getValueToStore()));
+      }
     return next;
   });
   size_t together = sums.size() / accumulators.size();

@@ -9,6 +9,7 @@
 #include "KernelParameters.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "mlir/Interfaces/ViewLikeInterface.h"
@@ -86,7 +87,9 @@ static Accumulator matchAccumulator(scf::ForOp loop, memref::StoreOp store) {
       result.term = operand;
   if (result.term)
     result.neutral = neutralOf(result.combine, acc, result.term);
-  result.dropsNaN = result.combine.size() == 2;
+  // Of magnitudes, zeros have one sign.
+  bool isMax = result.neutral && result.combine.size() == 2 && cast<FloatAttr>(result.neutral).getValue().isNegative();
+  result.isGreatest = isMax && result.term.getDefiningOp<math::AbsFOp>();
   return result;
 }
 

@@ -21,7 +21,7 @@ struct Accumulator {
   llvm::SmallVector<mlir::Operation *> combine;
   mlir::Value term;
   mlir::TypedAttr neutral;
-  bool dropsNaN = false; ///< combine is a comparison and a selection: acc, no NaN itself, stays where the term is one
+  bool isGreatest = false; ///< combine takes the greater of magnitudes, where none is NaN: one instruction does
 };
 
 /// for j: one accumulation or more.

@@ -308,7 +308,7 @@ LogicalResult SelectRecipes::assign(ArrayRef<Choice *> uses, const Machine &mach
 }
 
 /// Where a result is quantized as it is measured, kernels do that if that costs less than to do it behind them, and
-/// those for later devices do, too: then only candidates that can are left.
+/// those for later devices, where there would be such, do the same: then only candidates that can are left.
 LogicalResult SelectRecipes::measureResult(Choice &use, ArrayRef<Choice *> uses, const Target &target,
                                            const Target *portable) {
   RankedTensorType type = measuredType(use.op);

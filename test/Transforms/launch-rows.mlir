@@ -219,19 +219,21 @@ func.func @viewed(%x: memref<3x1x512xf32>, %y: memref<3xf32>) {
 
 // -----
 
-// A copy between a row's loops is one of them, and of one element all threads know it. What drops NaN is one instruction for a
-// thread's own share.
+// A copy between a row's loops is one of them, and of one element all threads know it. The greatest of magnitudes is one
+// instruction for a thread's own share, other selections stay: they tell zeros by their signs. A term may be computed before.
 // CHECK-LABEL: func @copied
 // CHECK: gpu.launch
 // CHECK-NOT: memref.load %{{.+}}[%{{.+}}, %{{.+}}] : memref<?x1xf32>
 // CHECK: scf.for
-// CHECK: arith.minnumf
+// CHECK: arith.cmpf olt
+// CHECK: arith.cmpf ogt, %arg5
 // CHECK: arith.maxnumf
 // CHECK-NOT: memref.copy
 // CHECK-NOT: gpu.launch
 // CPU-LABEL: func @copied
 // CPU: memref.copy
-func.func @copied(%x: memref<?x?xf32>, %low: memref<?x1xf32>, %high: memref<?x1xf32>, %m: index, %n: index) {
+func.func @copied(%x: memref<?x?xf32>, %low: memref<?x1xf32>, %high: memref<?x1xf32>, %m: index, %n: index, %limit: f32,
+                  %over: memref<?x1xf32>) {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   %zero = arith.constant 0.0 : f32
@@ -239,17 +241,23 @@ func.func @copied(%x: memref<?x?xf32>, %low: memref<?x1xf32>, %high: memref<?x1x
     memref.store %zero, %low[%i, %c0] : memref<?x1xf32>
   }
   memref.copy %low, %high : memref<?x1xf32> to memref<?x1xf32>
+  memref.copy %low, %over : memref<?x1xf32> to memref<?x1xf32>
   scf.parallel (%i) = (%c0) to (%m) step (%c1) {
     scf.for %j = %c0 to %n step %c1 {
       %a = memref.load %x[%i, %j] : memref<?x?xf32>
       %l = memref.load %low[%i, %c0] : memref<?x1xf32>
       %h = memref.load %high[%i, %c0] : memref<?x1xf32>
+      %o = memref.load %over[%i, %c0] : memref<?x1xf32>
       %under = arith.cmpf olt, %a, %l : f32
       %least = arith.select %under, %a, %l : f32
-      %over = arith.cmpf ogt, %a, %h : f32
-      %most = arith.select %over, %a, %h : f32
+      %magnitude = math.absf %a : f32
+      %above = arith.cmpf ogt, %magnitude, %h : f32
+      %most = arith.select %above, %magnitude, %h : f32
+      %beyond = arith.cmpf ogt, %limit, %o : f32
+      %farthest = arith.select %beyond, %limit, %o : f32
       memref.store %least, %low[%i, %c0] : memref<?x1xf32>
       memref.store %most, %high[%i, %c0] : memref<?x1xf32>
+      memref.store %farthest, %over[%i, %c0] : memref<?x1xf32>
     }
   }
   return

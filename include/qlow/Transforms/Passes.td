@@ -273,11 +273,11 @@ def LaunchRows : Pass<"qlow-launch-rows", "::mlir::ModuleOp"> {
       // each thread's share of %y
     ```
 
-    Loops, and copies, belong together where all dimensions of the first reduction are their leading ones, every buffer
-    that one of them writes is indexed by these first, and a kernel of the target takes as many tensors as they have. A
-    reduction combines 32 bits by one associative op along the dimension that lies side by side. Rows known to be short
-    take a subgroup or a part of it instead of a block. Does nothing for targets that are no device, and does not touch
-    reductions along other dimensions.
+    Copies become loops, too. Loops belong together where all dimensions of the first reduction are their leading ones,
+    every buffer that one of them writes is indexed by these first, and a kernel of the target takes as many tensors as
+    they have. A reduction combines 32 bits by one associative op along the dimension that lies side by side. Rows known
+    to be short take a subgroup or a part of it instead of a block. Does nothing for targets that are no device, and
+    does not touch reductions along other dimensions.
   }];
   let options = [Option<"target", "target", "std::string", "\"generic\"", "Name or JSON file of the target">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect", "::mlir::memref::MemRefDialect",
