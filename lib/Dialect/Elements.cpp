@@ -342,7 +342,9 @@ static Value emitEncodeMinifloat(Math &m, const Format &format, Value x, Value i
   // Units of x, and those of all exponents below it but the lowest.
   Value code = m.add(sum, m.sub(m.shr(bits, dropped), bits));
   code = m.add(code, -((int64_t(kBiasF32 + minExponent + dropped) << kMantissaBits) >> dropped));
-  if (layout.isSigned) {
+  Value isNaN = m.make<arith::CmpFOp>(FloatPredicate::UNO, x, x);
+  code = m.select(isNaN, m.integer(code, format.encode(std::numeric_limits<float>::quiet_NaN())), code);
+  if (layout.isSigned) { // NaN is not below 0
     if (!isNegative)
       isNegative = m.compare(FloatPredicate::OLT, x, 0);
     if (layout.nan == NaN::MinusZero)
@@ -350,8 +352,7 @@ static Value emitEncodeMinifloat(Math &m, const Format &format, Value x, Value i
     unsigned magnitudeBits = layout.exponentBits + layout.mantissaBits;
     code = m.select(isNegative, m.bitOr(code, int64_t(1) << magnitudeBits), code);
   }
-  Value isNaN = m.make<arith::CmpFOp>(FloatPredicate::UNO, x, x);
-  return m.select(isNaN, m.integer(code, format.encode(std::numeric_limits<float>::quiet_NaN())), code);
+  return code;
 }
 
 Value qlow::emitEncode(OpBuilder &builder, Location loc, const Format &format, Value x, Value zero) {
