@@ -317,13 +317,26 @@ LogicalResult SelectRecipes::measureResult(Choice &use, ArrayRef<Choice *> uses,
   const MatmulProblem &problem = problems.at(use.op);
   double limit = chooseLayout(uses).second;
   Choice floats = std::exchange(use, enumerateMeasuring(use.op, problem, type, target, limit));
-  if (chooseLayout(uses).second < limit) {
-    if (failed(assign(uses, target.machine())))
-      return failure();
-    RecipesAttr later = portable ? choosePortable(use.op, problem, target, *portable) : RecipesAttr();
-    if (!later || portable->family().measuresResult(later, type))
-      return success();
+  if (chooseLayout(uses).second >= limit) {
+    use = std::move(floats);
+    return success();
   }
+  auto portableRecipes = [&] {
+    return llvm::map_to_vector(uses, [&](Choice *it) {
+      return portable ? choosePortable(it->op, problems.at(it->op), target, *portable) : RecipesAttr();
+    });
+  };
+  SmallVector<RecipesAttr> before = portableRecipes();
+  if (failed(assign(uses, target.machine())))
+    return failure();
+  SmallVector<RecipesAttr> after = portableRecipes();
+  if (llvm::all_of(llvm::zip_equal(uses, before, after), [&](auto each) {
+        auto [it, had, has] = each;
+        RankedTensorType result = measuredType(it->op);
+        return !had || (has && (!result || !target.family().measuresResult(*it->op.getRecipes(), result) ||
+                                portable->family().measuresResult(has, result)));
+      }))
+    return success();
   use = std::move(floats);
   return assign(uses, target.machine());
 }

@@ -679,6 +679,18 @@ func.func @kernel_out_shape_c17(%a: tensor<4x8xf32>, %b: tensor<8x16xf32>, %o0: 
 // -----
 
 #r = #qlow.recipe<mul, tiles = [<reg, [1, 1, 1]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>], rescale = end>
+func.func @kernel_out_open_c17(%a: tensor<4x8xf32>, %b: tensor<8x16xf32>, %o0: tensor<?x?xi8>, %o1: tensor<?x1xf32>) {
+  // expected-error@+1 {{expected outputs that have the static sizes of 'tensor<4x16x!qlow.q<i8 : f32, block = [1, *]>>', found 'tensor<?x?xi8>'}}
+  %0:2 = qlow.matmul_kernel lhs(%a : tensor<4x8xf32>) as tensor<4x8xf32> rhs(%b : tensor<8x16xf32>) as tensor<8x16xf32> maps [] outs(%o0, %o1 : tensor<?x?xi8>, tensor<?x1xf32>) as tensor<4x16x!qlow.q<i8 : f32, block = [1, *]>> epilogue {
+  ^bb0(%sum: f32):
+    qlow.yield %sum : f32
+  } recipes <[#r]> -> tensor<?x?xi8>, tensor<?x1xf32>
+  return
+}
+
+// -----
+
+#r = #qlow.recipe<mul, tiles = [<reg, [1, 1, 1]>], lhs = [<to = reg, by = load>], rhs = [<to = reg, by = load>], rescale = end>
 func.func @kernel_out_yield_c17(%a: tensor<4x8xf32>, %b: tensor<8x16xf32>, %o0: tensor<4x16xi8>, %o1: tensor<4x1xf32>) {
   // expected-error@+1 {{expected the epilogue to yield 'f32', found 'i8'}}
   %0:2 = qlow.matmul_kernel lhs(%a : tensor<4x8xf32>) as tensor<4x8xf32> rhs(%b : tensor<8x16xf32>) as tensor<8x16xf32> maps [] outs(%o0, %o1 : tensor<4x16xi8>, tensor<4x1xf32>) as tensor<4x16x!qlow.q<i8 : f32, block = [1, *]>> epilogue {
